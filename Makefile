@@ -1,0 +1,44 @@
+# Two commands for a newcomer:  make demo   and   make test.
+# Each creates .venv and installs into it when pyproject.toml or constraints.txt changed, else at once.
+
+PYTHON ?= python3
+SEED ?= 1
+SEEDS ?= 1
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/installed
+
+.PHONY: help demo test check lint types simulate bench clean
+
+help:  ## What can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %s; try: make PYTHON=python3.11" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## Start a cluster, count the words of Python's own library on it, check the answer, stop it
+	$(BIN)/python -m examples.demo
+
+test: $(READY)  ## All tests (below six minutes on two cores)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(READY)  ## ruff: rules and layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy --strict over dynamo and mapreduce
+	$(BIN)/mypy
+
+check: lint types test  ## What CI runs
+
+simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many (SEED=n SEEDS=1000)
+	$(BIN)/python -m dynamo.simulation --seed $(SEED) --seeds $(SEEDS)
+
+bench: $(READY)  ## Every benchmark, side by side in one run (about three minutes)
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the environment and caches
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Pure values with laws; they import the standard library only."""
