@@ -252,10 +252,18 @@ def read_range(store: Store, manifest: Manifest, start: int, stop: int) -> Itera
     """The bytes from `start` up to `stop` of a file, in blocks of at most a chunk."""
     wanted = _chunks_between(manifest, start, stop)
     while window := list(itertools.islice(wanted, WINDOW_CHUNKS)):
-        readings = store.multi_get([key for key, _, _ in window], r=1)
+        readings = _read_chunks(store, [key for key, _, _ in window])
         for key, offset, chunk in window:
             data = _checked(key, chunk, readings[key])
             yield data[max(start - offset, 0) : stop - offset]
+
+
+def _read_chunks(store: Store, keys: list[str]) -> dict[str, Reading]:
+    """Chunks never change, so any one replica will do; where it has none, a quorum is asked."""
+    readings = store.multi_get(keys, r=1)
+    if missing := [key for key, reading in readings.items() if not reading.values]:
+        readings.update(store.multi_get(missing))
+    return readings
 
 
 def _chunks_between(manifest: Manifest, start: int, stop: int) -> Iterator[tuple[str, int, Chunk]]:
