@@ -16,8 +16,8 @@ from mapreduce.engine.events import AttemptId
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where the user's mapper and reducer come from; the bytes are at `paths.code(job)`.
 
-    "source" is the text of a Python file that is loaded as a module, and the names are looked up
-    in it; "pickle" is a cloudpickle of the classes, made by `Job.run`, and the names are for people.
+    "source" is the text of a Python file, loaded as a module in which the names are looked up;
+    "pickle" is a cloudpickle of the classes, made by `Job.run`: its names are for people.
     """
 
     kind: Literal["source", "pickle"]
