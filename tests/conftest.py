@@ -1,0 +1,43 @@
+"""What holds for every test: it leaves no process behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+
+
+def child_processes() -> dict[int, str]:
+    """Process id -> command line of this process' children, the interpreter's own helpers apart."""
+    children: dict[int, str] = {}
+    for task in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, task.read_text().split()):
+            command = _command_line(pid)
+            # multiprocessing keeps one tracker for the life of the interpreter.
+            if command and "resource_tracker" not in command:
+                children[pid] = command
+    return children
+
+
+def _command_line(pid: int) -> str:
+    """The command line of a process, or "" where it has ended (a zombie has none)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        return ""
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Fails a test that leaves a child process behind."""
+    before = child_processes()
+    yield
+    if not os.path.isdir("/proc/self/task"):  # noqa: PTH112
+        return
+    wait_until(
+        lambda: child_processes().keys() <= before.keys(),
+        timeout_s=5,
+        what=f"the end of this test's child processes {child_processes()}",
+    )

@@ -1,0 +1,173 @@
+"""cluster.ini: what it gives, its defaults, and one clear line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from dynamo.config import KEYS, ClusterConfig, NodeConfig, load
+from dynamo.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+THREE_NODES = """\
+[cluster]
+name = test
+[node a]
+address = 127.0.0.1:7001
+[node b]
+address = localhost:7002
+[node c]
+address = 127.0.0.2:7001
+[master m]
+address = 127.0.0.1:7000
+[worker w]
+node = b
+slots = 5
+"""
+
+
+def load_text(tmp_path: Path, text: str) -> ClusterConfig:
+    path = tmp_path / "cluster.ini"
+    path.write_text(text)
+    return load(path)
+
+
+def test_a_file_gives_its_nodes_master_and_workers(tmp_path: Path) -> None:
+    config = load_text(tmp_path, THREE_NODES)
+    assert config.name == "test"
+    assert config.node("b") == NodeConfig("b", "127.0.0.1:7002", tmp_path / "var" / "b")
+    assert [node.name for node in config.nodes] == ["a", "b", "c"]
+    assert config.node_addresses["c"] == "127.0.0.2:7001"
+    assert config.master("m").address == "127.0.0.1:7000"
+    assert (config.worker("w").node, config.worker("w").slots) == ("b", 5)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    config = load_text(tmp_path, THREE_NODES)
+    assert (config.replicas, config.read_quorum, config.write_quorum) == (3, 2, 2)
+    assert (config.partitions, config.timeout_s, config.fsync) == (64, 10.0, True)
+    assert config.data == tmp_path / "var"
+
+
+def test_one_node_alone_needs_no_quorums_in_the_file(tmp_path: Path) -> None:
+    config = load_text(tmp_path, "[node a]\naddress = 127.0.0.1:7001\n")
+    assert (config.replicas, config.read_quorum, config.write_quorum) == (1, 1, 1)
+    assert config.masters == config.workers == ()
+
+
+def test_slots_share_the_machine(tmp_path: Path) -> None:
+    text = THREE_NODES.replace("slots = 5", "") + "[worker x]\nnode = a\n"
+    config = load_text(tmp_path, text)
+    assert len({worker.slots for worker in config.workers}) == 1
+    assert config.workers[0].slots >= 1
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    text = "[cluster]\ndata = ../here\n[node a]\naddress = 127.0.0.1:1\ndata = own\n"
+    (tmp_path / "folder").mkdir()
+    config = load_text(tmp_path / "folder", text)
+    assert config.data == tmp_path / "here"
+    assert config.node("a").data == tmp_path / "folder" / "own"
+
+
+def test_comments_and_case_do_not_matter(tmp_path: Path) -> None:
+    text = "[cluster]\nFSYNC = No  # faster\n[node a]\naddress = 127.0.0.1:7001 ; here\n"
+    config = load_text(tmp_path, text)
+    assert config.fsync is False
+    assert config.node("a").address == "127.0.0.1:7001"
+
+
+def test_the_example_is_valid_and_explains_every_key() -> None:
+    path = ROOT / "cluster.ini"
+    config = load(path)
+    assert (len(config.nodes), len(config.masters), len(config.workers)) == (3, 1, 3)
+    assert [worker.node for worker in config.workers] == [node.name for node in config.nodes]
+    missing = [
+        row.name for rows in KEYS.values() for row in rows if row.name not in path.read_text()
+    ]
+    assert missing == []
+
+
+def test_every_default_of_the_tables_can_be_read() -> None:
+    for rows in KEYS.values():
+        for row in rows:
+            assert row.meaning
+            if isinstance(row.default, str):
+                row.read(row.default)
+
+
+NODE = "[node a]\naddress = 127.0.0.1:7001\n"
+TWO = NODE + "[node b]\naddress = 127.0.0.1:7002\n"
+MASTER = "[master m]\naddress = 127.0.0.1:7000\n"
+
+MISTAKES = {
+    "no nodes": ("[cluster]\n", "cluster.ini: no nodes"),
+    "a line without a key": (NODE + "what is this\n", "cluster.ini:3: 'what is this' is neither"),
+    "a key before any section": ("a = 1\n" + NODE, "cluster.ini:1: 'a = 1' stands before"),
+    "an unknown section": (NODE + "[nodes b]\n", "cluster.ini:3: unknown section [nodes b]"),
+    "a node without a name": ("[node]\naddress = 127.0.0.1:1\n", ":1: unknown section [node]"),
+    "a cluster with a name": ("[cluster x]\n" + NODE, ":1: unknown section [cluster x]"),
+    "the default section": ("[DEFAULT]\nname = x\n" + NODE, ":1: unknown section [DEFAULT]"),
+    "a name no folder has": ("[node ../a]\naddress = 127.0.0.1:1\n", ":1: section [node ../a]"),
+    "a section twice": (NODE + NODE, "cluster.ini:3: [node a] is there twice"),
+    "a section twice with spaces": (NODE + "[node  a]\n", ":3: [node a] is there twice"),
+    "a key twice": (NODE + "address = 127.0.0.1:2\n", ":3: key 'address' is there twice"),
+    "an unknown key": (NODE + "port = 7\n", "cluster.ini:3: unknown key 'port' in [node a]"),
+    "a missing key": ("[node a]\n", "cluster.ini:1: [node a] lacks the key 'address'"),
+    "a bad number": ("[cluster]\nreplicas = three\n" + NODE, ":2: replicas = three"),
+    "zero": ("[cluster]\nread_quorum = 0\n" + NODE, ":2: read_quorum = 0"),
+    "a number over two lines": ("[cluster]\nreplicas = 1\n  2\n" + NODE, ":2: replicas = 1 2"),
+    "partitions not a power of two": ("[cluster]\npartitions = 60\n" + NODE, "power of two"),
+    "a bad time": ("[cluster]\ntimeout_s = nan\n" + NODE, ":2: timeout_s = nan"),
+    "a bad yes or no": ("[cluster]\nfsync = perhaps\n" + NODE, "expected yes or no"),
+    "no folder": ("[cluster]\ndata =\n" + NODE, "expected the path of a folder"),
+    "R over N": ("[cluster]\nread_quorum = 2\n" + NODE, ":2: read_quorum = 2 in [cluster]"),
+    "W over N": ("[cluster]\n\nwrite_quorum = 3\n" + TWO, ":3: write_quorum = 3 in [cluster]"),
+    "N over the nodes": ("[cluster]\nreplicas = 3\n" + TWO, ":2: replicas = 3 in [cluster]: the"),
+    "more nodes than partitions": ("[cluster]\npartitions = 1\n" + TWO, "2 nodes need"),
+    "an address twice": (TWO.replace("7002", "7001"), ":4: address = 127.0.0.1:7001 in [node b]"),
+    "the master's address": (NODE + MASTER.replace("7000", "7001"), ":4: address"),
+    "a folder twice": (TWO + "data = var/a\n", ":5: data = var/a in [node b]: [node a] has"),
+    "an address without port": ("[node a]\naddress = 127.0.0.1\n", "expected host:port"),
+    "a port out of range": ("[node a]\naddress = 127.0.0.1:70000\n", "from 1 to 65535"),
+    "every interface": ("[node a]\naddress = 0.0.0.0:7001\n", "0.0.0.0 is not an IPv4 loopback"),
+    "another machine": ("[node a]\naddress = db1.example:7001\n", "servers have no keys yet"),
+    "a worker without its node": (NODE + MASTER + "[worker w]\nnode = z\n", ":6: node = z"),
+    "a worker without a master": (NODE + "[worker w]\nnode = a\n", ":3: [worker w]: a worker"),
+    "two masters": (NODE + MASTER + "[master k]\naddress = 127.0.0.1:9\n", ":5: [master k]"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_line_with_file_line_and_key(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text)
+    message = str(caught.value)
+    assert expected in message
+    assert str(tmp_path / "cluster.ini") in message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; name a cluster.ini with --config"):
+        load(tmp_path / "none.ini")
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "cluster.ini").write_bytes(b"[node \xff]")
+    with pytest.raises(ConfigError, match=r"not a text in UTF-8 \(byte 6\)"):
+        load(tmp_path / "cluster.ini")
+
+
+def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be read: Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["node", "master", "worker"])
+def test_a_name_that_is_not_in_the_file(tmp_path: Path, kind: str) -> None:
+    config = load_text(tmp_path, THREE_NODES)
+    with pytest.raises(ConfigError, match=rf"no \[{kind} zz\] in the file; it has [abmw]"):
+        getattr(config, kind)("zz")

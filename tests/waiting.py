@@ -1,0 +1,26 @@
+"""Waiting for something that other threads or processes do, with a deadline and no fixed sleeps."""
+
+import socket
+import time
+from collections.abc import Callable
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Return as soon as `condition()` is true; AssertionError naming `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain for: {what}")
+        time.sleep(0.01)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that were free just now, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
