@@ -1,0 +1,1 @@
+"""What a node keeps: the `Disk` contract, its twin in memory, the byte formats, LevelDB."""

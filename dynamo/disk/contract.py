@@ -1,0 +1,101 @@
+"""The disk as the node sees it: an ordered map of bytes with atomic, durable batches.
+
+Names of keys on disk (the only kind today; the first byte leaves room for others):
+
+    b"v" | partition, 2 bytes big-endian | key, UTF-8        one copy: see `dynamo.disk.record`
+
+So the copies of a partition lie together and in the order of their keys.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Write(NamedTuple):
+    """One change to the disk; `value=None` deletes the key."""
+
+    key: bytes
+    value: bytes | None
+
+
+class Disk(Protocol):
+    """An ordered map from bytes to bytes. Only one thread at a time may call `commit`."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None."""
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values with start <= key < stop, in order of the keys' bytes."""
+
+    def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
+        """Apply all of `writes` or none. With `sync`, return only when they, and every commit
+        before them, would survive a loss of power."""
+
+    def close(self) -> None:
+        """Give the disk back; nothing may be called afterwards."""
+
+
+def copy_key(partition: int, key: str) -> bytes:
+    """Where the copy of `key` is kept.
+
+    >>> copy_key(3, "colour")
+    b'v\\x00\\x03colour'
+    """
+    return b"v" + partition.to_bytes(2, "big") + key.encode()
+
+
+def key_of_copy(disk_key: bytes) -> str:
+    """The key whose copy is kept at `disk_key`."""
+    return disk_key[3:].decode()
+
+
+def copy_range(partition: int, prefix: str, after: str) -> tuple[bytes, bytes]:
+    """Start and stop of a scan over a partition's keys: those with this prefix, behind `after`."""
+    first = copy_key(partition, prefix)
+    start = max(first, copy_key(partition, after) + b"\x00") if after else first
+    return start, first + b"\xff"
+
+
+class MemoryDisk:
+    """A `Disk` in memory that can lose what was not synced, as a disk does at a crash.
+
+    >>> disk = MemoryDisk()
+    >>> disk.commit([Write(b"a", b"1")], sync=True)
+    >>> disk.commit([Write(b"a", b"2")], sync=False)
+    >>> disk.crash()
+    >>> disk.get(b"a")
+    b'1'
+    """
+
+    def __init__(self) -> None:
+        self._now: dict[bytes, bytes] = {}
+        self._before_sync: dict[bytes, bytes | None] = {}
+        """What each key written since the last sync held at that sync."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._now.get(key)
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(item for item in self._now.items() if start <= item[0] < stop))
+
+    def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
+        for key, value in writes:
+            self._before_sync.setdefault(key, self._now.get(key))
+            self._set(key, value)
+        if sync:
+            self._before_sync.clear()
+
+    def crash(self) -> None:
+        """Lose every commit since the last one with `sync`."""
+        for key, value in self._before_sync.items():
+            self._set(key, value)
+        self._before_sync.clear()
+
+    def close(self) -> None:
+        """Keep everything: a memory disk can be opened again by using it."""
+
+    def _set(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._now.pop(key, None)
+        else:
+            self._now[key] = value

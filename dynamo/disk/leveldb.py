@@ -1,0 +1,52 @@
+"""A `Disk` in LevelDB; the only place that knows plyvel."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import plyvel
+
+from dynamo.disk.contract import Write
+from dynamo.errors import NodeFailed
+
+WRITE_BUFFER_BYTES = 16 << 20
+"""What LevelDB gathers in memory before it writes a sorted file; larger means fewer rewrites."""
+
+
+class LevelDisk:
+    """One LevelDB folder; LevelDB's own lock keeps a second process out of it.
+
+    `fsync=False` makes every commit return before the disk has it: faster, and a loss of power
+    can then lose acknowledged writes (a killed process still loses nothing).
+    """
+
+    def __init__(self, folder: Path, *, fsync: bool = True) -> None:
+        self._fsync = fsync
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = plyvel.DB(
+                str(folder), create_if_missing=True, write_buffer_size=WRITE_BUFFER_BYTES
+            )
+        except (plyvel.Error, OSError) as error:
+            raise NodeFailed(
+                f"LevelDB in {folder} can't be opened: {error}; "
+                "if another process uses this folder, stop it first"
+            ) from error
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(self._db.iterator(start=start, stop=stop))
+
+    def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
+        # plyvel would commit a batch even when its block raises, unless it is a transaction.
+        with self._db.write_batch(transaction=True, sync=sync and self._fsync) as batch:
+            for key, value in writes:
+                if value is None:
+                    batch.delete(key)
+                else:
+                    batch.put(key, value)
+
+    def close(self) -> None:
+        self._db.close()

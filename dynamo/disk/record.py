@@ -1,0 +1,42 @@
+"""The byte format of a stored copy.
+
+record := CRC-32 of body, 4 bytes big-endian | body
+body   := msgpack array [life, [context, [[[actor, counter], value, written_at], ...]]]
+"""
+
+import zlib
+
+import msgspec
+
+from dynamo.errors import CorruptData
+from dynamo.values.versions import Siblings
+
+
+class Copy(msgspec.Struct, frozen=True, array_like=True):
+    """What a node keeps for one key."""
+
+    life: str
+    """The actor under which this node coordinates writes of this copy; "" until it first does.
+    It is kept with the copy and ends with it: see `dynamo.protocol.replica`."""
+    siblings: Siblings
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Copy)
+
+
+def encode(copy: Copy) -> bytes:
+    """The record for `copy`."""
+    body = _encoder.encode(copy)
+    return zlib.crc32(body).to_bytes(4, "big") + body
+
+
+def decode(record: bytes) -> Copy:
+    """The copy in `record`; raises `CorruptData` if the record was damaged."""
+    body = memoryview(record)[4:]
+    if zlib.crc32(body) != int.from_bytes(record[:4], "big"):
+        raise CorruptData(f"a stored copy of {len(record):,} bytes fails its checksum")
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise CorruptData(f"a stored copy of {len(record):,} bytes has no known format") from error

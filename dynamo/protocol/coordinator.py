@@ -1,0 +1,165 @@
+"""Client requests: check them, begin them, lead each reply and each deadline to its request.
+
+A node that holds the key coordinates a request itself. One that doesn't passes it to a node that
+does and the answer back, so that a client may ask any node.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+
+from dynamo.protocol.messages import (
+    CopiesListed,
+    CopyFetched,
+    CopyStored,
+    Envelope,
+    Failed,
+    Failure,
+    Get,
+    GetDone,
+    GetRing,
+    ListKeys,
+    Put,
+    PutDone,
+    RingDone,
+)
+from dynamo.protocol.pending import (
+    Conversation,
+    Pending,
+    PendingGet,
+    PendingListing,
+    PendingPut,
+    PendingRelay,
+)
+from dynamo.protocol.replica import Replica
+from dynamo.protocol.settings import Settings
+from dynamo.values.ring import Ring
+
+PAGE_LIMIT = 1000
+"""Keys in one page of a listing, at most."""
+
+
+class Coordinator:
+    """The requests that this node has in flight for clients."""
+
+    def __init__(
+        self,
+        ring: Ring,
+        addresses: Mapping[str, str],
+        settings: Settings,
+        replica: Replica,
+        incarnation: int,
+    ) -> None:
+        self._ring = ring
+        self._addresses = dict(addresses)
+        self._settings = settings
+        self._replica = replica
+        self._pending: dict[int, Pending] = {}
+        self._wakes: list[tuple[float, int]] = []
+        # A late answer to a request of this node's last life must not count for one of this life.
+        self._ids = count((incarnation << 24) + 1)
+        self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
+            Put: self._on_put,
+            Get: self._on_get,
+            ListKeys: self._on_list,
+            GetRing: self._on_ring,
+            **dict.fromkeys(
+                (CopyStored, CopyFetched, CopiesListed, PutDone, GetDone, Failed), self._on_reply
+            ),
+        }
+
+    @property
+    def pending_requests(self) -> int:
+        return len(self._pending)
+
+    def next_wake(self) -> float | None:
+        """When `tick` has something to do next, unless a message comes first."""
+        return self._wakes[0][0] if self._wakes else None
+
+    def tick(self, now: float) -> Iterable[Envelope]:
+        """Wake every request whose time has come."""
+        sent: list[Envelope] = []
+        while self._wakes and self._wakes[0][0] <= now:
+            _, id = heapq.heappop(self._wakes)
+            pending = self._pending.get(id)
+            if pending is not None and pending.wake_at is not None and pending.wake_at <= now:
+                sent += self._keep(id, pending, None, pending.on_wake(now))
+        return sent
+
+    def _on_put(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        put: Put = envelope.message  # type: ignore[assignment]
+        n, w = put.n or self._settings.n, put.w or self._settings.w
+        owners = self._ring.preference_list(put.key, n)
+        refusal = self._refusal("w", w, n, owners)
+        if refusal:
+            return [envelope.reply(Failed(put.id, *refusal))]
+        talk = self._conversation(envelope, put.timeout_s, now)
+        if talk.me in owners:
+            return self._begin(talk, PendingPut(talk, self._replica, owners, w), now)
+        return self._begin(talk, PendingRelay(talk, owners), now)
+
+    def _on_get(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        get: Get = envelope.message  # type: ignore[assignment]
+        n, r = get.n or self._settings.n, get.r or self._settings.r
+        owners = self._ring.preference_list(get.key, n)
+        refusal = self._refusal("r", r, n, owners)
+        if refusal:
+            return [envelope.reply(Failed(get.id, *refusal))]
+        talk = self._conversation(envelope, get.timeout_s, now)
+        if talk.me in owners:
+            return self._begin(talk, PendingGet(talk, self._replica, owners, r), now)
+        return self._begin(talk, PendingRelay(talk, owners), now)
+
+    def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        wanted: ListKeys = envelope.message  # type: ignore[assignment]
+        if not 1 <= wanted.limit <= PAGE_LIMIT:
+            detail = f"a page holds 1 to {PAGE_LIMIT} keys, not {wanted.limit}"
+            return [envelope.reply(Failed(wanted.id, Failure.REQUEST, detail))]
+        talk = self._conversation(envelope, wanted.timeout_s, now)
+        return self._begin(talk, PendingListing(talk, self._replica, self._ring), now)
+
+    def _on_ring(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        ring, settings = self._ring, self._settings
+        numbers = (settings.n, settings.r, settings.w, settings.timeout_s)
+        done = RingDone(envelope.message.id, ring.owners, ring.epoch, self._addresses, *numbers)
+        return [envelope.reply(done)]
+
+    def _on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        id = envelope.message.id
+        pending = self._pending.get(id)
+        if pending is None:  # it has been answered without this one
+            return []
+        wake_at = pending.wake_at
+        return self._keep(id, pending, wake_at, pending.on_reply(envelope, now))
+
+    def _refusal(
+        self, name: str, quorum: int, n: int, owners: tuple[str, ...]
+    ) -> tuple[Failure, str] | None:
+        """Why a request for `quorum` of `n` replicas can't be taken, if so."""
+        if not 1 <= quorum <= len(owners):
+            members = len(self._ring.members)
+            detail = f"{name}={quorum} of n={n} can't be met by a cluster of {members} nodes"
+            return Failure.REQUEST, f"{detail}; ask for 1 to {min(n, members)}"
+        if len(self._pending) >= self._settings.pending_limit:
+            detail = f"{len(self._pending):,} requests are in flight here, which is the limit"
+            return Failure.OVERLOADED, f"{detail}; use fewer callers at once"
+        return None
+
+    def _conversation(self, envelope: Envelope, timeout_s: float, now: float) -> Conversation:
+        timeout_s = timeout_s or self._settings.timeout_s
+        return Conversation(envelope, next(self._ids), timeout_s, self._settings, now)
+
+    def _begin(self, talk: Conversation, pending: Pending, now: float) -> Iterable[Envelope]:
+        return self._keep(talk.id, pending, None, pending.start(now))
+
+    def _keep(
+        self, id: int, pending: Pending, known_wake: float | None, sent: Iterable[Envelope]
+    ) -> Iterable[Envelope]:
+        """Keep or forget a request that has just sent `sent`; it was to wake at `known_wake`."""
+        if pending.wake_at is None:
+            self._pending.pop(id, None)
+        else:
+            self._pending[id] = pending
+            if pending.wake_at != known_wake:
+                heapq.heappush(self._wakes, (pending.wake_at, id))
+        return sent

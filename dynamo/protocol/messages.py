@@ -1,0 +1,195 @@
+"""Everything that nodes and clients say to each other.
+
+Peers and clients are both addresses: a request is an envelope, and so is its reply, which repeats
+the request's `id`. An answer that never comes is a deadline that passes at the one who waits.
+
+    client → node   Put          PutDone | Failed
+                    Get          GetDone | Failed
+                    ListKeys     KeysListed | Failed
+                    GetRing      RingDone
+    node → node     StoreCopy    CopyStored
+                    FetchCopy    CopyFetched
+                    ListCopies   CopiesListed
+                    Put, Get     as a client's: a node that holds no copy passes a request on
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from dynamo.values.versions import Context, Siblings
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """A message that wants a reply with the same `id`."""
+
+    id: int
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """The answer to the request `id`."""
+
+    id: int
+
+
+# From clients. Zero for n, r, w or timeout_s means the cluster's own setting. ---------------------
+
+
+class Put(Request, frozen=True):
+    """Write a key, or delete it with `value=None`; see `dynamo.values.versions.update`."""
+
+    key: str
+    value: bytes | None
+    context: Context | None
+    written_at: float
+    """Seconds since 1970 by the client's clock."""
+    n: int = 0
+    w: int = 0
+    timeout_s: float = 0.0
+    durable: bool = True
+
+
+class PutDone(Reply, frozen=True):
+    nodes: tuple[str, ...]
+    """Who had stored it when the write quorum was complete."""
+    context: Context
+
+
+class Get(Request, frozen=True):
+    key: str
+    n: int = 0
+    r: int = 0
+    timeout_s: float = 0.0
+
+
+class GetDone(Reply, frozen=True):
+    siblings: Siblings
+    nodes: tuple[str, ...]
+    """Whose copies were merged."""
+
+
+class ListKeys(Request, frozen=True):
+    """One page of the live keys that begin with `prefix` and sort behind `after`."""
+
+    prefix: str
+    after: str
+    limit: int
+    timeout_s: float = 0.0
+
+
+class KeysListed(Reply, frozen=True):
+    keys: tuple[str, ...]
+    after: str
+    """Where the next page begins; "" at the end. A page may hold no key and not be the last."""
+
+
+class GetRing(Request, frozen=True):
+    pass
+
+
+class RingDone(Reply, frozen=True):
+    owners: tuple[str, ...]
+    epoch: int
+    addresses: dict[str, str]
+    n: int
+    r: int
+    w: int
+    timeout_s: float
+
+
+class Failure(StrEnum):
+    """Why a request failed."""
+
+    QUORUM = "quorum"
+    """Too few replicas answered before the deadline."""
+    REQUEST = "request"
+    """The request can't succeed as it is; `detail` says why."""
+    OVERLOADED = "overloaded"
+    """A bounded queue is full; `detail` says which."""
+
+
+class Failed(Reply, frozen=True):
+    reason: Failure
+    detail: str = ""
+    needed: int = 0
+    answered: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    after_s: float = 0.0
+
+
+# Between nodes -----------------------------------------------------------------------------------
+
+
+class StoreCopy(Request, frozen=True):
+    """Merge these siblings into your copy."""
+
+    key: str
+    siblings: Siblings
+    durable: bool = True
+
+
+class CopyStored(Reply, frozen=True):
+    pass
+
+
+class FetchCopy(Request, frozen=True):
+    """Tell what your copy holds."""
+
+    key: str
+
+
+class CopyFetched(Reply, frozen=True):
+    siblings: Siblings
+
+
+class ListCopies(Request, frozen=True):
+    """Tell which copies you hold: at most `limit` keys, in order."""
+
+    prefix: str
+    after: str
+    limit: int
+
+
+class Listed(NamedTuple):
+    """A key in a listing; its siblings have their values blanked, tombstones stay None."""
+
+    key: str
+    siblings: Siblings
+
+
+class CopiesListed(Reply, frozen=True):
+    copies: tuple[Listed, ...]
+    more: bool
+    """True if `limit` cut the list off."""
+
+
+Message = (
+    Put
+    | PutDone
+    | Get
+    | GetDone
+    | ListKeys
+    | KeysListed
+    | GetRing
+    | RingDone
+    | Failed
+    | StoreCopy
+    | CopyStored
+    | FetchCopy
+    | CopyFetched
+    | ListCopies
+    | CopiesListed
+)
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message on its way from one address to another."""
+
+    sender: str
+    receiver: str
+    message: Message
+
+    def reply(self, message: Message) -> "Envelope":
+        """`message` on its way back to where this envelope came from."""
+        return Envelope(self.receiver, self.sender, message)

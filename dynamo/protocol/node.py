@@ -1,0 +1,71 @@
+"""The node: one table that leads each message to the component that handles it.
+
+    step = node.step(envelopes, now)       # nothing has happened yet
+    disk.commit(step.writes, sync=step.sync)
+    send(step.envelopes)                   # only now may anybody hear of the writes
+
+A node reads no clock, opens no socket and writes to no disk; it reads the disk it was given. So the
+same node runs over zerorpc and LevelDB (`dynamo.net.server`) and, many times faster than real time,
+in a simulation with a seed (`dynamo.simulation`).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from dynamo.disk.contract import Disk, Write
+from dynamo.protocol.coordinator import Coordinator
+from dynamo.protocol.messages import Envelope
+from dynamo.protocol.replica import Replica
+from dynamo.protocol.settings import Settings
+from dynamo.values.ring import Ring
+
+
+class Step(NamedTuple):
+    """What one step asks of its shell: commit `writes`, with fsync if `sync`, then send."""
+
+    writes: list[Write]
+    sync: bool
+    envelopes: list[Envelope]
+
+
+class Node:
+    """One member of the store.
+
+    `addresses` says where each member is reached, for clients that ask. `incarnation` must be
+    drawn afresh, at random and below 2**38, at every start of the node.
+
+    >>> from dynamo.disk.contract import MemoryDisk
+    >>> from dynamo.protocol.messages import Put
+    >>> disk = MemoryDisk()
+    >>> node = Node("n1", Ring(("n1",)), {}, Settings(n=1, r=1, w=1), disk, incarnation=7)
+    >>> put = Put(1, "colour", b"green", None, written_at=0.0)
+    >>> step = node.step([Envelope("client", "n1", put)], now=0.0)
+    >>> len(step.writes), step.sync, step.envelopes[0].message.nodes
+    (1, True, ('n1',))
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ring: Ring,
+        addresses: Mapping[str, str],
+        settings: Settings,
+        disk: Disk,
+        incarnation: int,
+    ) -> None:
+        self.name = name
+        self.replica = Replica(name, ring, disk, incarnation)
+        self.coordinator = Coordinator(ring, addresses, settings, self.replica, incarnation)
+        self._handlers = {**self.replica.handlers, **self.coordinator.handlers}
+
+    def step(self, envelopes: Iterable[Envelope], now: float) -> Step:
+        """Take in `envelopes` at the time `now` (seconds, any origin, never going back)."""
+        sent: list[Envelope] = []
+        for envelope in envelopes:
+            sent += self._handlers[type(envelope.message)](envelope, now)
+        sent += self.coordinator.tick(now)
+        return Step(*self.replica.take_writes(), sent)
+
+    def next_wake(self) -> float | None:
+        """When `step` is to be called next even if no envelope comes; None for never."""
+        return self.coordinator.next_wake()

@@ -1,0 +1,291 @@
+"""One client request in flight, of each kind, as the node that coordinates it sees it.
+
+All have one shape. `start` does what can be done at once, `on_reply` takes in one answer, `on_wake`
+runs when the time `wake_at` has come: it asks again, gives up, or cleans up. Each returns envelopes
+to send. `wake_at` is None once nothing is left to do.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from dynamo.protocol.messages import (
+    CopiesListed,
+    CopyFetched,
+    CopyStored,
+    Envelope,
+    Failed,
+    Failure,
+    FetchCopy,
+    Get,
+    GetDone,
+    KeysListed,
+    ListCopies,
+    Listed,
+    ListKeys,
+    Message,
+    Put,
+    PutDone,
+    Reply,
+    StoreCopy,
+)
+from dynamo.protocol.quorum import ReadQuorum, WriteQuorum
+from dynamo.protocol.replica import Replica
+from dynamo.protocol.settings import Settings
+from dynamo.values.ring import Ring
+from dynamo.values.versions import Siblings, reconcile
+
+
+class Pending(Protocol):
+    wake_at: float | None
+
+    def start(self, now: float) -> Iterable[Envelope]: ...
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]: ...
+
+    def on_wake(self, now: float) -> Iterable[Envelope]: ...
+
+
+class Conversation:
+    """What every pending request knows: who asked, under which id the peers are asked, how long.
+
+    `id` is this node's own, unique over its restarts; all peers are asked under it, and a reply is
+    told apart by its sender.
+    """
+
+    def __init__(
+        self, request: Envelope, id: int, timeout_s: float, settings: Settings, now: float
+    ) -> None:
+        self.request = request
+        self.id = id
+        self.me = request.receiver
+        self.settings = settings
+        self.began_at = now
+        self.deadline = now + timeout_s
+
+    def ask(self, node: str, message: Message) -> Envelope:
+        return Envelope(self.me, node, message)
+
+    def answer(self, reply: Reply) -> Envelope:
+        """`reply` on its way to the client, under the id the client gave."""
+        id = self.request.message.id
+        return self.request.reply(msgspec.structs.replace(reply, id=id))  # type: ignore[arg-type]
+
+    def next_wake(self, now: float) -> float:
+        return min(now + self.settings.resend_s, self.deadline)
+
+    def too_few(
+        self, needed: int, answered: tuple[str, ...], silent: tuple[str, ...], now: float
+    ) -> Envelope:
+        """The answer to a client whose quorum did not come together in time."""
+        after_s = now - self.began_at
+        return self.answer(Failed(0, Failure.QUORUM, "", needed, answered, silent, after_s))
+
+
+class PendingPut:
+    """A put on a node that holds the key: store it here, send it to the others, count."""
+
+    def __init__(self, talk: Conversation, replica: Replica, owners: tuple[str, ...], w: int):
+        self.wake_at: float | None = talk.deadline
+        self._talk = talk
+        self._replica = replica
+        self._quorum = WriteQuorum(owners, w)
+        self._put: Put = talk.request.message  # type: ignore[assignment]
+
+    def start(self, now: float) -> Iterable[Envelope]:
+        put = self._put
+        self._siblings = self._replica.write(
+            put.key, put.value, put.context, put.written_at, put.durable
+        )
+        # This node's own acknowledgement counts now: nothing is sent before it is on disk.
+        self._quorum.add(self._talk.me)
+        return self._send_or_finish(now)
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        if isinstance(envelope.message, CopyStored):
+            self._quorum.add(envelope.sender)
+            if self._quorum.enough:
+                return self._finish()
+        return []
+
+    def on_wake(self, now: float) -> Iterable[Envelope]:
+        if now < self._talk.deadline:
+            return self._send_or_finish(now)
+        self.wake_at = None
+        quorum = self._quorum
+        return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
+
+    def _send_or_finish(self, now: float) -> list[Envelope]:
+        store = StoreCopy(self._talk.id, self._put.key, self._siblings, self._put.durable)
+        sent = [self._talk.ask(node, store) for node in self._quorum.silent]
+        self.wake_at = self._talk.next_wake(now)
+        return sent + self._finish() if self._quorum.enough else sent
+
+    def _finish(self) -> list[Envelope]:
+        self.wake_at = None
+        done = PutDone(0, self._quorum.answered, self._siblings.context)
+        return [self._talk.answer(done)]
+
+
+class PendingGet:
+    """A get on a node that holds the key: read here, ask the others, merge, answer, repair."""
+
+    def __init__(self, talk: Conversation, replica: Replica, owners: tuple[str, ...], r: int):
+        self.wake_at: float | None = talk.deadline
+        self._talk = talk
+        self._replica = replica
+        self._quorum = ReadQuorum(owners, r)
+        self._get: Get = talk.request.message  # type: ignore[assignment]
+        self._answered = False
+
+    def start(self, now: float) -> Iterable[Envelope]:
+        own = self._replica.read(self._get.key)
+        if own is not None:
+            self._quorum.add(self._talk.me, own)
+        if self._quorum.enough:  # r=1: no one else is asked, so there is nothing to repair
+            self.wake_at = None
+            return [self._answer()]
+        return self._ask_silent(now)
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        if not isinstance(envelope.message, CopyFetched):
+            return []
+        self._quorum.add(envelope.sender, envelope.message.siblings)
+        sent: list[Envelope] = []
+        if self._quorum.enough and not self._answered:
+            self._answered = True
+            self.wake_at = now + self._talk.settings.repair_wait_s
+            sent.append(self._answer())
+        if not self._quorum.silent:
+            sent += self._repair()
+        return sent
+
+    def on_wake(self, now: float) -> Iterable[Envelope]:
+        if self._answered:
+            return self._repair()
+        if now < self._talk.deadline:
+            return self._ask_silent(now)
+        self.wake_at = None
+        quorum = self._quorum
+        return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
+
+    def _ask_silent(self, now: float) -> list[Envelope]:
+        self.wake_at = self._talk.next_wake(now)
+        fetch = FetchCopy(self._talk.id, self._get.key)
+        me = self._talk.me
+        return [self._talk.ask(node, fetch) for node in self._quorum.silent if node != me]
+
+    def _answer(self) -> Envelope:
+        return self._talk.answer(GetDone(0, self._quorum.answer(), self._quorum.answered))
+
+    def _repair(self) -> list[Envelope]:
+        """Bring every replica that answered with less up to what all of them know together."""
+        self.wake_at = None
+        repairs = self._quorum.repairs()
+        own = repairs.pop(self._talk.me, None)
+        if own is not None:
+            self._replica.merge(self._get.key, own, durable=True)
+        return [
+            self._talk.ask(node, StoreCopy(self._talk.id, self._get.key, siblings))
+            for node, siblings in repairs.items()
+        ]
+
+
+class PendingRelay:
+    """A put or get on a node that does not hold the key: one owner after another is asked."""
+
+    def __init__(self, talk: Conversation, owners: tuple[str, ...]):
+        self.wake_at: float | None = talk.deadline
+        self._talk = talk
+        self._owners = owners
+        self._asked = 0
+
+    def start(self, now: float) -> Iterable[Envelope]:
+        owner = self._owners[self._asked % len(self._owners)]
+        self._asked += 1
+        self.wake_at = self._talk.next_wake(now)
+        remaining_s = self._talk.deadline - now
+        request: Put | Get = self._talk.request.message  # type: ignore[assignment]
+        passed_on = msgspec.structs.replace(request, id=self._talk.id, timeout_s=remaining_s)
+        return [self._talk.ask(owner, passed_on)]
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        if not isinstance(envelope.message, PutDone | GetDone | Failed):
+            return []
+        self.wake_at = None
+        return [self._talk.answer(envelope.message)]
+
+    def on_wake(self, now: float) -> Iterable[Envelope]:
+        if now < self._talk.deadline:
+            return self.start(now)
+        self.wake_at = None
+        return [self._talk.too_few(1, (), self._owners, now)]
+
+
+class PendingListing:
+    """A page of keys: every member is asked, until each partition is covered by r of its owners.
+
+    With r + w > n, r owners of a partition know every acknowledged write of it.
+    """
+
+    def __init__(self, talk: Conversation, replica: Replica, ring: Ring):
+        self.wake_at: float | None = talk.deadline
+        self._talk = talk
+        self._replica = replica
+        self._ring = ring
+        self._list: ListKeys = talk.request.message  # type: ignore[assignment]
+        self._pages: dict[str, CopiesListed] = {}
+
+    def start(self, now: float) -> Iterable[Envelope]:
+        wanted = self._list
+        self._pages[self._talk.me] = self._replica.listing(
+            wanted.prefix, wanted.after, wanted.limit
+        )
+        return self._finish() if self._covered else self._ask_silent(now)
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        if isinstance(envelope.message, CopiesListed):
+            self._pages[envelope.sender] = envelope.message
+            if self._covered:
+                return self._finish()
+        return []
+
+    def on_wake(self, now: float) -> Iterable[Envelope]:
+        if now < self._talk.deadline:
+            return self._ask_silent(now)
+        self.wake_at = None
+        answered = tuple(sorted(self._pages))
+        return [self._talk.too_few(self._talk.settings.r, answered, self._silent, now)]
+
+    @property
+    def _silent(self) -> tuple[str, ...]:
+        return tuple(node for node in self._ring.members if node not in self._pages)
+
+    @property
+    def _covered(self) -> bool:
+        settings = self._talk.settings
+        return all(
+            sum(owner in self._pages for owner in self._ring.partition_owners(p, settings.n))
+            >= settings.r
+            for p in range(len(self._ring.owners))
+        )
+
+    def _ask_silent(self, now: float) -> list[Envelope]:
+        self.wake_at = self._talk.next_wake(now)
+        wanted = self._list
+        request = ListCopies(self._talk.id, wanted.prefix, wanted.after, wanted.limit)
+        return [self._talk.ask(node, request) for node in self._silent]
+
+    def _finish(self) -> list[Envelope]:
+        """Merge the pages up to where the shortest of those that were cut off ends."""
+        self.wake_at = None
+        ends = [page.copies[-1].key for page in self._pages.values() if page.more]
+        end = min(ends, default="")
+        listed: list[Listed] = [copy for page in self._pages.values() for copy in page.copies]
+        copies: dict[str, list[Siblings]] = {}
+        for key, siblings in listed:
+            if not end or key <= end:
+                copies.setdefault(key, []).append(siblings)
+        live = (key for key in sorted(copies) if reconcile(copies[key]).values)
+        return [self._talk.answer(KeysListed(0, tuple(live), end))]

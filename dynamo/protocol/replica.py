@@ -1,0 +1,153 @@
+"""The local copy: reads, merges and writes one node's copies, and stages them for the disk.
+
+About *lives*. A dotted version vector needs actors that never use a count twice. A node's name is
+no such actor: restored from an old copy of its disk it would count again from where that copy
+stood, and other replicas would take its new writes for old ones (Riak lost acknowledged writes so:
+riak_kv issue 679). Nor is a name with a number drawn at each start enough, because a copy can leave
+a node and come to be there again while it runs. So each copy has a life of its own: the first time
+a node coordinates a write of a copy it draws an actor `name-incarnation-number`, keeps it with the
+copy, and draws another when the copy has gone or the node has started again.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count, islice
+
+from dynamo.disk import record
+from dynamo.disk.contract import Disk, Write, copy_key, copy_range, key_of_copy
+from dynamo.disk.record import Copy
+from dynamo.disk.staging import Staging
+from dynamo.errors import CorruptData
+from dynamo.protocol.messages import (
+    CopiesListed,
+    CopyFetched,
+    CopyStored,
+    Envelope,
+    FetchCopy,
+    ListCopies,
+    Listed,
+    StoreCopy,
+)
+from dynamo.values import versions
+from dynamo.values.ring import Ring
+from dynamo.values.versions import Context, Siblings
+
+NO_COPY = Copy("", versions.EMPTY)
+
+
+class Replica:
+    """One node's copies on its disk.
+
+    `incarnation` is drawn afresh by whoever starts the node, never read from a disk.
+    """
+
+    def __init__(self, name: str, ring: Ring, disk: Disk, incarnation: int) -> None:
+        self._ring = ring
+        self._staging = Staging(disk)
+        self._incarnation = f"{name}-{incarnation:x}-"
+        self._lives = count(1)
+        self.corrupt_reads = 0
+        """How many reads met a copy that fails its checksum."""
+        self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
+            StoreCopy: self._on_store,
+            FetchCopy: self._on_fetch,
+            ListCopies: self._on_list,
+        }
+
+    def take_writes(self) -> tuple[list[Write], bool]:
+        """What has been staged since the last call, and whether its commit has to sync."""
+        return self._staging.take()
+
+    def read(self, key: str) -> Siblings | None:
+        """This node's copy of `key`; None if it is damaged, which is not the same as empty."""
+        try:
+            return self._load(key).siblings
+        except CorruptData:
+            return None
+
+    def write(
+        self,
+        key: str,
+        value: bytes | None,
+        context: Context | None,
+        written_at: float,
+        durable: bool,
+    ) -> Siblings:
+        """Coordinate one write: give it the next dot of this copy's life, stage the result."""
+        copy = self._load_or_start_again(key)
+        life = copy.life
+        if not life.startswith(self._incarnation):
+            life = f"{self._incarnation}{next(self._lives):x}"
+        siblings = versions.update(copy.siblings, context, life, value, written_at)
+        self._stage(key, Copy(life, siblings), durable)
+        return siblings
+
+    def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
+        """Take in what another replica holds."""
+        copy = self._load_or_start_again(key)
+        if copy is not NO_COPY:
+            siblings = versions.reconcile([copy.siblings, siblings])
+        if siblings != copy.siblings:
+            self._stage(key, Copy(copy.life, siblings), durable)
+
+    def listing(self, prefix: str, after: str, limit: int) -> CopiesListed:
+        """This node's copies in order of key, without their values; `id` is 0."""
+        found = list(islice(self._scan(prefix, after), limit + 1))
+        return CopiesListed(0, tuple(found[:limit]), more=len(found) > limit)
+
+    def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        request: StoreCopy = envelope.message  # type: ignore[assignment]
+        self.merge(request.key, request.siblings, request.durable)
+        return [envelope.reply(CopyStored(request.id))]
+
+    def _on_fetch(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        request: FetchCopy = envelope.message  # type: ignore[assignment]
+        siblings = self.read(request.key)
+        if siblings is None:  # to say "nothing" would count as an answer and could lose a write
+            return []
+        return [envelope.reply(CopyFetched(request.id, siblings))]
+
+    def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        request: ListCopies = envelope.message  # type: ignore[assignment]
+        listed = self.listing(request.prefix, request.after, request.limit)
+        return [envelope.reply(CopiesListed(request.id, listed.copies, listed.more))]
+
+    def _scan(self, prefix: str, after: str) -> Iterator[Listed]:
+        disk = self._staging.disk
+        partitions = [
+            disk.scan(*copy_range(partition, prefix, after))
+            for partition in range(len(self._ring.owners))
+        ]
+        for disk_key, stored in heapq.merge(*partitions, key=lambda item: item[0][3:]):
+            try:
+                siblings = record.decode(stored).siblings
+            except CorruptData:
+                self.corrupt_reads += 1
+                continue
+            yield Listed(key_of_copy(disk_key), _without_values(siblings))
+
+    def _load(self, key: str) -> Copy:
+        stored = self._staging.get(copy_key(self._ring.partition_of(key), key))
+        if stored is None:
+            return NO_COPY
+        try:
+            return record.decode(stored)
+        except CorruptData:
+            self.corrupt_reads += 1
+            raise
+
+    def _load_or_start_again(self, key: str) -> Copy:
+        """The copy, or none where it is damaged: what comes now begins a new life of it."""
+        try:
+            return self._load(key)
+        except CorruptData:
+            return NO_COPY
+
+    def _stage(self, key: str, copy: Copy, durable: bool) -> None:
+        disk_key = copy_key(self._ring.partition_of(key), key)
+        self._staging.put(disk_key, record.encode(copy), durable=durable)
+
+
+def _without_values(siblings: Siblings) -> Siblings:
+    blanked = (v if v.value is None else v._replace(value=b"") for v in siblings.versions)
+    return siblings._replace(versions=tuple(blanked))
