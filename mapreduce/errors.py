@@ -1,0 +1,62 @@
+"""Every public error of MapReduce; each says whose fault it is.
+
+DynamoError
+├── RequestError
+│   └── JobError        the user's: the job can't run as it is
+│       ├── InputMissing    an input that does not exist
+│       ├── OutputExists    the output is there already
+│       ├── SourceError     the job's source file can't be used
+│       └── BadRecord       an input that does not have its format, a pair that is none
+├── JobFailed           a job has ended without output; carries the user's own traceback
+└── PieceLost           intermediate data is gone or damaged: its map task has to run again
+"""
+
+from dynamo.errors import DynamoError, RequestError
+
+
+class JobError(RequestError):
+    """The job can't run as its user gave it."""
+
+
+class InputMissing(JobError):
+    """An input of the job does not exist. `path` is the input as the user gave it."""
+
+    def __init__(self, path: str, remedy: str) -> None:
+        super().__init__(f"no input {path!r}; {remedy}")
+        self.path = path
+
+
+class OutputExists(JobError):
+    """The job's output is there already; nothing has been changed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the output {path!r} exists already; remove it or name another")
+        self.path = path
+
+
+class SourceError(JobError):
+    """The source file of a job can't be used: its syntax, or a class that it lacks."""
+
+
+class BadRecord(JobError):
+    """An input does not have the format the job names, or user code gave what is not a pair."""
+
+
+class JobFailed(DynamoError):
+    """A job has ended without output. `error` is what its last attempt said."""
+
+    def __init__(self, job: str, state: str, error: str) -> None:
+        super().__init__(f"job {job!r} {state}" + (f":\n{error}" if error else ""))
+        self.job = job
+        self.state = state
+        self.error = error
+
+
+class PieceLost(DynamoError):
+    """Intermediate data of the map task `map_index` can't be read."""
+
+    def __init__(self, map_index: int, reason: str) -> None:
+        super().__init__(
+            f"the output of map task {map_index} is lost: {reason}; it has to run again"
+        )
+        self.map_index = map_index
