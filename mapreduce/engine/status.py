@@ -1,0 +1,79 @@
+"""Where a job stands, for people and drivers: read-only copies of the scheduler's tables."""
+
+from collections import Counter
+
+import msgspec
+
+from mapreduce.engine.events import JobState
+from mapreduce.engine.ledger import AttemptState, Job, Stage
+
+
+class StageStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The map or the reduce tasks of a job, counted. Times are the scheduler's `now`."""
+
+    total: int
+    waiting: int
+    running: int
+    done: int
+    failed_attempts: int
+    """Attempts that raised."""
+    lost_attempts: int
+    """Attempts that went with their worker, or whose output or input was lost."""
+    localities: dict[str, int]
+    """Of the attempts that won: "node", "remote" or "any" -> how many."""
+    started_at: float | None
+    ended_at: float | None
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A job and its stages."""
+
+    job: str
+    state: JobState
+    error: str
+    committing: bool
+    map: StageStatus
+    reduce: StageStatus
+    started_at: float
+    ended_at: float | None
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """A living worker. `silent_s`: seconds since its last report."""
+
+    name: str
+    node: str
+    slots: int
+    running: int
+    silent_s: float
+
+
+def job_status(job: Job) -> JobStatus:
+    """A copy of what is known about `job`."""
+    return JobStatus(
+        job=job.id,
+        state=job.state,
+        error=job.error,
+        committing=job.committing and not job.state.ended,
+        map=stage_status(job.maps),
+        reduce=stage_status(job.reduces),
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+    )
+
+
+def stage_status(stage: Stage) -> StageStatus:
+    """The counts of one stage."""
+    states = Counter(a.state for task in stage.tasks for a in task.attempts)
+    running = sum(1 for task in stage.tasks if task.running)
+    return StageStatus(
+        total=len(stage.tasks),
+        waiting=len(stage.tasks) - stage.done - running,
+        running=running,
+        done=stage.done,
+        failed_attempts=states[AttemptState.FAILED],
+        lost_attempts=states[AttemptState.LOST] + states[AttemptState.SPOILED],
+        localities=dict(Counter(t.winner.locality.value for t in stage.tasks if t.winner)),
+        started_at=stage.started_at,
+        ended_at=stage.ended_at,
+    )

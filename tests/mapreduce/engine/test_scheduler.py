@@ -1,0 +1,358 @@
+"""The rules of the scheduler, each as a list of events and the list of actions they must give."""
+
+from mapreduce.engine.events import (
+    AttemptFailed,
+    AttemptId,
+    AttemptSucceeded,
+    CommitFailed,
+    CommitJob,
+    DiscardResult,
+    JobCommitted,
+    JobEnded,
+    JobKilled,
+    JobStarted,
+    JobState,
+    KillAttempt,
+    Locality,
+    RunAttempt,
+    TaskId,
+    Tick,
+    WorkerLost,
+    WorkerReported,
+)
+from mapreduce.engine.scheduler import Policy, Scheduler
+
+
+def map_attempt(index: int, number: int = 1, job: str = "job") -> AttemptId:
+    return AttemptId(TaskId(job, "map", index), number)
+
+
+def reduce_attempt(index: int, number: int = 1, job: str = "job") -> AttemptId:
+    return AttemptId(TaskId(job, "reduce", index), number)
+
+
+def started(maps: int = 1, reduces: int = 0, job: str = "job", max_attempts: int = 4) -> JobStarted:
+    return JobStarted(job, ((),) * maps, ((),) * reduces, max_attempts)
+
+
+def with_workers(*names: str, slots: int = 1, policy: Policy | None = None) -> Scheduler:
+    """A scheduler with living workers, each beside the store node of its own number."""
+    scheduler = Scheduler(policy)
+    for name in names:
+        scheduler.handle(WorkerReported(name, name.replace("w", "n"), slots), 0.0)
+    return scheduler
+
+
+def runs(actions: list) -> list[tuple[str, AttemptId]]:
+    return [(a.worker, a.attempt) for a in actions if isinstance(a, RunAttempt)]
+
+
+class TestStages:
+    def test_reduces_start_when_the_last_map_is_done_and_then_the_job_commits(self):
+        s = with_workers("w1", slots=2)
+        assert runs(s.handle(started(2, 1), 0.0)) == [
+            ("w1", map_attempt(0)),
+            ("w1", map_attempt(1)),
+        ]
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0) == []
+        assert s.handle(AttemptSucceeded(map_attempt(1), "w1", "m1"), 2.0) == [
+            RunAttempt("w1", reduce_attempt(0), Locality.ANY)
+        ]
+        assert s.handle(AttemptSucceeded(reduce_attempt(0), "w1", "r0"), 3.0) == [CommitJob("job")]
+        assert s.handle(JobCommitted("job"), 4.0) == [JobEnded("job", JobState.SUCCEEDED)]
+        assert s.map_results("job") == ["m0", "m1"]
+        assert s.reduce_results("job") == ["r0"]
+
+    def test_a_job_without_tasks_commits_at_once(self):
+        assert with_workers().handle(started(0, 0), 0.0) == [CommitJob("job")]
+
+    def test_a_failed_commit_fails_the_job_and_discards_its_output(self):
+        s = with_workers("w1")
+        s.handle(started(1), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "part"), 1.0)
+        discard, ended = s.handle(CommitFailed("job", "no quorum"), 2.0)
+        assert discard == DiscardResult(map_attempt(0), "part")
+        assert ended.state is JobState.FAILED
+        assert "no quorum" in ended.error
+
+    def test_the_same_job_started_twice_runs_once(self):
+        s = with_workers("w1", slots=4)
+        s.handle(started(1), 0.0)
+        assert s.handle(started(1), 0.1) == []
+
+
+class TestPlacement:
+    def test_a_task_goes_to_the_worker_beside_its_data(self):
+        s = with_workers("w1", "w2")
+        [run] = s.handle(JobStarted("job", (("n2",),), ()), 0.0)
+        assert run == RunAttempt("w2", map_attempt(0), Locality.NODE)
+
+    def test_a_task_waits_a_moment_for_a_near_worker_and_then_settles_for_a_far_one(self):
+        s = with_workers("w1", "w2")
+        first = s.handle(JobStarted("job", (("n2",), ("n2",)), ()), 0.0)
+        assert runs(first) == [("w2", map_attempt(0))]
+        assert s.handle(Tick(), 0.9) == []
+        assert s.handle(Tick(), 1.0) == [RunAttempt("w1", map_attempt(1), Locality.REMOTE)]
+
+    def test_a_near_worker_that_gets_free_in_that_moment_is_taken(self):
+        s = with_workers("w1", "w2")
+        s.handle(JobStarted("job", (("n2",), ("n2",)), ()), 0.0)
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w2"), 0.5) == [
+            RunAttempt("w2", map_attempt(1), Locality.NODE)
+        ]
+
+    def test_nothing_waits_for_a_node_without_a_living_worker(self):
+        s = with_workers("w1", "w2")
+        s.handle(WorkerLost("w2"), 0.0)
+        [run] = s.handle(JobStarted("job", (("n2",),), ()), 0.0)
+        assert run == RunAttempt("w1", map_attempt(0), Locality.REMOTE)
+
+    def test_the_wait_of_a_reduce_begins_when_reduces_may_start(self):
+        s = with_workers("w1", "w2")
+        s.handle(JobStarted("job", (("n1",),), (("n2",), ("n2",))), 0.0)
+        assert runs(s.handle(AttemptSucceeded(map_attempt(0), "w1"), 4.0)) == [
+            ("w2", reduce_attempt(0))
+        ]
+
+    def test_tasks_spread_over_the_workers_with_most_free_slots(self):
+        s = with_workers("w1", "w2", slots=2)
+        assert [w for w, _ in runs(s.handle(started(4), 0.0))] == ["w1", "w2", "w1", "w2"]
+
+    def test_no_worker_gets_more_attempts_than_it_has_slots(self):
+        s = with_workers("w1", slots=3)
+        assert len(runs(s.handle(started(10), 0.0))) == 3
+
+
+class TestFairness:
+    def test_jobs_take_turns(self):
+        s = with_workers("w1")
+        s.handle(started(3, job="a"), 0.0)
+        s.handle(started(3, job="b"), 0.0)
+        attempt, order = map_attempt(0, job="a"), []
+        for _ in range(4):
+            [(_, attempt)] = runs(s.handle(AttemptSucceeded(attempt, "w1"), 1.0))
+            order.append(attempt.task.job)
+        assert order == ["b", "a", "b", "a"]
+
+
+class TestRetry:
+    def test_a_failed_task_is_tried_again(self):
+        s = with_workers("w1")
+        s.handle(started(), 0.0)
+        assert runs(s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.0)) == [
+            ("w1", map_attempt(0, 2))
+        ]
+
+    def test_after_its_last_attempt_the_job_fails_with_that_attempts_error(self):
+        s = with_workers("w1", slots=2)
+        s.handle(started(2, max_attempts=2), 0.0)
+        s.handle(AttemptFailed(map_attempt(0), "w1", "first"), 1.0)
+        kill, ended = s.handle(AttemptFailed(map_attempt(0, 2), "w1", "second"), 2.0)
+        assert kill == KillAttempt("w1", map_attempt(1))
+        assert ended.state is JobState.FAILED
+        assert ended.error.endswith("second")
+        assert s.status("job").map.failed_attempts == 2
+
+    def test_a_failure_reported_twice_counts_once(self):
+        s = with_workers("w1")
+        s.handle(started(max_attempts=2), 0.0)
+        s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.0)
+        assert s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.1) == []
+        assert s.status("job").state is JobState.RUNNING
+
+    def test_a_failed_job_discards_the_results_it_had(self):
+        s = with_workers("w1", slots=2)
+        s.handle(started(2, max_attempts=1), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(1), "w1", "done"), 1.0)
+        actions = s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 2.0)
+        assert DiscardResult(map_attempt(1), "done") in actions
+
+
+class TestWorkerLoss:
+    def test_attempts_of_a_lost_worker_start_elsewhere_and_count_as_no_failure(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(max_attempts=1), 0.0)
+        assert runs(s.handle(WorkerLost("w1"), 1.0)) == [("w2", map_attempt(0, 2))]
+        status = s.status("job").map
+        assert (status.failed_attempts, status.lost_attempts, status.running) == (0, 1, 1)
+
+    def test_a_worker_silent_for_longer_than_the_timeout_is_lost(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(), 0.0)
+        s.handle(WorkerReported("w2", "n2", 1), 4.0)
+        assert s.handle(Tick(), 5.0) == []
+        assert runs(s.handle(Tick(), 5.1)) == [("w2", map_attempt(0, 2))]
+        assert [w.name for w in s.workers()] == ["w2"]
+
+    def test_a_task_that_keeps_losing_its_workers_ends_the_job(self):
+        s = Scheduler(Policy(max_losses=2))
+        s.handle(started(), 0.0)
+        for n in (1, 2, 3):
+            s.handle(WorkerReported(f"w{n}", "", 1), 0.0)
+            actions = s.handle(WorkerLost(f"w{n}"), 0.0)
+        ended = actions[-1]
+        assert ended.state is JobState.FAILED
+        assert "lost 3 times" in ended.error
+        assert "w3" in ended.error
+
+    def test_finished_maps_outlive_their_worker(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(2, 1), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0)
+        assert s.handle(WorkerLost("w1"), 1.0) == []
+        assert s.status("job").map.done == 1
+
+    def test_an_attempt_its_worker_does_not_know_of_runs_again_after_a_few_seconds(self):
+        s = with_workers("w1")
+        s.handle(started(), 0.0)
+        assert s.handle(WorkerReported("w1", "n1", 1, ()), 3.0) == []
+        assert runs(s.handle(WorkerReported("w1", "n1", 1, ()), 3.1)) == [("w1", map_attempt(0, 2))]
+
+    def test_a_worker_that_works_on_what_nobody_wants_is_told_to_stop_and_keeps_the_slot(self):
+        s = with_workers("w1")
+        stray = map_attempt(7, job="old")
+        assert s.handle(WorkerReported("w1", "n1", 1, (stray,)), 0.0) == [KillAttempt("w1", stray)]
+        assert s.handle(started(), 0.1) == []
+        assert runs(s.handle(WorkerReported("w1", "n1", 1), 0.2)) == [("w1", map_attempt(0))]
+
+
+class TestLateResults:
+    def test_a_lost_attempt_that_finished_after_all_wins_and_its_successor_is_killed(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(1, 0), 0.0)
+        s.handle(WorkerLost("w1"), 1.0)
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1", "late"), 2.0) == [
+            KillAttempt("w2", map_attempt(0, 2)),
+            CommitJob("job"),
+        ]
+        assert s.map_results("job") == ["late"]
+
+    def test_the_second_success_of_a_task_is_discarded(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(), 0.0)
+        s.handle(WorkerLost("w1"), 1.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "first"), 2.0)
+        assert s.handle(AttemptSucceeded(map_attempt(0, 2), "w2", "second"), 2.1) == [
+            DiscardResult(map_attempt(0, 2), "second")
+        ]
+
+    def test_the_winner_reported_twice_is_not_discarded(self):
+        s = with_workers("w1")
+        s.handle(started(), 0.0)
+        won = AttemptSucceeded(map_attempt(0), "w1", "the output")
+        s.handle(won, 1.0)
+        assert s.handle(won, 1.1) == []
+        s.handle(JobCommitted("job"), 1.2)
+        assert s.handle(won, 1.3) == []
+        s.forget("job")
+        assert s.handle(won, 1.4) == []
+
+    def test_a_result_of_an_unknown_job_is_discarded(self):
+        unknown = map_attempt(0, job="gone")
+        assert with_workers("w1").handle(AttemptSucceeded(unknown, "w1", "x"), 1.0) == [
+            DiscardResult(unknown, "x")
+        ]
+
+    def test_a_result_for_a_task_the_job_does_not_have_is_discarded(self):
+        s = with_workers("w1")
+        s.handle(started(), 0.0)
+        for attempt in (map_attempt(5), map_attempt(-1), map_attempt(0, 9), map_attempt(0, 0)):
+            [discard] = s.handle(AttemptSucceeded(attempt, "w1", "x"), 1.0)
+            assert discard == DiscardResult(attempt, "x")
+
+
+class TestLostMapOutput:
+    def at_reduce(self, max_losses: int = 20) -> Scheduler:
+        s = with_workers("w1", slots=2, policy=Policy(max_losses=max_losses))
+        s.handle(started(2, 2, max_attempts=1), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
+        s.handle(AttemptSucceeded(map_attempt(1), "w1", "m1"), 1.0)
+        return s
+
+    def lost(self, reduce: AttemptId) -> AttemptFailed:
+        return AttemptFailed(reduce, "w1", "missing piece", (map_attempt(1).task,))
+
+    def test_the_map_runs_again_and_then_the_reduce_which_is_not_blamed(self):
+        s = self.at_reduce()
+        assert runs(s.handle(self.lost(reduce_attempt(0)), 2.0)) == [("w1", map_attempt(1, 2))]
+        assert runs(s.handle(AttemptSucceeded(map_attempt(1, 2), "w1", "again"), 3.0)) == [
+            ("w1", reduce_attempt(0, 2))
+        ]
+        assert s.map_results("job") == ["m0", "again"]
+        assert s.status("job").state is JobState.RUNNING
+
+    def test_output_that_was_made_again_since_is_not_made_a_third_time(self):
+        s = self.at_reduce()
+        s.handle(self.lost(reduce_attempt(0)), 2.0)
+        s.handle(AttemptSucceeded(map_attempt(1, 2), "w1", "again"), 3.0)
+        assert runs(s.handle(self.lost(reduce_attempt(1)), 4.0)) == [("w1", reduce_attempt(1, 2))]
+
+    def test_a_late_double_of_the_lost_output_does_not_win_again(self):
+        s = self.at_reduce()
+        s.handle(self.lost(reduce_attempt(0)), 2.0)
+        assert s.handle(AttemptSucceeded(map_attempt(1), "w1", "m1"), 2.1) == []
+        assert s.status("job").map.done == 1
+
+    def test_a_job_whose_output_is_lost_again_and_again_ends(self):
+        s = self.at_reduce(max_losses=2)
+        for number in (1, 2, 3):
+            assert s.status("job").state is JobState.RUNNING
+            s.handle(self.lost(reduce_attempt(0, number)), 2.0)
+            s.handle(AttemptSucceeded(map_attempt(1, number + 1), "w1", "again"), 3.0)
+        assert s.status("job").state is JobState.FAILED
+
+
+class TestKill:
+    def test_a_killed_job_ends_at_once_and_its_attempts_are_killed(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(3), 0.0)
+        assert s.handle(JobKilled("job"), 1.0) == [
+            KillAttempt("w1", map_attempt(0)),
+            KillAttempt("w2", map_attempt(1)),
+            JobEnded("job", JobState.KILLED),
+        ]
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1", "x"), 1.1) == [
+            DiscardResult(map_attempt(0), "x")
+        ]
+
+    def test_killing_a_job_frees_its_slots_for_others(self):
+        s = with_workers("w1")
+        s.handle(started(job="a"), 0.0)
+        s.handle(started(job="b"), 0.0)
+        assert runs(s.handle(JobKilled("a"), 1.0)) == [("w1", map_attempt(0, job="b"))]
+
+    def test_a_kill_during_the_commit_comes_too_late(self):
+        s = with_workers()
+        s.handle(started(0), 0.0)
+        assert s.handle(JobKilled("job"), 1.0) == []
+        assert s.handle(JobCommitted("job"), 2.0) == [JobEnded("job", JobState.SUCCEEDED)]
+
+    def test_a_kill_during_a_commit_that_fails_leaves_the_job_killed(self):
+        s = with_workers()
+        s.handle(started(0), 0.0)
+        s.handle(JobKilled("job"), 1.0)
+        assert s.handle(CommitFailed("job", "no"), 2.0) == [JobEnded("job", JobState.KILLED)]
+
+    def test_killing_what_is_over_or_unknown_does_nothing(self):
+        s = with_workers()
+        s.handle(started(0), 0.0)
+        s.handle(JobCommitted("job"), 1.0)
+        assert s.handle(JobKilled("job"), 2.0) == []
+        assert s.handle(JobKilled("other"), 2.0) == []
+
+
+def test_status_counts_each_task_once_and_tells_where_winners_ran():
+    s = with_workers("w1", "w2")
+    s.handle(JobStarted("job", (("n1",), ("n1",), ()), ((),)), 0.0)
+    s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 0.5)
+    s.handle(AttemptSucceeded(map_attempt(1), "w1"), 1.5)
+    status = s.status("job")
+    assert (status.map.total, status.map.waiting, status.map.running, status.map.done) == (
+        3,
+        0,
+        2,
+        1,
+    )
+    assert status.map.failed_attempts == 1
+    assert status.map.localities == {"node": 1}
+    assert (status.reduce.total, status.reduce.waiting, status.reduce.started_at) == (1, 1, None)
