@@ -1,0 +1,393 @@
+"""The command `dynamo`: a store node, and everything one does with keys and files."""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import show
+from cli.errors import CommandGroup, Failure
+from cli.options import (
+    CONTEXT_SETTINGS,
+    config_option,
+    json_option,
+    open_store,
+    ready_option,
+    say_ready,
+)
+from dynamo.config import ClusterConfig
+from dynamo.errors import CorruptData, RequestError
+from dynamo.store import Reading, Store
+
+LISTED_AT_ONCE = 200
+"""Keys whose values `ls -l` reads in one call."""
+
+
+@click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
+@click.version_option(package_name="dynamo-mapreduce")
+def main() -> None:
+    """A replicated key-value store.
+
+    A key that begins with / is a file of any size; any other key holds a value of up to 8 MiB.
+    Every command reads cluster.ini to learn where the nodes are. Start them with `mapreduce up`,
+    or each with `dynamo serve`.
+
+    \b
+    Try:
+      dynamo put colour green
+      dynamo get colour
+      dynamo put -r books/ /books
+      dynamo ls -l /books
+
+    Exit codes: 0 done, 1 the cluster failed, 2 the command can't work as it is.
+    """
+
+
+@main.command(short_help="Run a store node.")
+@click.argument("node")
+@config_option
+@ready_option
+def serve(node: str, config: ClusterConfig, ready_fd: int | None) -> None:
+    """Run the store node NODE of cluster.ini until it is stopped (Ctrl-C or SIGTERM).
+
+    \b
+    Example:
+      dynamo serve n1
+    """
+    address = config.node(node).address
+    from dynamo.net import server
+
+    server.serve(config, node, say_ready(f"node {node} answers on {address}", ready_fd))
+
+
+@main.command(short_help="Store a value, files or folders.")
+@click.argument("arguments", nargs=-1, required=True, metavar="KEY VALUE | PATH... /NAME")
+@click.option("-r", "--recursive", is_flag=True, help="Store folders with all they hold.")
+@config_option
+def put(arguments: tuple[str, ...], recursive: bool, config: ClusterConfig) -> None:
+    """Store VALUE under KEY, or local files under /NAME.
+
+    VALUE is a text, - for standard input, or @FILE for the bytes of a file. If the last argument
+    begins with /, the others are local files (or - for standard input), and with -r folders. One
+    file becomes /NAME, or /NAME/FILE if you write /NAME/; several keep their names below /NAME.
+
+    \b
+    Examples:
+      dynamo put colour green
+      dynamo put logo @logo.png
+      dynamo put emma.txt /books/emma.txt
+      dynamo put -r books/ /books
+      gunzip -c log.gz | dynamo put - /logs/today
+    """
+    *sources, last = arguments
+    if not sources:
+        raise click.UsageError("give a KEY and a VALUE, or a PATH and the /NAME it will have")
+    if last.startswith("/") and last != "/":
+        _put_files(config, sources, last, recursive)
+    elif len(sources) == 1:
+        _put_value(config, sources[0], last)
+    else:
+        raise click.UsageError(f"{last!r} can't name files in the store: it must begin with /")
+
+
+@main.command(short_help="Print or fetch a value, a file or a folder.")
+@click.argument("key")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Local file, -r: folder.")
+@click.option("-r", "--recursive", is_flag=True, help="Fetch a folder into the one at -o.")
+@click.option("--all", "all_siblings", is_flag=True, help="Print all siblings, a line each.")
+@click.option("--raw", is_flag=True, help="Print the plain value under a path, not the file.")
+@config_option
+def get(
+    key: str,
+    output: Path | None,
+    recursive: bool,
+    all_siblings: bool,
+    raw: bool,
+    config: ClusterConfig,
+) -> None:
+    """Print the value of KEY, or fetch the file or folder KEY where it begins with /.
+
+    Writes that did not know of each other leave siblings: the newest is printed, with a warning.
+
+    \b
+    Examples:
+      dynamo get colour
+      dynamo get /books/emma.txt -o emma.txt
+      dynamo get /books -r -o books/
+    """
+    if recursive and (output is None or not key.startswith("/")):
+        raise click.UsageError("-r fetches a folder, as in: dynamo get /books -r -o books/")
+    with open_store(config) as store:
+        if recursive and output:
+            _get_folder(store, key, output)
+        elif key.startswith("/") and not raw:
+            _get_file(store, key, output)
+        else:
+            _get_value(store, key, output, all_siblings)
+
+
+@main.command(short_help="Delete a key, a file or a folder.")
+@click.argument("key")
+@click.option("-r", "--recursive", is_flag=True, help="Delete a folder with all it holds.")
+@config_option
+def delete(key: str, recursive: bool, config: ClusterConfig) -> None:
+    """Delete KEY, or the file KEY where it begins with /.
+
+    Deleting a plain key that is not there is no error; a file that is not there is one.
+
+    \b
+    Examples:
+      dynamo delete colour
+      dynamo delete -r /out/wc
+    """
+    if recursive and not key.startswith("/"):
+        raise click.UsageError("-r deletes a folder, as in: dynamo delete -r /out/wc")
+    from dynamo import files
+
+    with open_store(config) as store:
+        if recursive:
+            _delete_folder(store, key)
+        elif key.startswith("/"):
+            files.remove(store, key)
+        else:
+            store.delete(key)
+
+
+@main.command(short_help="List keys and files.")
+@click.argument("prefix", default="/")
+@click.option("-l", "--long", "long", is_flag=True, help="With sizes and times.")
+@json_option
+@config_option
+def ls(prefix: str, long: bool, as_json: bool, config: ClusterConfig) -> None:
+    """List the keys that begin with PREFIX, in order; without PREFIX, all files.
+
+    \b
+    Examples:
+      dynamo ls
+      dynamo ls -l /books
+      dynamo ls user: --json
+    """
+    with open_store(config) as store:
+        keys = store.list(prefix)
+        if as_json:
+            show.as_json(list(_entries(store, keys)))
+        elif long:
+            rows = _entries(store, keys)
+            show.table(("size", "modified", "key"), map(_long_row, rows))
+        else:
+            for key in keys:
+                click.echo(key)
+
+
+@main.command(short_help="Say which nodes hold a key or file.")
+@click.argument("key")
+@json_option
+@config_option
+def locate(key: str, as_json: bool, config: ClusterConfig) -> None:
+    """Say which nodes hold KEY, the owner of its partition first; of a file, each extent.
+
+    \b
+    Examples:
+      dynamo locate colour
+      dynamo locate /books/emma.txt
+    """
+    with open_store(config) as store:
+        places = list(_places(store, key))
+    if as_json:
+        show.as_json(places)
+    elif len(places) == 1:
+        click.echo(" ".join(places[0]["nodes"]))
+    else:
+        rows = ((place["what"], " ".join(place["nodes"])) for place in places)
+        show.table(("what", "nodes"), rows)
+
+
+@main.command(short_help="Say which nodes answer.")
+@json_option
+@config_option
+def status(as_json: bool, config: ClusterConfig) -> None:
+    """Say which nodes answer; exits with 1 if one does not.
+
+    \b
+    Example:
+      dynamo status
+    """
+    with open_store(config) as store:
+        found: dict[str, Any] = store.status()  # type: ignore[attr-defined]
+    silent = [node.name for node in config.nodes if not isinstance(found.get(node.name), dict)]
+    if as_json:
+        show.as_json(found)
+    else:
+        rows = (_status_row(node.name, node.address, found.get(node.name)) for node in config.nodes)
+        show.table(("node", "address", "state", "details"), rows)
+    if silent:
+        raise Failure(f"no answer from {', '.join(silent)}; start nodes with `mapreduce up`")
+
+
+# put ---------------------------------------------------------------------------------------------
+
+
+def _put_value(config: ClusterConfig, key: str, text: str) -> None:
+    if key.startswith("/"):
+        raise RequestError(
+            f"{key!r} begins with / and so names a file: dynamo put PATH {key}, or for standard "
+            f"input dynamo put - {key}"
+        )
+    if text == "-":
+        value = sys.stdin.buffer.read()
+    elif text.startswith("@"):
+        value = Path(text[1:]).read_bytes()
+    else:
+        value = text.encode("utf-8", "surrogateescape")
+    with open_store(config) as store:
+        store.put(key, value)
+
+
+def _put_files(config: ClusterConfig, sources: list[str], target: str, recursive: bool) -> None:
+    from cli import transfer
+    from dynamo import files
+
+    if sources == ["-"]:
+        files.check_path(target)
+        with open_store(config) as store:
+            files.write(store, target, sys.stdin.buffer)
+        return
+    if len(sources) == 1 and not Path(sources[0]).exists():
+        raise RequestError(
+            f"no such file or folder: {sources[0]}; to store a text that begins with / as a "
+            f"value, pipe it: echo {target} | dynamo put {sources[0]} -"
+        )
+    uploads = transfer.plan_uploads(sources, target, recursive=recursive)
+    with open_store(config) as store:
+        transfer.upload(store, uploads)
+    total = sum(one.size_bytes for one in uploads)
+    click.echo(f"stored {len(uploads):,} files, {show.size(total)}", err=True)
+
+
+# get ---------------------------------------------------------------------------------------------
+
+
+def _get_value(store: Store, key: str, output: Path | None, all_siblings: bool) -> None:
+    reading = store.get(key)
+    if reading.value is None:
+        raise RequestError(f"nothing is stored under {key!r}; `dynamo ls ''` lists all keys")
+    if all_siblings:
+        data = b"".join(value + b"\n" for value in reading.values)
+    else:
+        _warn_of_siblings(key, reading)
+        data = reading.value
+    if output:
+        output.write_bytes(data)
+        return
+    sys.stdout.buffer.write(data)
+    if sys.stdout.isatty() and not data.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _warn_of_siblings(key: str, reading: Reading) -> None:
+    if len(reading.values) > 1:
+        click.echo(
+            f"warning: {key!r} has {len(reading.values)} siblings, written without knowing of "
+            "each other; this is the newest, --all prints all, a new put replaces them",
+            err=True,
+        )
+
+
+def _get_file(store: Store, path: str, output: Path | None) -> None:
+    from cli import transfer
+    from dynamo import files
+
+    manifest = files.stat(store, path)
+    if output is None:
+        transfer.copy_to(store, manifest, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    target = output / path.rpartition("/")[2] if output.is_dir() else output
+    transfer.download(store, [transfer.Download(path, manifest, target)])
+
+
+def _get_folder(store: Store, folder: str, target: Path) -> None:
+    from cli import transfer
+
+    downloads = transfer.plan_downloads(store, folder, target)
+    transfer.download(store, downloads)
+    click.echo(f"fetched {len(downloads):,} files into {target}", err=True)
+
+
+# delete, ls, locate, status ----------------------------------------------------------------------
+
+
+def _delete_folder(store: Store, folder: str) -> None:
+    from cli import transfer
+    from dynamo import files
+    from dynamo.errors import FileMissing
+
+    paths = files.under(store, folder)
+    if not paths:
+        raise FileMissing(folder)
+    transfer.for_each(lambda path: files.remove(store, path), paths)
+    click.echo(f"deleted {len(paths):,} files", err=True)
+
+
+def _entries(store: Store, keys: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Key, size and, for files, time of each key; read in few calls."""
+    while batch := list(itertools.islice(keys, LISTED_AT_ONCE)):
+        for key, reading in store.multi_get(batch).items():
+            if reading.values:
+                yield {"key": key, **_entry(key, reading.values[0])}
+
+
+def _entry(key: str, value: bytes) -> dict[str, Any]:
+    import msgspec
+
+    from dynamo.files import Manifest
+
+    if key.startswith("/"):
+        try:
+            manifest = msgspec.msgpack.decode(value, type=Manifest)
+            return {"size_bytes": manifest.size_bytes, "modified_at": manifest.modified_at}
+        except msgspec.MsgspecError:
+            pass  # a plain value under a path: shown as such
+    return {"size_bytes": len(value), "modified_at": None}
+
+
+def _long_row(entry: dict[str, Any]) -> tuple[str, str, str]:
+    modified = entry["modified_at"]
+    return show.size(entry["size_bytes"]), show.moment(modified) if modified else "", entry["key"]
+
+
+def _places(store: Store, key: str) -> Iterator[dict[str, Any]]:
+    """Where the key is, and where each extent of the file is if it is one."""
+    from dynamo import files
+    from dynamo.errors import FileMissing
+
+    yield {"what": key, "nodes": list(store.locate(key))}
+    if not key.startswith("/"):
+        return
+    try:
+        extents = files.stat(store, key).extents
+    except (FileMissing, CorruptData):
+        return  # locate answers for keys that hold no file too
+    for extent in extents:
+        end = extent.offset + extent.size_bytes
+        nodes = list(store.locate(extent.chunk_key(0)))
+        yield {"what": f"bytes {extent.offset:,} to {end:,}", "nodes": nodes}
+
+
+def _status_row(name: str, address: str, found: Any) -> tuple[str, str, str, str]:
+    if not isinstance(found, dict):
+        return name, address, "no answer", str(found or "")
+    details = ", ".join(f"{key} {value}" for key, value in found.items() if _is_plain(value))
+    return name, address, "up", details
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+if __name__ == "__main__":
+    main(prog_name="dynamo")

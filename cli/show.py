@@ -1,0 +1,62 @@
+"""Text for people: sizes, times and tables."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+
+def size(count_bytes: float) -> str:
+    """
+    >>> size(812), size(16 << 20)
+    ('812 B', '16.0 MiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count_bytes < 1024:
+            return f"{count_bytes:.0f} B" if unit == "B" else f"{count_bytes:.1f} {unit}"
+        count_bytes /= 1024
+    return f"{count_bytes:.1f} TiB"
+
+
+def moment(seconds_since_1970: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds_since_1970))
+
+
+def duration(seconds: float | None) -> str:
+    """
+    >>> duration(0.123), duration(75), duration(None)
+    ('0.12 s', '1 min 15 s', '-')
+    """
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; columns are as wide as their texts, cut to the terminal by rich."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_plain(cell) for cell in row))
+    # Into a pipe nothing is folded: a line of the table stays a line.
+    console = Console(highlight=False)
+    console.print(drawn, soft_wrap=not console.is_terminal)
+
+
+def as_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def _plain(cell: object) -> Any:
+    from rich.text import Text
+
+    return Text("-" if cell is None or cell == "" else str(cell))
