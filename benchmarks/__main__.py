@@ -1,0 +1,31 @@
+"""`make bench`: every benchmark in order; `python -m benchmarks NAME...` runs those named.
+
+Each is a module of this package with a function `main()` that prints its own table.
+"""
+
+import importlib
+import sys
+import time
+
+BENCHMARKS = {
+    "store": "puts a second and latency, beside a bare zerorpc echo",
+    "wordcount": "word count, beside a hand-written multiprocessing program",
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        known = "".join(f"\n  {name:12} {what}" for name, what in BENCHMARKS.items())
+        print(f"no benchmark {', '.join(unknown)}; there are:{known}", file=sys.stderr)
+        return 2
+    for name in names or BENCHMARKS:
+        print(f"\n== {name}: {BENCHMARKS[name]}\n", flush=True)
+        began = time.monotonic()
+        importlib.import_module(f"benchmarks.{name}").main()
+        print(f"\n({time.monotonic() - began:.0f} s)", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
