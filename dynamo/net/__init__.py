@@ -1,0 +1,1 @@
+"""Sockets: the only part of the store that knows zerorpc and gevent."""

@@ -1,14 +1,15 @@
 """Everything that nodes and clients say to each other.
 
 Peers and clients are both addresses: a request is an envelope, and so is its reply, which repeats
-the request's `id`. An answer that never comes is a deadline that passes at the one who waits.
+the request's `id`. Every node answers every request; an answer that never comes (the node or the
+network died) is a deadline that passes at the one who waits.
 
     client → node   Put          PutDone | Failed
                     Get          GetDone | Failed
                     ListKeys     KeysListed | Failed
                     GetRing      RingDone
     node → node     StoreCopy    CopyStored
-                    FetchCopy    CopyFetched
+                    FetchCopy    CopyFetched | Failed
                     ListCopies   CopiesListed
                     Put, Get     as a client's: a node that holds no copy passes a request on
 """
@@ -107,6 +108,8 @@ class Failure(StrEnum):
     """The request can't succeed as it is; `detail` says why."""
     OVERLOADED = "overloaded"
     """A bounded queue is full; `detail` says which."""
+    CORRUPT = "corrupt"
+    """The copy is damaged; it counts neither as a value nor as the absence of one."""
 
 
 class Failed(Reply, frozen=True):
@@ -163,6 +166,8 @@ class CopiesListed(Reply, frozen=True):
     more: bool
     """True if `limit` cut the list off."""
 
+
+ClientRequest = Put | Get | ListKeys | GetRing
 
 Message = (
     Put

@@ -23,6 +23,8 @@ from dynamo.protocol.messages import (
     CopyFetched,
     CopyStored,
     Envelope,
+    Failed,
+    Failure,
     FetchCopy,
     ListCopies,
     Listed,
@@ -104,7 +106,7 @@ class Replica:
         request: FetchCopy = envelope.message  # type: ignore[assignment]
         siblings = self.read(request.key)
         if siblings is None:  # to say "nothing" would count as an answer and could lose a write
-            return []
+            return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
         return [envelope.reply(CopyFetched(request.id, siblings))]
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:

@@ -1,0 +1,55 @@
+"""What a program's thread waits for: a call of one or many operations, each one request."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from dynamo.errors import DynamoError
+from dynamo.net.failures import failure
+from dynamo.protocol.messages import ClientRequest, Failed, Message
+
+
+class Operation:
+    """One request on its way. `deadline` is in seconds of `time.monotonic`."""
+
+    __slots__ = ("call", "deadline", "key", "name", "request", "tried")
+
+    def __init__(self, name: str, key: str, request: ClientRequest, deadline: float) -> None:
+        self.name = name
+        self.key = key
+        self.request = request
+        self.deadline = deadline
+        self.tried: set[str] = set()
+        """Nodes that did not answer it."""
+        self.call: Call
+
+
+class Call:
+    """Operations that a thread has asked for together; `future` gives their replies in order."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
+        self.future: Future[list[Message]] = Future()
+        self._replies: dict[int, Message] = {}
+        self._left = len(operations)
+        self._error: DynamoError | None = None
+        for operation in operations:
+            operation.call = self
+
+    def settle(self, operation: Operation, outcome: Message | DynamoError) -> None:
+        """Take in the end of one operation; the last one completes the future."""
+        if isinstance(outcome, Failed):
+            outcome = failure(outcome, operation.name, operation.key)
+        if isinstance(outcome, DynamoError):
+            self._error = self._error or outcome
+        else:
+            self._replies[operation.request.id] = outcome
+        self._left -= 1
+        if self._left == 0:
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            replies = self._replies
+            self.future.set_result([replies[op.request.id] for op in self.operations])

@@ -1,0 +1,27 @@
+"""From a failed reply to the exception that the caller sees."""
+
+from dynamo.errors import CorruptData, DynamoError, Overloaded, QuorumFailed, RequestError
+from dynamo.protocol.messages import Failed, Failure, Message
+
+
+def failure(failed: Failed, operation: str, key: str) -> DynamoError:
+    """The error of `dynamo.errors` that says what `failed` says."""
+    what = f"{operation} of {key!r}"
+    match failed.reason:
+        case Failure.QUORUM:
+            return QuorumFailed(
+                operation, key, failed.needed, failed.answered, failed.silent, failed.after_s
+            )
+        case Failure.OVERLOADED:
+            return Overloaded(f"{what} was refused: {failed.detail}")
+        case Failure.CORRUPT:
+            return CorruptData(f"{what}: the copy is damaged")
+        case Failure.REQUEST:
+            return RequestError(f"{what} can't be done: {failed.detail}")
+
+
+def raise_failure(reply: Message, operation: str, key: str) -> Message:
+    """`reply`, or the exception it stands for."""
+    if isinstance(reply, Failed):
+        raise failure(reply, operation, key)
+    return reply

@@ -1,0 +1,48 @@
+"""A gevent hub in a thread of its own, for programs that know nothing of gevent."""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Event, Thread
+
+import gevent
+from gevent.hub import get_hub
+
+
+class HubThread:
+    """Runs functions in its hub, in the order in which any threads posted them.
+
+    A posted function must not block; to do something long it spawns a greenlet.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._posted: deque[Callable[[], object]] = deque()
+        self._started = Event()
+        self._thread = Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Run `function` in the hub soon; returns at once."""
+        self._posted.append(function)
+        self._wake.send()
+
+    def close(self) -> None:
+        """Run what has been posted, then end the thread."""
+        self.post(lambda: self._stop.set())
+        self._thread.join()
+
+    def _main(self) -> None:
+        hub = get_hub()
+        self._stop = gevent.event.Event()
+        self._work = gevent.event.Event()
+        self._wake = hub.loop.async_()
+        self._wake.start(self._work.set)
+        self._started.set()
+        while not self._stop.is_set():
+            self._work.wait()
+            self._work.clear()
+            while self._posted:
+                self._posted.popleft()()
+        self._wake.stop()
+        self._wake.close()
+        hub.destroy(destroy_loop=True)

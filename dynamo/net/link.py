@@ -1,0 +1,121 @@
+"""A link: how envelopes get from one process to one node, and the answers back.
+
+Requests that are sent while an exchange is under way wait and travel together in the next one.
+This gathering is what makes the store fast: a zerorpc call costs a quarter of a millisecond, and
+carries one request or five hundred. A request alone waits for nothing.
+
+An exchange returns when the node has answered all that this link has sent it, or after a short
+hold, so one slow request doesn't keep the others; what is still open is fetched by the next one.
+"""
+
+import time
+from collections.abc import Callable
+
+import gevent
+import zerorpc
+
+from dynamo.errors import CorruptData, DynamoError, Overloaded, Unreachable
+from dynamo.net import wire
+from dynamo.net.queue import EnvelopeQueue
+from dynamo.protocol.messages import Envelope
+
+HOLD_S = 0.05
+"""How long a node keeps an exchange open for answers that are not ready yet."""
+SILENCE_S = 1.0
+"""How long after the hold a node may say nothing before it is taken for dead."""
+RETRY_S = (0.25, 4.0)
+"""How long a dead node is left alone, at first and at most; it doubles from try to try."""
+
+
+class Link:
+    """Sends requests from `me` to the node at `address` ("host:port"), in one greenlet.
+
+    `on_replies` gets what the node answers. `on_lost` gets requests that will not be answered,
+    with the reason; they may have been carried out all the same. Both are called in the hub and
+    must not block.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        address: str,
+        on_replies: Callable[[list[Envelope]], None],
+        on_lost: Callable[[list[Envelope], DynamoError], None],
+    ) -> None:
+        self.address = address
+        self._me = me
+        self._on_replies = on_replies
+        self._on_lost = on_lost
+        self._queue = EnvelopeQueue()
+        self._open: dict[int, Envelope] = {}
+        """Requests that have been sent and not answered, by id."""
+        self._rpc: zerorpc.Client | None = None
+        self._retry_at = 0.0
+        self._retry_s = RETRY_S[0]
+        self._greenlet = gevent.spawn(self._run)
+
+    @property
+    def up(self) -> bool:
+        """False while the node is left alone because it did not answer."""
+        return time.monotonic() >= self._retry_at
+
+    def send(self, requests: list[Envelope]) -> None:
+        """Send requests as soon as the exchange under way is over; never blocks."""
+        if not self.up:
+            self._on_lost(requests, Unreachable(f"the node at {self.address} does not answer"))
+        elif not self._queue.put(requests):
+            detail = f"the queue to {self.address} is full; use fewer callers or smaller batches"
+            self._on_lost(requests, Overloaded(detail))
+
+    def close(self) -> None:
+        self._greenlet.kill()
+        self._hang_up()
+
+    def _run(self) -> None:
+        while True:
+            if not self._open:
+                self._queue.wait()
+            batch = self._queue.take(wire.FRAME_LIMIT_BYTES)
+            self._open.update((envelope.message.id, envelope) for envelope in batch)
+            try:
+                answer = self._exchange(batch)
+            except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError) as error:
+                self._fail(f"{type(error).__name__}: {error}")
+            except CorruptData as error:
+                self._fail(str(error))
+            else:
+                self._take_in(answer)
+
+    def _exchange(self, batch: list[Envelope]) -> wire.Frame:
+        if self._rpc is None:
+            self._rpc = zerorpc.Client(
+                f"tcp://{self.address}", timeout=HOLD_S + SILENCE_S, heartbeat=None
+            )
+        frame = wire.Frame(self._me, len(self._open), batch)
+        return wire.decode(self._rpc.exchange(wire.encode(frame)))
+
+    def _take_in(self, answer: wire.Frame) -> None:
+        self._retry_s = RETRY_S[0]
+        for reply in answer.envelopes:
+            self._open.pop(reply.message.id, None)
+        self._on_replies(answer.envelopes)
+        if self._open and not answer.open:  # the node has started again and knows of none
+            self._lose(f"the node at {self.address} was restarted and lost the request")
+
+    def _fail(self, reason: str) -> None:
+        """Leave the node alone for a while; a client that timed out once may stay wedged."""
+        self._hang_up()
+        self._retry_at = time.monotonic() + self._retry_s
+        self._retry_s = min(self._retry_s * 2, RETRY_S[1])
+        self._open.update((e.message.id, e) for e in self._queue.take(limit_bytes=1 << 62))
+        self._lose(f"the node at {self.address} does not answer ({reason})")
+
+    def _lose(self, reason: str) -> None:
+        lost = list(self._open.values())
+        self._open.clear()
+        self._on_lost(lost, Unreachable(reason))
+
+    def _hang_up(self) -> None:
+        if self._rpc is not None:
+            self._rpc.close()
+            self._rpc = None

@@ -1,0 +1,144 @@
+"""A node at work: the loop of step, commit and send.
+
+    take all envelopes that wait → node.step → one commit with one fsync → send
+
+While a commit runs in a thread, the hub goes on taking calls, and what they bring is the next
+step's batch: durability and group commit at once.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+from gevent.hub import get_hub
+
+from dynamo.disk.contract import Disk
+from dynamo.errors import DynamoError
+from dynamo.net import wire
+from dynamo.net.link import HOLD_S, Link
+from dynamo.net.queue import EnvelopeQueue
+from dynamo.net.session import Session
+from dynamo.protocol.messages import Envelope, Failed, Failure, Message, Request
+from dynamo.protocol.node import Node
+
+log = logging.getLogger("dynamo.loop")
+
+STEP_BYTES = 32 << 20
+"""What one step takes from the inbox, at most: it bounds the batch that is committed at once."""
+SESSIONS_KEPT = 1000
+"""Sessions of callers that owe and are owed nothing are dropped beyond this number."""
+
+
+class NodeLoop:
+    """Runs one `Node` over its disk and links to the other members, all in one hub."""
+
+    def __init__(self, node: Node, disk: Disk, addresses: Mapping[str, str]) -> None:
+        self.node = node
+        self.handled: Counter[str] = Counter()
+        """Messages that the node has taken in, by type."""
+        self._disk = disk
+        self._inbox = EnvelopeQueue()
+        self._sessions: dict[str, Session] = {}
+        self._plain = count(1)
+        self._stopping = False
+        self._links = {
+            peer: Link(node.name, address, self._on_replies, self._on_lost)
+            for peer, address in addresses.items()
+            if peer != node.name
+        }
+
+    def exchange(self, frame: bytes) -> bytes:
+        """Take in what a caller sends; give back what is ready for it (see `dynamo.net.link`)."""
+        address, _, envelopes = wire.decode(frame)
+        session = self._submit(address, envelopes)
+        ready = session.collect(HOLD_S)
+        return wire.encode(wire.Frame(self.node.name, session.open, ready))
+
+    def ask(self, make: Callable[[int], Message], timeout_s: float) -> Message | None:
+        """Put one request to the node and wait for its reply; None when none comes in time."""
+        address = f"plain-{next(self._plain)}"
+        request = Envelope(address, self.node.name, make(1))
+        replies = self._submit(address, [request]).collect(timeout_s)
+        self._sessions.pop(address, None)
+        return replies[0].message if replies else None
+
+    def run(self) -> None:
+        """Serve until `stop` is called or the disk refuses a commit.
+
+        A node whose disk fails stops at once: what it has in memory may be ahead of its disk, and
+        nothing of that has been sent.
+        """
+        while not self._stopping:
+            self._inbox.wait(self._until_wake())
+            envelopes = self._inbox.take(STEP_BYTES)
+            self.handled.update(type(envelope.message).__name__ for envelope in envelopes)
+            step = self.node.step(envelopes, time.monotonic())
+            if step.writes:
+                commit = get_hub().threadpool.apply
+                commit(self._disk.commit, (step.writes,), {"sync": step.sync})
+            self._send(step.envelopes)
+
+    def status(self) -> dict[str, Any]:
+        """What this node says of itself; text, numbers and lists only."""
+        return {
+            "name": self.node.name,
+            "members": {peer: link.up for peer, link in self._links.items()},
+            "requests_in_flight": self.node.coordinator.pending_requests,
+            "inbox_bytes": self._inbox.bytes,
+            "corrupt_reads": self.node.replica.corrupt_reads,
+            "handled": dict(self.handled),
+        }
+
+    def stop(self) -> None:
+        """Let `run` return once the step it is in has been committed and sent."""
+        self._stopping = True
+        self._inbox.wake()
+
+    def close(self) -> None:
+        """Give up the links to the other members."""
+        for link in self._links.values():
+            link.close()
+
+    def _until_wake(self) -> float | None:
+        wake_at = self.node.next_wake()
+        return None if wake_at is None else max(wake_at - time.monotonic(), 0.0)
+
+    def _submit(self, address: str, envelopes: list[Envelope]) -> Session:
+        session = self._sessions.get(address)
+        if session is None:
+            self._drop_idle_sessions()
+            session = self._sessions[address] = Session()
+        requests = [e for e in envelopes if isinstance(e.message, Request)]
+        session.expect(len(requests))
+        if requests and not self._inbox.put(requests):
+            detail = f"{self._inbox.bytes:,} bytes of requests wait at {self.node.name}"
+            for request in requests:
+                failed = Failed(request.message.id, Failure.OVERLOADED, f"{detail}; send less")
+                session.answer(request.reply(failed))
+        return session
+
+    def _drop_idle_sessions(self) -> None:
+        if len(self._sessions) > SESSIONS_KEPT:
+            self._sessions = {a: s for a, s in self._sessions.items() if not s.idle}
+
+    def _send(self, envelopes: list[Envelope]) -> None:
+        """Replies go into their caller's session, requests to the member they are for."""
+        by_peer: dict[str, list[Envelope]] = {}
+        for envelope in envelopes:
+            if isinstance(envelope.message, Request):
+                by_peer.setdefault(envelope.receiver, []).append(envelope)
+            elif session := self._sessions.get(envelope.receiver):
+                session.answer(envelope)
+        for peer, requests in by_peer.items():
+            self._links[peer].send(requests)
+
+    def _on_replies(self, replies: list[Envelope]) -> None:
+        for reply in replies:  # answers to this node's own requests; their number is bounded by it
+            self._inbox.force(reply)
+
+    def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
+        """Nothing to do: the coordinator asks again, or gives up, when its time has come."""
+        log.debug("%d requests lost: %s", len(requests), error)

@@ -1,0 +1,62 @@
+"""A bounded queue of envelopes that is emptied in batches, shared by greenlets of one hub."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import gevent.event
+
+from dynamo.net import wire
+from dynamo.protocol.messages import Envelope
+
+LIMIT_BYTES = 128 << 20
+"""What one queue may hold; a put beyond it is refused whole."""
+
+
+class EnvelopeQueue:
+    """First in, first out; `put` never waits, it refuses."""
+
+    def __init__(self) -> None:
+        self._items: deque[tuple[int, Envelope]] = deque()
+        self.bytes = 0
+        """What the queue holds, about."""
+        self._filled = gevent.event.Event()
+
+    def put(self, envelopes: Sequence[Envelope]) -> bool:
+        """Add all of `envelopes` and say True, or none and say False when there is no room."""
+        added = sum(map(wire.weight, envelopes))
+        if self._items and self.bytes + added > LIMIT_BYTES:
+            return False
+        for envelope in envelopes:
+            self.force(envelope)
+        return True
+
+    def force(self, envelope: Envelope) -> None:
+        """Add one small envelope though there may be no room."""
+        size = wire.weight(envelope)
+        self._items.append((size, envelope))
+        self.bytes += size
+        self._filled.set()
+
+    def take(self, limit_bytes: int) -> list[Envelope]:
+        """What comes first, up to `limit_bytes`; at least one envelope where there is any."""
+        taken: list[Envelope] = []
+        taken_bytes = 0
+        while self._items and (not taken or taken_bytes + self._items[0][0] <= limit_bytes):
+            size, envelope = self._items.popleft()
+            taken.append(envelope)
+            taken_bytes += size
+        self.bytes -= taken_bytes
+        if not self._items:
+            self._filled.clear()
+        return taken
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return when there is something to take, or after `timeout_s`."""
+        self._filled.wait(timeout_s)
+
+    def wake(self) -> None:
+        """Let whoever waits look again, though there may be nothing to take."""
+        self._filled.set()
+
+    def __len__(self) -> int:
+        return len(self._items)

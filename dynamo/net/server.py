@@ -1,0 +1,134 @@
+"""A node as a server: what zerorpc clients may call, and how a process becomes a node."""
+
+import logging
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import zerorpc
+from zmq.error import ZMQError
+
+from dynamo.config import ClusterConfig
+from dynamo.disk.contract import Disk
+from dynamo.disk.leveldb import LevelDisk
+from dynamo.errors import NodeFailed, Unreachable
+from dynamo.net.failures import raise_failure
+from dynamo.net.loop import NodeLoop
+from dynamo.protocol.messages import Get, GetDone, GetRing, Message, Put, PutDone, RingDone
+from dynamo.protocol.node import Node
+from dynamo.protocol.settings import Settings
+from dynamo.store import check_key, check_value
+from dynamo.values.ring import Ring, claim
+
+log = logging.getLogger("dynamo.server")
+
+
+class NodeService:
+    """What a node answers on its port. zerorpc publishes every public method of this class.
+
+    `exchange` is for our own clients and nodes. The plain calls are for any zerorpc client in any
+    language: values are bytes (text is stored as UTF-8), a wrong argument is answered with an
+    error that says what was wrong.
+    """
+
+    def __init__(self, loop: NodeLoop, timeout_s: float) -> None:
+        self._loop = loop
+        self._timeout_s = timeout_s
+
+    def exchange(self, frame: bytes) -> bytes:
+        """One batch of envelopes there and back; see `dynamo.net.wire`."""
+        return self._loop.exchange(frame)
+
+    def put(self, key: str, value: bytes | str) -> dict[str, Any]:
+        """Store `value` under `key`, replacing what was stored before it."""
+        data = value.encode() if isinstance(value, str) else value
+        check_key(key)
+        check_value(data)
+        return self._write("put", key, data)
+
+    def get(self, key: str) -> dict[str, Any]:
+        """The values of `key`, newest first (none: not there; several: siblings)."""
+        check_key(key)
+        done = self._ask("get", key, lambda id: Get(id, key))
+        assert isinstance(done, GetDone)
+        return {"values": list(done.siblings.values), "nodes": list(done.nodes)}
+
+    def delete(self, key: str) -> dict[str, Any]:
+        """Delete `key`; no error if it is not there."""
+        check_key(key)
+        return self._write("delete", key, None)
+
+    def locate(self, key: str) -> list[str]:
+        """The names of the nodes on the key's preference list, the owner of its partition first."""
+        check_key(key)
+        done = self._ask("locate", key, GetRing)
+        assert isinstance(done, RingDone)
+        return list(Ring(done.owners, done.epoch).preference_list(key, done.n))
+
+    def status(self) -> dict[str, Any]:
+        """What this node says of itself."""
+        return self._loop.status()
+
+    def _write(self, operation: str, key: str, value: bytes | None) -> dict[str, Any]:
+        now = time.time()
+        done = self._ask(operation, key, lambda id: Put(id, key, value, None, now))
+        assert isinstance(done, PutDone)
+        return {"nodes": list(done.nodes)}
+
+    def _ask(self, operation: str, key: str, make: Callable[[int], Message]) -> Message:
+        reply = self._loop.ask(make, self._timeout_s + 1.0)
+        if reply is None:
+            raise Unreachable(f"{operation} of {key!r} had no answer after {self._timeout_s} s")
+        return raise_failure(reply, operation, key)
+
+
+def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
+    """Run the node `name` of `config` in this process until SIGTERM or SIGINT.
+
+    `ready` is called once the node takes calls. Raises `NodeFailed` if it can't: its port is taken,
+    its disk can't be opened or refuses a write.
+    """
+    logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
+    me = next(node for node in config.nodes if node.name == name)
+    disk = LevelDisk(me.data, fsync=config.fsync)
+    node = _node_of(config, name, disk)
+    loop = NodeLoop(node, disk, {other.name: other.address for other in config.nodes})
+    rpc = zerorpc.Server(NodeService(loop, config.timeout_s), heartbeat=None)
+    try:
+        rpc.bind(f"tcp://{me.address}")
+    except ZMQError as error:
+        raise NodeFailed(
+            f"node {name} can't listen on {me.address}: {error}; "
+            "stop what uses the port, or give the node another address in cluster.ini"
+        ) from error
+    calls = gevent.spawn(rpc.run)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, loop.stop)
+    log.info("node %s serves on %s", name, me.address)
+    ready()
+    try:
+        loop.run()
+    except Exception as error:
+        raise NodeFailed(f"node {name} stops, its disk failed: {error}") from error
+    finally:
+        calls.kill()
+        loop.close()
+        rpc.close()
+        disk.close()
+
+
+def _node_of(config: ClusterConfig, name: str, disk: Disk) -> Node:
+    members = [node.name for node in config.nodes]
+    return Node(
+        name,
+        Ring(claim(members, config.partitions, config.replicas)),
+        {node.name: node.address for node in config.nodes},
+        Settings(
+            config.replicas, config.read_quorum, config.write_quorum, timeout_s=config.timeout_s
+        ),
+        disk,
+        incarnation=secrets.randbits(38),
+    )

@@ -1,0 +1,29 @@
+"""Asking every node how it is."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import gevent
+import zerorpc
+
+StatusByAddress = dict[str, dict[str, Any] | str]
+
+
+def gather_status(
+    addresses: Sequence[str], timeout_s: float, into: "Future[StatusByAddress]"
+) -> None:
+    """Ask all nodes at once, in the hub of this greenlet; a node that is silent gets a text."""
+    asked = {address: gevent.spawn(_status_of, address, timeout_s) for address in addresses}
+    into.set_result({address: greenlet.get() for address, greenlet in asked.items()})
+
+
+def _status_of(address: str, timeout_s: float) -> dict[str, Any] | str:
+    rpc = zerorpc.Client(f"tcp://{address}", timeout=timeout_s, heartbeat=None)
+    try:
+        status: dict[str, Any] = rpc.status()
+        return status
+    except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError) as error:
+        return f"no answer: {error}"
+    finally:
+        rpc.close()

@@ -1,0 +1,66 @@
+"""The bytes on the network, and their limits.
+
+    frame := version, 1 byte | msgpack array [address, open, [envelope, ...]]
+
+`address` is who sends the frame; `open` is how many requests it is still to answer. One frame is
+the argument, and one the result, of zerorpc's `exchange` call. zerorpc itself packs
+arguments with msgpack and loses its peer over some of what that allows (maps with integer keys,
+messages over 100 MiB), so it never sees more than one bytes value, within limits kept here.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from dynamo.errors import CorruptData
+from dynamo.protocol.messages import CopyFetched, Envelope, GetDone, Put, StoreCopy
+
+VERSION = b"\x01"
+FRAME_LIMIT_BYTES = 8 << 20
+"""A frame is cut before it grows over this; one envelope alone may be larger."""
+REFUSED_BYTES = 64 << 20
+"""A frame over this is refused unread."""
+ENVELOPE_BYTES = 200
+"""What an envelope is taken to weigh beside its values."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Frame(NamedTuple):
+    """What one side says in an exchange."""
+
+    address: str
+    open: int
+    envelopes: list[Envelope]
+
+
+_decoder = msgspec.msgpack.Decoder(Frame)
+
+
+def encode(frame: Frame) -> bytes:
+    """The bytes of `frame`."""
+    return VERSION + _encoder.encode(frame)
+
+
+def decode(frame: object) -> Frame:
+    """The frame in bytes that came; raises `CorruptData` for anything that is no frame."""
+    if not isinstance(frame, bytes):
+        raise CorruptData(f"exchange takes one frame of bytes, not {type(frame).__name__}")
+    if len(frame) > REFUSED_BYTES:
+        raise CorruptData(f"a frame of {len(frame):,} bytes is over the limit of {REFUSED_BYTES:,}")
+    if frame[:1] != VERSION:
+        raise CorruptData(f"a frame of version {frame[:1]!r}; this node speaks {VERSION!r}")
+    try:
+        return _decoder.decode(memoryview(frame)[1:])
+    except msgspec.MsgspecError as error:
+        raise CorruptData(f"a frame of {len(frame):,} bytes can't be read: {error}") from error
+
+
+def weight(envelope: Envelope) -> int:
+    """About how many bytes the envelope takes on the wire and in a queue."""
+    message = envelope.message
+    if isinstance(message, Put):
+        return ENVELOPE_BYTES + len(message.value or b"")
+    if isinstance(message, StoreCopy | CopyFetched | GetDone):
+        return ENVELOPE_BYTES + sum(len(v.value or b"") for v in message.siblings.versions)
+    return ENVELOPE_BYTES
