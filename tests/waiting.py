@@ -1,6 +1,5 @@
 """Waiting for something that other threads or processes do, with a deadline and no fixed sleeps."""
 
-import socket
 import time
 from collections.abc import Callable
 
@@ -12,15 +11,3 @@ def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> 
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s} s in vain for: {what}")
         time.sleep(0.01)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that were free just now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
