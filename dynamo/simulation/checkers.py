@@ -1,0 +1,222 @@
+"""What must hold for every history, whatever went wrong meanwhile.
+
+Writes are told apart by key and `written_at`, which the workload makes unique. Write u *replaces*
+write t if u's context had seen t, or if u is blind (it carries no context) and is the later one by
+its writer's clock. A write is *accounted for* in a reading if the reading holds it, or holds what
+replaced it, step by step; so a deleted value is accounted for by its tombstone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from dynamo.simulation.history import History, Operation
+from dynamo.values.versions import Siblings, Version, seen
+
+
+class Violation(NamedTuple):
+    """Something that must never be."""
+
+    rule: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} [{self.key}] {self.text}"
+
+
+class Writes:
+    """The writes of one key; sets of them are the bits of an int, which makes checking cheap."""
+
+    def __init__(self, key: str, history: History) -> None:
+        self.all = [op for op in history.of_kind("put", "delete") if op.key == key]
+        self.number = {op.written_at: place for place, op in enumerate(self.all)}
+        self.ancestors: list[int] = []
+        """Of each write, which others its client had seen, and what those had seen, and so on."""
+        for op in self.all:  # in the order of their beginnings: what it saw is here already
+            known = 0
+            for stamp in op.saw:
+                known |= 1 << self.number[stamp] | self.ancestors[self.number[stamp]]
+            self.ancestors.append(known)
+        self.replaces = [
+            self.ancestors[place] if op.context is not None else self._written_before(op)
+            for place, op in enumerate(self.all)
+        ]
+        self._crashed_at = history.crashed_at
+
+    def _written_before(self, blind: Operation) -> int:
+        return bits(n for stamp, n in self.number.items() if stamp < blind.written_at)
+
+    def accounted(self, get: Operation) -> int:
+        """All writes that this reading accounts for."""
+        assert get.siblings is not None and get.ended_at is not None
+        new = bits(
+            self.number[v.written_at] for v in get.siblings.versions if v.written_at in self.number
+        )
+        new |= self._may_be_lost(get.ended_at)
+        begun = bits(n for n, op in enumerate(self.all) if op.began_at < get.ended_at)
+        found = 0
+        while new:
+            found |= new
+            reached = 0
+            for number in members(new):
+                reached |= self.replaces[number]
+            new = reached & begun & ~found
+        return found
+
+    def _may_be_lost(self, before: float) -> int:
+        """Writes that asked for no fsync, and that a crash may have taken before this time."""
+        crashes = [at for at in self._crashed_at if at < before]
+        last = max(crashes, default=-1.0)
+        return bits(n for n, op in enumerate(self.all) if not op.durable and op.began_at < last)
+
+
+def bits(numbers: Iterable[int]) -> int:
+    """
+    >>> bits([0, 2])
+    5
+    """
+    result = 0
+    for number in numbers:
+        result |= 1 << number
+    return result
+
+
+def members(mask: int) -> Iterator[int]:
+    """
+    >>> list(members(5))
+    [0, 2]
+    """
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+def check(
+    history: History, keys: Sequence[str], copies: Mapping[str, Mapping[str, Siblings]]
+) -> list[Violation]:
+    """All that is wrong with a run; `copies` holds, by key and owner, what the disks kept."""
+    found: list[Violation] = []
+    for key in keys:
+        writes = Writes(key, history)
+        gets = [op for op in history.of_kind("get") if op.key == key and op.succeeded]
+        found += invented_values(key, writes, gets, copies[key])
+        found += lost_writes(key, writes, gets)
+        found += false_siblings(key, writes, gets, history)
+        found += differing_copies(key, copies[key])
+    found += wrong_lists(history, keys)
+    found += quiet_failures(history)
+    return found
+
+
+def invented_values(
+    key: str, writes: Writes, gets: Iterable[Operation], copies: Mapping[str, Siblings]
+) -> Iterator[Violation]:
+    """Every version is a write somebody made, and no two writes ever have the same dot."""
+    holders = [(str(get), get.siblings) for get in gets] + [
+        (f"the disk of {node}", siblings) for node, siblings in copies.items()
+    ]
+    dots: dict[tuple[str, int], Version] = {}
+    for holder, siblings in holders:
+        for version in siblings.versions if siblings else ():
+            place = writes.number.get(version.written_at)
+            if place is None or writes.all[place].value != version.value:
+                yield Violation("invented value", key, f"{holder} has {version}, never written")
+            if dots.setdefault(version.dot, version) != version:
+                other = dots[version.dot]
+                text = f"{holder} has {version} under the dot of {other}"
+                yield Violation("dot used twice", key, text)
+
+
+def lost_writes(key: str, writes: Writes, gets: Iterable[Operation]) -> Iterator[Violation]:
+    """A get that began after a durable write was acknowledged accounts for that write."""
+    acknowledged = [
+        (number, op)
+        for number, op in enumerate(writes.all)
+        if op.succeeded and op.durable and op.ended_at is not None
+    ]
+    for get in gets:
+        missing = ~writes.accounted(get)
+        for number, op in acknowledged:
+            if missing >> number & 1 and op.ended_at is not None and op.ended_at < get.began_at:
+                text = f"{op} was acknowledged, {get} knows nothing of it: {shown(get)}"
+                yield Violation("lost write", key, text)
+
+
+def false_siblings(
+    key: str, writes: Writes, gets: Iterable[Operation], history: History
+) -> Iterator[Violation]:
+    """Versions that a get returns together were written by writers that did not know each other.
+
+    A write that reached its coordinators twice (the client or a relay asked again, the network
+    doubled it) is written twice, each time with its old context: the second may rightly stand
+    beside what has replaced the first. So siblings never exceed the deliveries that really ran at
+    once.
+    """
+    for get in gets:
+        assert get.siblings is not None
+        versions = [v for v in get.siblings.versions if v.written_at in writes.number]
+        for version in versions:
+            place = writes.number[version.written_at]
+            times = sum(other.written_at == version.written_at for other in versions)
+            delivered = history.deliveries[key, version.written_at]
+            if times > delivered:
+                text = f"{get} shows {version} {times} times, it was delivered {delivered} times"
+                yield Violation("false sibling", key, text)
+            for other in versions:
+                later = writes.number[other.written_at]
+                if not writes.ancestors[later] >> place & 1:
+                    continue
+                if delivered == 1 or seen(writes.all[later].context or {}, version.dot):
+                    text = f"{get} shows {version} beside {other}, whose writer had seen it"
+                    yield Violation("false sibling", key, text)
+
+
+def differing_copies(key: str, copies: Mapping[str, Siblings]) -> Iterator[Violation]:
+    """At the end all replicas hold the same."""
+    first = next(iter(copies.values()))
+    if any(copy != first for copy in copies.values()):
+        text = "; ".join(f"{node} holds {copy}" for node, copy in copies.items())
+        yield Violation("differing copies", key, text)
+
+
+def wrong_lists(history: History, keys: Sequence[str]) -> Iterator[Violation]:
+    """Lists are in order and miss no key that is surely there; in the quiet end they are exact."""
+    quiet = {op.key: op.siblings for op in history.of_kind("get") if op.client == "reader"}
+    live = [key for key in keys if (copy := quiet.get(key)) is not None and copy.values]
+    sure = _never_deleted(history, keys)
+    for op in history.of_kind("list"):
+        if not op.succeeded:
+            continue
+        if op.listed != sorted(set(op.listed)):
+            yield Violation("wrong list", op.key, f"{op} is out of order: {op.listed}")
+        missing = [key for key, since in sure.items() if since < op.began_at]
+        if not set(missing) <= set(op.listed) <= set(keys):
+            yield Violation("wrong list", op.key, f"{op} lists {op.listed}, but not all {missing}")
+        if op.client == "reader" and op.listed != live:
+            yield Violation("wrong list", op.key, f"{op} lists {op.listed}, but gets find {live}")
+
+
+def _never_deleted(history: History, keys: Sequence[str]) -> dict[str, float]:
+    """Keys that all writers wrote durably and none deleted -> the first acknowledgement."""
+    unsure = {
+        op.key for op in history.of_kind("put", "delete") if op.kind == "delete" or not op.durable
+    }
+    since: dict[str, float] = {}
+    for op in history.of_kind("put"):
+        if op.succeeded and op.ended_at is not None and op.key not in unsure:
+            since[op.key] = min(op.ended_at, since.get(op.key, op.ended_at))
+    return since
+
+
+def quiet_failures(history: History) -> Iterator[Violation]:
+    """Once nothing goes wrong any more, every operation succeeds."""
+    for op in history.operations:
+        if op.client == "reader" and not op.succeeded:
+            yield Violation("no answer", op.key, f"{op} failed although all nodes run")
+
+
+def shown(get: Operation) -> str:
+    """What a get returned, for people."""
+    versions = get.siblings.versions if get.siblings else ()
+    return ", ".join((v.value or b"a tombstone").decode() for v in versions) or "nothing"

@@ -1,0 +1,82 @@
+"""What one seed stands for: how large the world is and what goes wrong in it."""
+
+from dataclasses import dataclass
+from random import Random
+
+from dynamo.protocol.settings import Settings
+
+
+def stream(seed: int, name: str) -> Random:
+    """A generator for one part of the world, so that no part's draws shift another's.
+
+    >>> stream(1, "network").random() == stream(1, "network").random()
+    True
+    >>> stream(1, "network").random() == stream(1, "disks").random()
+    False
+    """
+    return Random(f"{seed}/{name}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One world. Shares are between 0 and 1, times in virtual seconds."""
+
+    seed: int
+    nodes: int = 3
+    clients: int = 3
+    keys: int = 3
+    operations: int = 20
+    """Operations of each client."""
+    pause_s: float = 0.05
+    """A client's mean pause between two operations."""
+    loss: float = 0.0
+    """Share of envelopes that never arrive."""
+    duplication: float = 0.0
+    """Share of envelopes that arrive twice."""
+    slow: float = 0.0
+    """Share of envelopes that are held up, so that later ones overtake them."""
+    slow_s: float = 1.0
+    """How long, at most."""
+    crashes: int = 0
+    cuts: int = 0
+    """How often one node is cut off from all others for a while."""
+    faults_last_s: float = 3.0
+    """Crashes and cuts happen before this time."""
+    clock_skew_s: float = 0.0
+    """How far a client's clock is off, at most, either way."""
+    careless: float = 0.0
+    """Share of writes with durable=False."""
+    settings: Settings = Settings(n=3, r=2, w=2, timeout_s=2.0, resend_s=0.3, repair_wait_s=0.4)
+
+    @classmethod
+    def drawn(cls, seed: int) -> "Plan":
+        """The plan of a seed: each kind of fault is there in some seeds and missing in others."""
+        draw = stream(seed, "plan")
+        return cls(
+            seed=seed,
+            nodes=draw.randint(3, 6),
+            clients=draw.randint(2, 6),
+            keys=draw.randint(1, 4),
+            operations=draw.randint(15, 50),
+            pause_s=draw.choice((0.005, 0.02, 0.1)),
+            loss=draw.choice((0.0, 0.02, 0.1)),
+            duplication=draw.choice((0.0, 0.03, 0.1)),
+            slow=draw.choice((0.0, 0.03, 0.1)),
+            slow_s=draw.choice((0.1, 1.0)),
+            crashes=draw.choice((0, 3, 6, 12)),
+            cuts=draw.choice((0, 0, 3)),
+            clock_skew_s=draw.choice((0.0, 0.0, 0.2)),
+            careless=draw.choice((0.0, 0.0, 0.3)),
+        )
+
+    @property
+    def node_names(self) -> list[str]:
+        return [f"n{number}" for number in range(1, self.nodes + 1)]
+
+    @property
+    def client_names(self) -> list[str]:
+        return [f"c{number}" for number in range(1, self.clients + 1)]
+
+    @property
+    def key_names(self) -> list[str]:
+        return [f"key{number}" for number in range(1, self.keys + 1)]

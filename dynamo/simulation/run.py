@@ -1,0 +1,89 @@
+"""One seed from beginning to end: the world, the work, the checks."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dynamo.disk import record
+from dynamo.disk.contract import copy_key
+from dynamo.protocol.node import Node
+from dynamo.simulation.checkers import Violation, check
+from dynamo.simulation.history import History
+from dynamo.simulation.plan import Plan
+from dynamo.simulation.workload import work
+from dynamo.simulation.world import Machine, NodeMaker, Note, Passage, Trace, World
+from dynamo.values import versions
+from dynamo.values.versions import Siblings
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one seed."""
+
+    plan: Plan
+    history: History
+    trace: Trace
+    violations: list[Violation]
+    commits: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two runs in which exactly the same happened."""
+        digest = hashlib.blake2b(digest_size=8)
+        for event in self.trace:
+            digest.update(repr(event).encode())
+        return digest.hexdigest()
+
+    @property
+    def summary(self) -> str:
+        """What there was, in a few lines."""
+        plan, operations = self.plan, self.history.operations
+        passages = [event for event in self.trace if isinstance(event, Passage)]
+        failed = sum(not op.succeeded for op in operations)
+        missed = sum(passage.fate != "" for passage in passages)
+        siblings = max((len(op.siblings.values) for op in operations if op.siblings), default=0)
+        starts = sum(isinstance(event, Note) and event.text == "starts" for event in self.trace)
+        return (
+            f"seed {plan.seed}: {plan.nodes} nodes, {plan.clients} clients, {plan.keys} keys, "
+            f"{passages[-1].ended_at:.1f} virtual s, fingerprint {self.fingerprint}\n"
+            f"{len(operations)} operations, {failed} failed; {len(passages)} envelopes, "
+            f"{missed} never arrived; {self.commits} commits; {starts - plan.nodes} restarts; "
+            f"up to {siblings} siblings; {len(self.violations)} violations"
+        )
+
+
+def simulate(
+    plan: Plan | int, node_type: NodeMaker = Node, machine_type: type[Machine] = Machine
+) -> Run:
+    """Run one plan, or the plan drawn from a seed, and check it."""
+    if isinstance(plan, int):
+        plan = Plan.drawn(plan)
+    world = World(plan, node_type, machine_type)
+    try:
+        work(world)
+    except Exception as error:
+        error.add_note(f"in the world of seed {plan.seed}; again: {command(plan.seed)}")
+        raise
+    copies = {key: kept_copies(world, key) for key in plan.key_names}
+    violations = check(world.history, plan.key_names, copies)
+    commits = sum(machine.commits for machine in world.machines.values())
+    return Run(plan, world.history, world.trace, violations, commits)
+
+
+def kept_copies(world: World, key: str) -> Mapping[str, Siblings]:
+    """What the disk of each owner of `key` holds."""
+    place = copy_key(world.ring.partition_of(key), key)
+    found = {name: world.machines[name].disk.get(place) for name in world.owners(key)}
+    return {
+        name: versions.EMPTY if stored is None else record.decode(stored).siblings
+        for name, stored in found.items()
+    }
+
+
+def command(seed: int) -> str:
+    """What repeats a seed.
+
+    >>> command(7)
+    'make simulate SEED=7'
+    """
+    return f"make simulate SEED={seed}"

@@ -1,0 +1,173 @@
+"""Virtual clients: each does one operation after another, and asks another node after a silence."""
+
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+
+from dynamo.protocol.messages import (
+    Envelope,
+    Get,
+    GetDone,
+    KeysListed,
+    ListKeys,
+    Message,
+    Put,
+    PutDone,
+)
+from dynamo.simulation.history import Operation
+from dynamo.simulation.plan import Plan, stream
+from dynamo.simulation.world import World
+from dynamo.values.versions import Siblings
+
+PATIENCE_S = 0.7
+"""How long a client waits for one node before it asks the next."""
+
+Readings = dict[str, Siblings]
+"""What a client's last get of each key returned."""
+
+
+class VirtualClient:
+    """Takes operations from `script` one by one; the script may look at `readings`."""
+
+    def __init__(self, name: str, world: World, ids: Iterator[int], pause_s: float) -> None:
+        self.name = name
+        self.readings: Readings = {}
+        self._world = world
+        self._ids = ids
+        self._pause_s = pause_s
+        self._random = stream(world.plan.seed, f"client {name}")
+        skew_s = world.plan.clock_skew_s
+        self._skew_s = self._random.uniform(-skew_s, skew_s)
+        self._operation: Operation | None = None
+        self._sent: list[int] = []
+        world.network.receivers[name] = self.receive
+
+    def follow(self, script: Iterator[Operation]) -> None:
+        self._script = script
+        self._rest()
+
+    def receive(self, envelope: Envelope) -> bool:
+        operation, message = self._operation, envelope.message
+        if operation is None or message.id not in self._sent:
+            return True  # late, or twice: of no interest any more
+        if isinstance(message, KeysListed):
+            self._take_page(operation, message)
+        elif isinstance(message, GetDone):
+            operation.siblings = self.readings[operation.key] = message.siblings
+            self._end(operation, True)
+        else:
+            self._end(operation, isinstance(message, PutDone))
+        return True
+
+    def _rest(self) -> None:
+        pause_s = self._random.expovariate(1 / self._pause_s) if self._pause_s else 0.0
+        self._world.clock.after(pause_s, self._begin)
+
+    def _begin(self) -> None:
+        operation = next(self._script, None)
+        if operation is None:
+            return
+        operation.client = self.name
+        self._world.history.begin(operation, self._world.clock.now, self._skew_s)
+        self._operation = operation
+        names = self._world.plan.node_names
+        self._nodes = [operation.at_node] if operation.at_node else self._random.sample(names, 3)
+        self._ask(operation, "")
+
+    def _ask(self, operation: Operation, after: str) -> None:
+        """Send the operation, or the next page of it, to one node after another."""
+        now, limit_s = self._world.clock.now, self._world.plan.settings.timeout_s
+        remaining_s = operation.began_at + limit_s - now
+        if remaining_s <= 0:
+            self._end(operation, False)
+            return
+        id = next(self._ids)
+        # A page that comes for an earlier question must not be taken for an answer to this one.
+        self._sent = [id] if operation.kind == "list" else [*self._sent, id]
+        request = _request(operation, id, after, remaining_s)
+        self._world.network.send(Envelope(self.name, self._nodes[0], request))
+        self._nodes = self._nodes[1:] + self._nodes[:1]
+        self._world.clock.after(min(PATIENCE_S, remaining_s), self._grow_impatient, id, after)
+
+    def _grow_impatient(self, id: int, after: str) -> None:
+        if self._operation is not None and self._sent and self._sent[-1] == id:
+            self._ask(self._operation, after)
+
+    def _take_page(self, operation: Operation, page: KeysListed) -> None:
+        operation.listed += page.keys
+        if page.after:
+            self._ask(operation, page.after)
+        else:
+            self._end(operation, True)
+
+    def _end(self, operation: Operation, succeeded: bool) -> None:
+        operation.succeeded = succeeded
+        operation.ended_at = self._world.clock.now
+        self._operation, self._sent = None, []
+        self._rest()
+
+
+def _request(operation: Operation, id: int, after: str, timeout_s: float) -> Message:
+    if operation.kind == "get":
+        return Get(id, operation.key, r=operation.r, timeout_s=timeout_s)
+    if operation.kind == "list":
+        return ListKeys(id, operation.key, after, operation.limit, timeout_s=timeout_s)
+    return Put(
+        id,
+        operation.key,
+        operation.value,
+        operation.context,
+        operation.written_at,
+        timeout_s=timeout_s,
+        durable=operation.durable,
+    )
+
+
+def random_script(plan: Plan, client: VirtualClient) -> Iterator[Operation]:
+    """Operations that collide: few keys, contexts that are used more than once, blind puts."""
+    random = stream(plan.seed, f"script {client.name}")
+    for number in range(1, plan.operations + 1):
+        key = random.choice(plan.key_names)
+        yield _choose(random, key, f"{client.name}.{number}".encode(), plan, client.readings)
+
+
+def _choose(random: Random, key: str, value: bytes, plan: Plan, readings: Readings) -> Operation:
+    choice = random.random()
+    durable = random.random() >= plan.careless
+    if choice < 0.06:
+        return Operation("list", "key", limit=random.randint(1, 3))
+    if choice < 0.20:
+        return Operation("put", key, value, durable=durable)
+    if choice < 0.23:
+        return Operation("delete", key, durable=durable)
+    reading = readings.get(key)
+    if reading is None or choice < 0.50:
+        return Operation("get", key)
+    if random.random() < 0.7:  # else the context is used again, as a careless program does
+        del readings[key]
+    saw = tuple(version.written_at for version in reading.versions)
+    if choice < 0.90:
+        return Operation("put", key, value, reading.context, saw, durable)
+    return Operation("delete", key, None, reading.context, saw, durable)
+
+
+def quiet_script(plan: Plan) -> Iterator[Operation]:
+    """At the end: read every copy of each key, then read again, then list at each node."""
+    for key in plan.key_names:
+        yield Operation("get", key, r=plan.settings.n)
+    for key in plan.key_names:
+        yield Operation("get", key)
+    for name in plan.node_names:
+        yield Operation("list", "key", limit=2, at_node=name)
+
+
+def work(world: World) -> None:
+    """The whole of a run: the clients among faults, then silence, then the quiet end."""
+    ids = count(1)
+    for name in world.plan.client_names:
+        client = VirtualClient(name, world, ids, world.plan.pause_s)
+        client.follow(random_script(world.plan, client))
+    world.clock.run()
+    world.calm_down()
+    VirtualClient("reader", world, ids, pause_s=0.0).follow(quiet_script(world.plan))
+    world.clock.run()
