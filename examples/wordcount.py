@@ -1,19 +1,10 @@
-"""Count words: how often does each word occur in the input?
-
-    mapreduce new_job wc examples/wordcount.py --input /books --output /out/wc --reducers 4
-    mapreduce run_job wc --wait
-    mapreduce output wc
-
-or without a cluster:
-
-    mapreduce run examples/wordcount.py book.txt -o out/
-"""
+"""Counts words: `mapreduce run examples/wordcount.py book.txt -o out/`."""
 
 from mapreduce import Mapper, Reducer
 
 
 class MyMapper(Mapper):
-    def map(self, key, value):  # key: position of the line, value: the line
+    def map(self, key, value):
         for word in value.split():
             yield word, 1
 
@@ -23,4 +14,4 @@ class MyReducer(Reducer):
         yield key, sum(values)
 
 
-MyCombiner = MyReducer  # adds up on the mapper's side too: less to store and to send
+MyCombiner = MyReducer

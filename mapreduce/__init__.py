@@ -1,1 +1,19 @@
 """MapReduce on any `dynamo.store.Store`: see `mapreduce.api` for what users write."""
+
+from typing import TYPE_CHECKING, Any
+
+from mapreduce.api import Mapper, Reducer
+
+if TYPE_CHECKING:
+    from mapreduce.job import Job
+
+__all__ = ["Job", "Mapper", "Reducer"]
+
+
+def __getattr__(name: str) -> Any:
+    # `Job` knows the runners; the processes that run tasks import this package without them.
+    if name == "Job":
+        from mapreduce.job import Job
+
+        return Job
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -49,7 +49,7 @@ class Mapper:
     def map(self, key: Any, value: Any) -> Iterable[Pair] | None:
         """Yield any number of pairs for one record. For text, `key` is the position of the line in
         its file in bytes, and `value` the line without its end."""
-        yield key, value
+        return ((key, value),)
 
     def cleanup(self) -> Iterable[Pair] | None:
         """Called once after the last record of a task; may yield further pairs."""
@@ -71,8 +71,7 @@ class Reducer:
 
     def reduce(self, key: Any, values: Iterator[Any]) -> Iterable[Pair] | None:
         """Yield any number of pairs for one key. `values` can be read once."""
-        for value in values:
-            yield key, value
+        return ((key, value) for value in values)
 
     def cleanup(self) -> Iterable[Pair] | None:
         """Called once after the last key of a task; may yield further pairs."""

@@ -5,8 +5,8 @@ the local file system, where a large file is cut every `split_bytes`. Small file
 one split, in the store those that live on the same node.
 """
 
+import glob
 from collections.abc import Iterable, Iterator, Sequence
-from glob import iglob
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -160,7 +160,7 @@ def _local_paths(name: str) -> list[Path]:
     elif path.exists():
         found = [path]
     else:
-        matches = [Path(match) for match in sorted(iglob(name, recursive=True))]
+        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
         found = [match for match in matches if match.is_file()]
     if not found:
         raise InputMissing(name, "give a file, a folder that holds files, or a glob that matches")

@@ -1,27 +1,45 @@
-"""Child processes that run tasks: warm, and able to be killed."""
+"""Child processes that run tasks: warm, and able to be killed.
 
+Each slot is a thread here and a process of its own session there, joined by a socket for orders
+and answers and a pipe for all that user code prints. Threads, not gevent: an `Executor` can live
+beside a gevent hub, which its callbacks must enter as from any other thread.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import selectors
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
+from queue import SimpleQueue
+from threading import Lock, Thread
 from types import TracebackType
 
 import msgspec
 
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
-from mapreduce.engine.events import AttemptId, TaskId
-from mapreduce.engine.orders import TaskOrder, TaskResult
+from mapreduce.engine.child import Outcome
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.orders import TaskOrder
 
+__all__ = ["Executor", "Outcome"]
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended. `result` is None if it failed, and then `error` says why."""
+OUTPUT_BYTES = 64 << 10
+"""How much of what an attempt prints is kept: the end."""
+_SHOWN_BYTES = 4 << 10
+"""How much of that is shown in the error when a process dies."""
+_LOOK_AGAIN_S = 0.5
+"""A dead child whose own children still hold its socket is noticed after this time."""
 
-    attempt: AttemptId
-    result: TaskResult | None = None
-    error: str = ""
-    """For people: the user's own traceback, or how the process died."""
-    lost: tuple[TaskId, ...] = ()
-    """Map tasks whose output this reduce attempt could not read."""
-    output: str = ""
-    """What user code printed, the last 64 KiB of it."""
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from mapreduce.engine import child; child.main(int(sys.argv[1]))"
+)
 
 
 class Executor:
@@ -41,26 +59,55 @@ class Executor:
         *,
         files: Files = "store",
     ) -> None:
-        raise NotImplementedError
+        self._boot = pickle.dumps((open_store, files))
+        self._on_done = on_done
+        self._orders: SimpleQueue[TaskOrder | None] = SimpleQueue()
+        self._lock = Lock()
+        self._running: dict[AttemptId, _Process | None] = {}
+        """Every attempt that is wanted, with its process once it has one."""
+        self._closed = False
+        self._threads = [
+            Thread(target=self._serve, name=f"slot-{number}", daemon=True)
+            for number in range(slots)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def running(self) -> tuple[AttemptId, ...]:
         """The attempts that have been started and have neither ended nor been killed."""
-        raise NotImplementedError
+        with self._lock:
+            return tuple(self._running)
 
     def start(self, order: TaskOrder) -> None:
         """Run an attempt in the next free slot. Returns at once."""
-        raise NotImplementedError
+        with self._lock:
+            if self._closed:
+                return
+            self._running[order.attempt] = None
+        self._orders.put(order)
 
     def kill(self, attempt: AttemptId) -> None:
         """End an attempt and every process it has started; nothing more is heard of it.
 
         Returns at once; killing what is not running is no error."""
-        raise NotImplementedError
+        with self._lock:
+            process = self._running.pop(attempt, None)
+            if process is not None:
+                process.kill()
 
     def close(self) -> None:
         """End all children. Blocks until they are gone."""
-        raise NotImplementedError
+        with self._lock:
+            self._closed = True
+            processes = [process for process in self._running.values() if process is not None]
+            self._running.clear()
+            for process in processes:
+                process.kill()
+        for _ in self._threads:
+            self._orders.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def __enter__(self) -> "Executor":
         return self
@@ -72,3 +119,146 @@ class Executor:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _serve(self) -> None:
+        """One slot: give its process one order after the other, and replace it when it dies."""
+        process = _Process(self._boot)
+        try:
+            while (order := self._orders.get()) is not None:
+                if not process.alive:
+                    process.end()
+                    process = _Process(self._boot)
+                if self._claim(order.attempt, process):
+                    self._report(process.run(order))
+        finally:
+            process.end()
+
+    def _claim(self, attempt: AttemptId, process: "_Process") -> bool:
+        """False if the attempt was killed while it waited."""
+        with self._lock:
+            if attempt not in self._running:
+                return False
+            self._running[attempt] = process
+            return True
+
+    def _report(self, outcome: Outcome) -> None:
+        with self._lock:
+            wanted = outcome.attempt in self._running
+            self._running.pop(outcome.attempt, None)
+        if wanted:
+            self._on_done(outcome)
+
+
+class _Process:
+    """One child process. `kill` may be called from any thread, the rest from its slot's."""
+
+    def __init__(self, boot: bytes) -> None:
+        self._connection: Connection[bytes, bytes]
+        self._connection, theirs = Pipe()
+        command = [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+        assert self._process.stdout is not None
+        self._printed = self._process.stdout
+        os.set_blocking(self._printed.fileno(), False)
+        with contextlib.suppress(OSError):  # it died at once; the first order will say so
+            self._connection.send_bytes(boot)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End the process and all that share its session."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill, and free what is held of the process."""
+        self.kill()
+        self._process.wait()
+        self._printed.close()
+        self._connection.close()
+
+    def run(self, order: TaskOrder) -> Outcome:
+        """Give the order and wait for its outcome, or for the end of the process."""
+        tail = _Tail(self._printed.fileno())
+        tail.read()  # what a thread of an earlier task has printed since
+        tail.clear()
+        try:
+            self._connection.send_bytes(msgspec.msgpack.encode(order))
+            answer = self._answer(tail)
+        except (OSError, EOFError):
+            return self._died(order.attempt, tail)
+        outcome = msgspec.msgpack.decode(answer, type=Outcome)
+        return msgspec.structs.replace(outcome, output=tail.text())
+
+    def _answer(self, tail: "_Tail") -> bytes:
+        """The next message of the child; EOFError if it has died."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._connection, selectors.EVENT_READ)
+            selector.register(tail.fd, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select(_LOOK_AGAIN_S)}
+                if tail.fd in ready and not tail.read():
+                    selector.unregister(tail.fd)
+                if self._connection in ready:
+                    answer = self._connection.recv_bytes()
+                    tail.read()
+                    return answer
+                if not ready and not self.alive:
+                    raise EOFError
+
+    def _died(self, attempt: AttemptId, tail: "_Tail") -> Outcome:
+        self.kill()
+        error = f"the task's process {_manner(self._process.wait())} in the middle of {attempt}"
+        tail.read()
+        if printed := tail.text()[-_SHOWN_BYTES:]:
+            error += f"; the last it printed:\n{printed}"
+        return Outcome(attempt=attempt, error=error, output=tail.text())
+
+
+class _Tail:
+    """The end of what comes through a pipe."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._kept = bytearray()
+
+    def read(self) -> bool:
+        """Take what is there; False if nothing can come any more."""
+        while True:
+            try:
+                data = os.read(self.fd, OUTPUT_BYTES)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._kept += data
+            del self._kept[:-OUTPUT_BYTES]
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def text(self) -> str:
+        return self._kept.decode("utf-8", "replace")
+
+
+def _manner(code: int) -> str:
+    """How a process ended, in words.
+
+    >>> _manner(3), _manner(-11)
+    ('ended itself with exit code 3', 'was ended by SIGSEGV')
+    """
+    if code >= 0:
+        return f"ended itself with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (by hand, or because memory ran out)" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"

@@ -73,8 +73,8 @@ def check_source(
 def _top_level_names(source: bytes, filename: str) -> list[str]:
     """What a module of this source would bind at its top level, imports by * apart."""
     try:
-        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-        compile(tree, filename, "exec", dont_inherit=True)
+        tree = ast.parse(source, filename)
+        compile(source, filename, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise SourceError(f"{filename}, line {error.lineno}: {error.msg}") from None
     except ValueError as error:

@@ -1,0 +1,129 @@
+"""The process that runs tasks: takes orders from its parent, one after the other, and answers.
+
+Started by `mapreduce.engine.executor` in a session of its own. When its parent goes away, it ends
+itself and every process that user code has started in its session.
+"""
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+
+import msgspec
+
+import mapreduce
+from dynamo.errors import DynamoError
+from dynamo.store import Store
+from mapreduce.data.inputs import Files
+from mapreduce.engine import paths, shipping, tasks
+from mapreduce.engine.events import AttemptId, TaskId
+from mapreduce.engine.orders import TaskOrder, TaskResult
+from mapreduce.errors import JobError, PieceLost
+
+_OURS = str(Path(mapreduce.__file__).parent) + os.sep
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended. `result` is None if it failed, and then `error` says why."""
+
+    attempt: AttemptId
+    result: TaskResult | None = None
+    error: str = ""
+    """For people: the user's own traceback, or how the process died."""
+    lost: tuple[TaskId, ...] = ()
+    """Map tasks whose output this reduce attempt could not read."""
+    output: str = ""
+    """What user code printed, the last 64 KiB of it."""
+
+
+def main(fd: int) -> None:
+    """Serve orders that come through the socket `fd` until the parent closes it."""
+    os.set_inheritable(fd, False)
+    connection: Connection[bytes, bytes] = Connection(fd)
+    open_store, files = pickle.loads(connection.recv_bytes())
+    orders: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, orders), daemon=True).start()
+    for stream in (sys.stdout, sys.stderr):
+        # What a crash leaves behind should be all that was printed.
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    child = Child(open_store, files)
+    while True:
+        order = msgspec.msgpack.decode(orders.get(), type=TaskOrder)
+        outcome = child.attempt(order)
+        _flush()
+        connection.send_bytes(msgspec.msgpack.encode(outcome))
+
+
+def _listen(connection: "Connection[bytes, bytes]", orders: "SimpleQueue[bytes]") -> None:
+    """Take orders while a task runs, so that the parent's end is noticed then too."""
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            orders.put(connection.recv_bytes())
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _flush() -> None:
+    """Hand over all that was printed, by C code too."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
+
+
+class Child:
+    """Runs attempts; keeps the store open and the classes of the last job loaded."""
+
+    def __init__(self, open_store: Callable[[], Store], files: Files) -> None:
+        self._open_store = open_store
+        self._files = files
+        self._store: Store | None = None
+        self._job = ""
+        self._classes: shipping.Classes | None = None
+
+    def attempt(self, order: TaskOrder) -> Outcome:
+        """Run one attempt; every error becomes part of the outcome, those of user code too."""
+        try:
+            if self._store is None:
+                self._store = self._open_store()
+            classes = self._load(order, self._store)
+            result = tasks.run(order, classes, self._store, files=self._files)
+        except PieceLost as error:
+            lost = TaskId(order.attempt.task.job, "map", error.map_index)
+            return Outcome(attempt=order.attempt, error=str(error), lost=(lost,))
+        except BaseException as error:
+            # Also SystemExit: user code must not end a process that later tasks need.
+            return Outcome(attempt=order.attempt, error=describe(error))
+        return Outcome(attempt=order.attempt, result=result)
+
+    def _load(self, order: TaskOrder, store: Store) -> shipping.Classes:
+        job = order.attempt.task.job
+        if self._classes is None or job != self._job:
+            code = store.get(paths.code(job)).value
+            if code is None:
+                raise JobError(f"the store has no code for job {job!r}; was the job deleted?")
+            self._classes, self._job = None, job
+            self._classes = shipping.load(order.spec.code, code, job)
+        return self._classes
+
+
+def describe(error: BaseException) -> str:
+    """An error for the user: the traceback from where their own code begins.
+
+    Errors of this system that no user code had a part in are one line.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    if trace is None and isinstance(error, DynamoError):
+        return f"{type(error).__name__}: {error}"
+    shown = trace or error.__traceback__
+    return "".join(traceback.format_exception(type(error), error, shown))

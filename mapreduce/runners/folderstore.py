@@ -1,0 +1,120 @@
+"""A `Store` in a folder, for several processes of one machine while one job runs."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from dynamo.store import Reading, Written, check_key, check_value
+from dynamo.values.versions import Context
+
+_NAME_CHARACTERS = 200
+"""File systems allow 255; longer keys go on in a folder below."""
+
+
+class FolderStore:
+    """One copy of each key, one file for it; of several puts the last one stays.
+
+    There are no siblings and no quorum, so contexts, `n`, `r`, `w` and `durable` change nothing.
+    A put is seen whole or not at all.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+
+    def get(
+        self,
+        key: str,
+        *,
+        n: int | None = None,
+        r: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Reading:
+        try:
+            return Reading((self._path(key).read_bytes(),), {}, ("folder",))
+        except FileNotFoundError:
+            return Reading((), {}, ("folder",))
+
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        context: Context | None = None,
+        n: int | None = None,
+        w: int | None = None,
+        timeout_s: float | None = None,
+        durable: bool = True,
+    ) -> Written:
+        path = self._path(key)
+        check_value(value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, written = tempfile.mkstemp(prefix="writing-", dir=self._folder)
+        with os.fdopen(fd, "wb") as file:
+            file.write(value)
+        Path(written).replace(path)
+        return Written(("folder",), {})
+
+    def delete(
+        self,
+        key: str,
+        *,
+        context: Context | None = None,
+        n: int | None = None,
+        w: int | None = None,
+        timeout_s: float | None = None,
+        durable: bool = True,
+    ) -> Written:
+        with contextlib.suppress(FileNotFoundError):
+            self._path(key).unlink()
+        return Written(("folder",), {})
+
+    def multi_get(
+        self,
+        keys: Iterable[str],
+        *,
+        n: int | None = None,
+        r: int | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Reading]:
+        return {key: self.get(key) for key in keys}
+
+    def multi_put(
+        self,
+        items: Mapping[str, bytes],
+        *,
+        n: int | None = None,
+        w: int | None = None,
+        timeout_s: float | None = None,
+        durable: bool = True,
+    ) -> dict[str, Written]:
+        return {key: self.put(key, value) for key, value in items.items()}
+
+    def multi_delete(
+        self, keys: Iterable[str], *, timeout_s: float | None = None, durable: bool = True
+    ) -> dict[str, Written]:
+        return {key: self.delete(key) for key in keys}
+
+    def list(
+        self, prefix: str, *, after: str = "", timeout_s: float | None = None
+    ) -> Iterator[str]:
+        found = (_key(path.relative_to(self._folder)) for path in self._folder.rglob("=*"))
+        return iter(sorted(key for key in found if key.startswith(prefix) and key > after))
+
+    def locate(self, key: str, *, n: int | None = None) -> tuple[str, ...]:
+        check_key(key)
+        return ()
+
+    def _path(self, key: str) -> Path:
+        """`key` percent-encoded; the name of its file begins with =, those of folders with +."""
+        check_key(key)
+        name = quote(key, safe=" {}:,@")
+        starts = range(0, len(name), _NAME_CHARACTERS)
+        *folders, last = [name[start : start + _NAME_CHARACTERS] for start in starts]
+        return self._folder.joinpath(*(f"+{folder}" for folder in folders), f"={last}")
+
+
+def _key(path: Path) -> str:
+    return unquote("".join(part[1:] for part in path.parts))
