@@ -118,8 +118,9 @@ class ClusterProcesses:
         """All servers with a record, those that cluster.ini no longer names too."""
         known = {self._record(server): server for server in servers(self._config)}
         return [
-            known.get(path) or Server(*path.stem.split("-", 1), module="", verb="")
+            known.get(path) or Server(kind, name, module="", verb="")
             for path in sorted(self._run.glob("*-*.json"))
+            for kind, _, name in [path.stem.partition("-")]
         ]
 
     def _start_kind(self, kind: str, started: list[Server], say: Say) -> None:

@@ -217,11 +217,11 @@ def status(as_json: bool, config: ClusterConfig) -> None:
     """
     with open_store(config) as store:
         found: dict[str, Any] = store.status()  # type: ignore[attr-defined]
-    silent = [node.name for node in config.nodes if not isinstance(found.get(node.name), dict)]
+    silent = [node.name for node in config.nodes if not isinstance(found[node.address], dict)]
     if as_json:
-        show.as_json(found)
+        show.as_json({node.name: found[node.address] for node in config.nodes})
     else:
-        rows = (_status_row(node.name, node.address, found.get(node.name)) for node in config.nodes)
+        rows = (_status_row(node.name, node.address, found[node.address]) for node in config.nodes)
         show.table(("node", "address", "state", "details"), rows)
     if silent:
         raise Failure(f"no answer from {', '.join(silent)}; start nodes with `mapreduce up`")

@@ -1,13 +1,13 @@
 """The command `mapreduce`: a cluster up and down, and jobs on it or on this machine alone."""
 
+from functools import partial
+
 import click
 
+from cli import jobs
 from cli.cluster_processes import ClusterProcesses
 from cli.errors import CommandGroup
-from cli.options import (
-    CONTEXT_SETTINGS,
-    config_option,
-)
+from cli.options import CONTEXT_SETTINGS, config_option, ready_option, say_ready
 from dynamo.config import ClusterConfig
 
 
@@ -61,6 +61,56 @@ def down(config: ClusterConfig) -> None:
       mapreduce down
     """
     ClusterProcesses(config).down(click.echo)
+
+
+@main.command(short_help="Run a master.")
+@click.argument("name")
+@config_option
+@ready_option
+def master(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
+    """Run the master NAME of cluster.ini until it is stopped (Ctrl-C or SIGTERM).
+
+    \b
+    Example:
+      mapreduce master m1
+    """
+    address = config.master(name).address
+    from dynamo.net.client import Client
+    from mapreduce.cluster import master
+
+    host, _, port = address.rpartition(":")
+    ready = say_ready(f"master {name} answers on {address}", ready_fd)
+    with Client(list(config.node_addresses.values()), timeout_s=config.timeout_s) as store:
+        master.serve(name, host, int(port), store, ready)
+
+
+@main.command(short_help="Run a worker.")
+@click.argument("name")
+@config_option
+@ready_option
+def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
+    """Run the worker NAME of cluster.ini until it is stopped (Ctrl-C or SIGTERM).
+
+    \b
+    Example:
+      mapreduce worker w1
+    """
+    me = config.worker(name)
+    from dynamo.net.client import Client
+    from mapreduce.cluster import worker
+
+    open_store = partial(
+        Client,
+        list(config.node_addresses.values()),
+        prefer=me.node,
+        timeout_s=config.timeout_s,
+    )
+    ready = say_ready(f"worker {name} beside node {me.node} has found the master", ready_fd)
+    worker.serve(name, me.node, me.slots, config.masters[0].address, open_store, ready)
+
+
+for command in jobs.COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""What a job's record looks like to people: its line in a list, its stages, its summary.
+
+A record is what the master answers to `job_status`, as plain dicts: see
+`mapreduce.cluster.records.JobRecord`.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from cli import show
+
+Record = Mapping[str, Any]
+
+ENDED = ("succeeded", "failed", "killed")
+STAGES = ("map", "reduce")
+JOB_COLUMNS = ("job", "state", "map", "reduce", "created", "time", "output")
+
+
+def ended(record: Record) -> bool:
+    return record["state"] in ENDED
+
+
+def stages(record: Record) -> dict[str, tuple[int, int]]:
+    """Stage -> tasks done and their number, for progress bars; without those that have no tasks."""
+    counted = {stage: (record[stage]["done"], record[stage]["total"]) for stage in STAGES}
+    return {stage: count for stage, count in counted.items() if count[1]}
+
+
+def bars(status: Any) -> dict[str, tuple[int, int]]:
+    """The same for a job without a cluster, of which a `JobStatus` tells."""
+    counted = {stage: getattr(status, stage) for stage in STAGES}
+    return {stage: (count.done, count.total) for stage, count in counted.items() if count.total}
+
+
+def job_row(record: Record) -> tuple[str, ...]:
+    """A job's line in the list of jobs, in the order of `JOB_COLUMNS`."""
+    return (
+        record["name"],
+        record["state"],
+        _share(record["map"]),
+        _share(record["reduce"]),
+        show.moment(record["created_at"]),
+        show.duration(seconds(record)),
+        record["output"],
+    )
+
+
+def seconds(record: Record) -> float | None:
+    """From the start of the latest run to its end, or until now."""
+    if record["started_at"] is None:
+        return None
+    return float((record["ended_at"] or time.time()) - record["started_at"])
+
+
+def summary(record: Record) -> list[str]:
+    """A job in a few lines: state, time per phase, tasks by locality, counters, output."""
+    lines = [f"job {record['name']}: {_state(record)}"]
+    for stage in STAGES:
+        if record[stage]["total"]:
+            lines.append(f"  {stage:<9}{_stage(record[stage])}")
+    lines += _counters(record["counters"])
+    written = f"{record['output_records']:,} records, {show.size(record['output_bytes'])}"
+    if record["state"] == "succeeded":
+        lines.append(f"  output   {record['output']}: {written}")
+    if record["error"]:
+        lines += ["  error", *(f"    {line}" for line in record["error"].splitlines())]
+    return lines
+
+
+def local_summary(told: Record, output: str) -> list[str]:
+    """The same of a run without a cluster, from what `RunResult.summary` tells."""
+    lines = [f"job {told['job']}: {told['state']} in {show.duration(told['seconds'])}"]
+    for stage in STAGES:
+        if told[stage]["tasks"]:
+            done = told[stage]["tasks"]
+            lines.append(f"  {stage:<9}{_stage({**told[stage], 'done': done, 'total': done})}")
+    return [*lines, *_counters(told["counters"]), f"  output   {output}"]
+
+
+def print_summary(record: Record) -> None:
+    for line in summary(record):
+        click.echo(line)
+
+
+def _counters(counters: Mapping[str, int]) -> list[str]:
+    if not counters:
+        return []
+    width = max(map(len, counters))
+    return ["  counters", *(f"    {name:<{width}}  {n:>14,}" for name, n in counters.items())]
+
+
+def _state(record: Record) -> str:
+    state = "writing its output" if record.get("committing") else record["state"]
+    taken = seconds(record)
+    return (
+        state
+        if taken is None
+        else f"{state} {'in' if ended(record) else 'for'} " + (show.duration(taken))
+    )
+
+
+def _stage(stage: Record) -> str:
+    """
+    >>> _stage({"done": 3, "total": 4, "seconds": 1.5, "failed_attempts": 0,
+    ...         "lost_attempts": 1, "localities": {"node": 2, "remote": 1}})
+    '3 of 4 tasks in 1.50 s; 2 beside their data, 1 elsewhere; 1 attempt lost and repeated'
+    """
+    parts = [f"{_share(stage, ' of ')} tasks"]
+    if stage["seconds"] is not None:
+        parts[0] += f" in {show.duration(stage['seconds'])}"
+    places = {"node": "beside their data", "remote": "elsewhere"}
+    if any(stage["localities"].get(key) for key in places):
+        counted = ((stage["localities"].get(key, 0), text) for key, text in places.items())
+        parts.append(", ".join(f"{number} {text}" for number, text in counted if number))
+    for key, what in (("failed_attempts", "failed"), ("lost_attempts", "lost and repeated")):
+        if number := stage[key]:
+            parts.append(f"{number} attempt{'s' if number > 1 else ''} {what}")
+    return "; ".join(parts)
+
+
+def _share(stage: Record, between: str = "/") -> str:
+    return f"{stage['done']}{between}{stage['total']}" if stage["total"] else ""

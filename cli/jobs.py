@@ -1,0 +1,376 @@
+"""The commands of `mapreduce` that are about jobs on a cluster."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import job_view, show
+from cli.errors import Failure
+from cli.job_view import Record
+from cli.options import config_option, json_option, open_store
+from dynamo.config import ClusterConfig
+from dynamo.errors import ConfigError, DynamoError
+
+if TYPE_CHECKING:
+    from mapreduce.cluster.connection import Connection
+    from mapreduce.engine.orders import Code
+
+POLL_S = 0.2
+"""How often a waiting command asks the master how far a job is."""
+
+
+def open_master(config: ClusterConfig) -> "Connection":
+    """The master of the cluster, for calls."""
+    if not config.masters:
+        raise ConfigError(f"{config.path}: no [master NAME], and so no jobs; add one")
+    from mapreduce.cluster.connection import Connection  # slow to import
+
+    return Connection(config.masters[0].address)
+
+
+def code_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `new_job` and `run` both ask about the source file and the output."""
+    options = (
+        click.option("--reducers", type=click.IntRange(0), default=1, show_default=True,
+                     help="Reduce tasks, and files of output; 0: the mappers' pairs are it."),
+        click.option("--mapper", metavar="CLASS",
+                     help="The mapper in SOURCE.  [default: MyMapper]"),
+        click.option("--reducer", metavar="CLASS",
+                     help="The reducer in SOURCE.  [default: MyReducer]"),
+        click.option("--combiner", metavar="CLASS",
+                     help="The combiner in SOURCE.  [default: MyCombiner if there is one]"),
+        click.option("--input-format", default="text", show_default=True, metavar="FORMAT",
+                     help="text, text:errors=replace or pickle."),
+        click.option("--output-format", default="text", show_default=True, metavar="FORMAT",
+                     help="text (key TAB value) or pickle."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(name="new_job", short_help="Describe a job: its code, inputs and output.")
+@click.argument("name")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--input", "inputs", multiple=True, required=True, metavar="/PATH",
+              help="A file or folder in the store; may be given again.")  # fmt: skip
+@click.option("--output", required=True, metavar="/PATH", help="A folder that is not there yet.")
+@code_options
+@click.option("--split-mib", type=click.IntRange(1, 1024), default=16, show_default=True,
+              help="MiB of input for each map task.")  # fmt: skip
+@click.option("--max-attempts", type=click.IntRange(1, 100), default=4, show_default=True,
+              help="How often a task may fail before the job does.")  # fmt: skip
+@config_option
+def new_job(
+    name: str,
+    source: Path,
+    inputs: tuple[str, ...],
+    output: str,
+    split_mib: int,
+    config: ClusterConfig,
+    **options: Any,
+) -> None:
+    """Describe the job NAME: run the classes of the Python file SOURCE over files of the store.
+
+    Everything is checked now; `mapreduce run_job NAME` starts it.
+
+    \b
+    Example:
+      mapreduce new_job wc examples/wordcount.py --input /books --output /out/wc --reducers 4
+    """
+    master = open_master(config)
+    create(master, name, source, inputs, output, split_bytes=split_mib << 20, **options)
+    click.echo(f"job {name} is ready; start it with `mapreduce run_job {name} --wait`")
+
+
+@click.command(name="run_job", short_help="Start a job.")
+@click.argument("name")
+@click.option("--wait", is_flag=True, help="Show how far it is, and at its end a summary.")
+@config_option
+def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
+    """Start the job NAME. A job that has failed or was killed starts again.
+
+    With --wait, Ctrl-C ends the waiting and not the job.
+
+    \b
+    Example:
+      mapreduce run_job wc --wait
+    """
+    master = open_master(config)
+    master.run_job(name)
+    if wait:
+        _wait_and_tell(master, name)
+    else:
+        click.echo(f"job {name} runs; see how far it is with `mapreduce status {name}`")
+
+
+@click.command(name="kill_job", short_help="Stop a job.")
+@click.argument("name")
+@config_option
+def kill_job(name: str, config: ClusterConfig) -> None:
+    """Stop the job NAME: its processes end and its intermediate data goes.
+
+    \b
+    Example:
+      mapreduce kill_job wc
+    """
+    open_master(config).kill_job(name)
+    click.echo(f"job {name} is killed")
+
+
+@click.command(short_help="Say how far a job is, or how the cluster is.")
+@click.argument("name", required=False)
+@click.option("--wait", is_flag=True, help="Stay until the job has ended.")
+@json_option
+@config_option
+def status(name: str | None, wait: bool, as_json: bool, config: ClusterConfig) -> None:
+    """Say how far the job NAME is; without NAME, which servers answer.
+
+    \b
+    Examples:
+      mapreduce status
+      mapreduce status wc
+      mapreduce status wc --wait
+    """
+    if name is None:
+        _cluster_status(config, as_json)
+        return
+    master = open_master(config)
+    if wait:
+        _wait_and_tell(master, name)
+    elif as_json:
+        show.as_json(master.job_status(name))
+    else:
+        job_view.print_summary(master.job_status(name))
+
+
+@click.command(short_help="List all jobs.")
+@json_option
+@config_option
+def jobs(as_json: bool, config: ClusterConfig) -> None:
+    """List all jobs, the newest first.
+
+    \b
+    Example:
+      mapreduce jobs
+    """
+    found = list(reversed(open_master(config).jobs()))
+    if as_json:
+        show.as_json(found)
+    else:
+        show.table(job_view.JOB_COLUMNS, map(job_view.job_row, found))
+
+
+@click.command(short_help="Print the result of a job.")
+@click.argument("name")
+@config_option
+def output(name: str, config: ClusterConfig) -> None:
+    """Print the whole result of the job NAME: its output files, one behind the other.
+
+    Each file holds one reducer's keys in order.
+
+    \b
+    Examples:
+      mapreduce output wc | sort -k2 -n -r | head
+      dynamo get /out/wc -r -o wc/        fetches the files instead
+    """
+    from cli import transfer
+    from dynamo import files
+
+    paths = [file["path"] for file in open_master(config).output(name)["files"]]
+    with open_store(config) as store:
+        for manifest in files.stat_many(store, paths).values():
+            transfer.copy_to(store, manifest, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+@click.command(short_help="Print what a job's tasks have printed.")
+@click.argument("name")
+@click.argument("task", required=False)
+@config_option
+def logs(name: str, task: str | None, config: ClusterConfig) -> None:
+    """Print what the tasks of the job NAME have printed, or only TASK.
+
+    TASK is a kind, a task or one of its attempts: map, map-00003 or map-00003.1.
+
+    \b
+    Example:
+      mapreduce logs wc map-00003
+    """
+    from mapreduce.engine import paths
+
+    prefix = paths.logs(open_master(config).job_status(name)["run"] or name)
+    with open_store(config) as store:
+        keys = [key for key in store.list(prefix) if _is_of(key.removeprefix(prefix), task)]
+        for key in keys:
+            text = (store.get(key).value or b"").decode(errors="replace")
+            click.echo(f"== {key.removeprefix(prefix)}")
+            click.echo(text, nl=not text.endswith("\n"))
+    if not keys:
+        click.echo(f"no task of job {name}{f' like {task}' if task else ''} printed", err=True)
+
+
+@click.command(short_help="Run a job on this machine alone, without a cluster.")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", required=True, metavar="DIR", help="A folder that is not there.")
+@code_options
+@click.option("--processes", type=click.IntRange(1), help="How many; default: one for each CPU.")
+def run(
+    source: Path, inputs: tuple[str, ...], output: str, processes: int | None, **options: Any
+) -> None:
+    """Run the classes of the Python file SOURCE over local files, in processes of this machine.
+
+    INPUT is a file, a folder or a pattern such as 'books/*.txt'. The same file runs on a cluster
+    without a change: see `mapreduce new_job`.
+
+    \b
+    Example:
+      mapreduce run examples/wordcount.py book.txt -o out/
+    """
+    from cli.progress import job_bars
+    from mapreduce.engine.orders import JobSpec
+    from mapreduce.runners import local
+
+    code = source.read_bytes()
+    spec = JobSpec(
+        name=_job_name(source),
+        inputs=inputs,
+        output=output,
+        code=_checked_code(source, code, options),
+        **options,
+    )
+    with job_bars() as show_bars:
+        result = local.run(
+            spec, code, processes=processes, progress=lambda s: show_bars(job_view.bars(s))
+        )
+    for line in job_view.local_summary(result.summary, output):
+        click.echo(line, err=True)
+
+
+COMMANDS = (new_job, run_job, kill_job, status, jobs, output, logs, run)
+
+
+# What other programs use too: the demo, tests ----------------------------------------------------
+
+
+def create(
+    master: "Connection",
+    name: str,
+    source: Path,
+    inputs: tuple[str, ...],
+    output: str,
+    *,
+    mapper: str | None = None,
+    reducer: str | None = None,
+    combiner: str | None = None,
+    **options: Any,
+) -> None:
+    """Describe a job to the master; `options` are further fields of `JobSpec`."""
+    from mapreduce.engine.orders import Code, JobSpec
+
+    code = Code(
+        kind="source",
+        filename=str(source),
+        mapper=mapper or "",  # the master fills in what a source file has by default
+        reducer=reducer,
+        combiner=combiner,
+    )
+    spec = JobSpec(name=name, inputs=inputs, output=output, code=code, **options)
+    master.new_job(spec, source.read_bytes())
+
+
+def wait_for_end(master: "Connection", name: str) -> Record:
+    """Show progress bars until a job has ended; returns its last record."""
+    from cli.progress import job_bars
+
+    with job_bars() as show_bars:
+        while True:
+            record = master.job_status(name)
+            show_bars(job_view.stages(record))
+            if job_view.ended(record):
+                return record
+            time.sleep(POLL_S)
+
+
+def _wait_and_tell(master: "Connection", name: str) -> None:
+    try:
+        record = wait_for_end(master, name)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\njob {name} goes on; `mapreduce status {name} --wait` comes back to it, "
+            f"`mapreduce kill_job {name}` ends it",
+            err=True,
+        )
+        return
+    job_view.print_summary(record)
+    if record["state"] != "succeeded":
+        raise Failure(f"job {name} {record['state']}")
+
+
+def _checked_code(source: Path, code: bytes, options: dict[str, Any]) -> "Code":
+    """What to run from a source file; takes the names of its classes out of `options`."""
+    from mapreduce.engine import shipping
+
+    names = {name: options.pop(name) for name in ("mapper", "reducer", "combiner")}
+    return shipping.check_source(code, str(source), **names, reducers=options["reducers"])
+
+
+def _job_name(source: Path) -> str:
+    """A job's name from a file's: /x/word count.py runs as word-count."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem).strip("-._")[:100] or "job"
+
+
+def _is_of(attempt: str, task: str | None) -> bool:
+    """True for map-00003.1 if `task` is map, map-00003 or map-00003.1, or None for all."""
+    kind, _, _ = attempt.partition("-")
+    return task in (None, kind, attempt, attempt.partition(".")[0])
+
+
+def _cluster_status(config: ClusterConfig, as_json: bool) -> None:
+    """Every server of the file, and whether it answers."""
+    rows = [*_node_rows(config), *_master_and_worker_rows(config)]
+    if as_json:
+        show.as_json([dict(zip(SERVER_COLUMNS, row)) for row in rows])
+    else:
+        show.table(SERVER_COLUMNS, rows)
+    if silent := [f"{kind} {name}" for kind, name, _, state, _ in rows if state != "up"]:
+        raise Failure(f"no answer from {', '.join(silent)}; start them with `mapreduce up`")
+
+
+Row = tuple[str, str, str, str, str]
+SERVER_COLUMNS = ("kind", "name", "address", "state", "details")
+
+
+def _node_rows(config: ClusterConfig) -> list[Row]:
+    with open_store(config) as store:
+        found = store.status()  # type: ignore[attr-defined]
+    return [
+        ("node", node.name, node.address, "up", "")
+        if isinstance(answer := found.get(node.address), dict)
+        else ("node", node.name, node.address, "no answer", str(answer))
+        for node in config.nodes
+    ]
+
+
+def _master_and_worker_rows(config: ClusterConfig) -> list[Row]:
+    if not config.masters:
+        return []
+    master = config.masters[0]
+    try:
+        workers = {worker["name"]: worker for worker in open_master(config).workers()}
+        rows = [("master", master.name, master.address, "up", "")]
+    except DynamoError as error:
+        workers = {}
+        rows = [("master", master.name, master.address, "no answer", str(error))]
+    for worker in config.workers:
+        alive = workers.get(worker.name)
+        details = f"{alive['running']} of {alive['slots']} slots at work" if alive else ""
+        state = "up" if alive else "no answer"
+        rows.append(("worker", worker.name, f"beside {worker.node}", state, details))
+    return rows
