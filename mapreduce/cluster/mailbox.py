@@ -1,0 +1,46 @@
+"""Orders that wait for a worker's next report, and the report that waits for orders."""
+
+from gevent.event import Event
+
+from mapreduce.cluster.messages import Orders
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.orders import TaskOrder
+
+
+class Mailbox:
+    """One worker's orders. The newest report gets them; an older one that is held is let go."""
+
+    def __init__(self) -> None:
+        self.session = ""
+        self.number = 0
+        """Of the newest report in this session: what older ones say of running is out of date."""
+        self.heard_at = float("-inf")
+        self._run: dict[AttemptId, TaskOrder] = {}
+        self._kill: dict[AttemptId, None] = {}
+        self._turn = 0
+        self._changed = Event()
+
+    def run(self, order: TaskOrder) -> None:
+        self._run[order.attempt] = order
+        self._changed.set()
+
+    def kill(self, attempt: AttemptId) -> None:
+        """A kill overtakes an order that has not been sent."""
+        if self._run.pop(attempt, None) is None:
+            self._kill[attempt] = None
+            self._changed.set()
+
+    def collect(self, hold_s: float) -> Orders:
+        """The orders there are, or those that come within `hold_s`."""
+        self._turn += 1
+        turn = self._turn
+        self._changed.set()
+        self._changed = changed = Event()
+        if not (self._run or self._kill):
+            changed.wait(hold_s)
+        if turn != self._turn:
+            return Orders()
+        orders = Orders(kill=tuple(self._kill), run=tuple(self._run.values()))
+        self._kill.clear()
+        self._run.clear()
+        return orders

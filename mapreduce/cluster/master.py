@@ -1,0 +1,177 @@
+"""The master as a server: what zerorpc clients may call, and how a process becomes the master.
+
+It holds no data and runs no user code: it never unpickles, and looks at a source file without
+executing it.
+"""
+
+import functools
+import inspect
+import ipaddress
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+import msgspec
+import zerorpc
+from gevent.event import Event
+from zmq.error import ZMQError
+
+from dynamo.errors import NodeFailed, RequestError
+from dynamo.store import Store, check_value
+from mapreduce.cluster import messages
+from mapreduce.cluster.dispatcher import Dispatcher
+from mapreduce.engine.orders import JobSpec
+from mapreduce.engine.scheduler import Policy
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _checked(method: Method) -> Method:
+    """Answer a call with too few, too many or wrong arguments by saying which it takes."""
+    signature = inspect.signature(method)
+    takes = [p for name, p in signature.parameters.items() if name != "self"]
+    usage = f"{method.__name__}({', '.join(f'{p.name}: {p.annotation.__name__}' for p in takes)})"
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any) -> Any:
+        right = len(args) == len(takes) and all(
+            isinstance(arg, parameter.annotation) for arg, parameter in zip(args, takes)
+        )
+        if not right:
+            given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
+            raise RequestError(f"the call is {usage}, it was given {given}")
+        return method(self, *args)
+
+    return call  # type: ignore[return-value]
+
+
+class MasterService:
+    """What the master answers on its port. zerorpc publishes every public method of this class.
+
+    All but `report` are plain calls for any zerorpc client in any language; records are as in
+    `mapreduce.cluster.records.JobRecord`. A call that can't be done is answered with an error that
+    says why, before anything has been changed.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    @_checked
+    def new_job(self, spec: dict, code: bytes) -> dict[str, Any]:  # type: ignore[type-arg]
+        """Store a job. `spec` has the fields of `mapreduce.engine.orders.JobSpec`: at least name,
+        inputs (a list of paths in the store) and output; `code` is the text of its source file."""
+        check_value(code)
+        record = self._dispatcher.new_job(_spec(spec), code)
+        return _plain(record)
+
+    @_checked
+    def run_job(self, name: str) -> dict[str, Any]:
+        """Start a job that is new, failed or killed."""
+        return _plain(self._dispatcher.run_job(name))
+
+    @_checked
+    def kill_job(self, name: str) -> dict[str, Any]:
+        """Stop a running job: its processes end within two seconds."""
+        return _plain(self._dispatcher.kill_job(name))
+
+    @_checked
+    def job_status(self, name: str) -> dict[str, Any]:
+        """The record of one job."""
+        return _plain(self._dispatcher.record(name))
+
+    @_checked
+    def jobs(self) -> list[dict[str, Any]]:
+        """The records of all jobs, the oldest first."""
+        return [_plain(record) for record in self._dispatcher.all_records()]
+
+    @_checked
+    def output(self, name: str) -> dict[str, Any]:
+        """The path and files of a job's output."""
+        return self._dispatcher.output(name)
+
+    @_checked
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers that are alive."""
+        return [_plain(worker) for worker in self._dispatcher.workers()]
+
+    @_checked
+    def report(self, report: bytes) -> bytes:
+        """For workers only: a report there, orders back; see `mapreduce.cluster.messages`."""
+        return messages.encode(self._dispatcher.report(messages.decode_report(report)))
+
+
+def _spec(given: dict[str, Any]) -> JobSpec:
+    """A specification from a client that need not know all its fields."""
+    code = given.get("code") or {}
+    if not isinstance(code, dict):
+        raise RequestError("the job's `code` is a map: kind, filename, mapper, reducer, combiner")
+    defaults = {"kind": "source", "filename": "job.py", "mapper": "", "reducer": None}
+    try:
+        return msgspec.convert({**given, "code": {**defaults, **code}}, JobSpec)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"the job's specification is wrong: {error}") from None
+
+
+def _plain(struct: msgspec.Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(struct)
+    return plain
+
+
+# The process -------------------------------------------------------------------------------------
+
+
+def serve(
+    name: str,
+    host: str,
+    port: int,
+    store: Store,
+    ready: Callable[[], None],
+    policy: Policy | None = None,
+) -> None:
+    """Run the master `name` in this process until SIGTERM or SIGINT.
+
+    `ready` is called once it takes calls. Raises `NodeFailed` if it can't listen.
+    """
+    logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
+    check_loopback(name, host)
+    dispatcher = Dispatcher(store, policy)
+    rpc = zerorpc.Server(MasterService(dispatcher), heartbeat=None)
+    stopped = Event()
+    try:
+        _listen(rpc, name, host, port)
+        dispatcher.start()
+        calls = gevent.spawn(rpc.run)
+        calls.link(lambda _: stopped.set())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, stopped.set)
+        ready()
+        stopped.wait()
+        calls.kill()
+    finally:
+        dispatcher.stop()
+        rpc.close()
+
+
+def check_loopback(name: str, host: str) -> None:
+    """Raise unless only this machine can reach `host`."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback:
+        raise NodeFailed(
+            f"master {name} does not listen on {host}: servers have no keys yet, so whoever "
+            "reaches the port could run code; use an address of this machine only, as 127.0.0.1"
+        )
+
+
+def _listen(rpc: zerorpc.Server, name: str, host: str, port: int) -> None:
+    try:
+        rpc.bind(f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{port}")
+    except ZMQError as error:
+        raise NodeFailed(
+            f"master {name} can't listen on {host}:{port}: {error}; stop what uses the port, "
+            "or give the master another address in cluster.ini"
+        ) from error

@@ -1,0 +1,64 @@
+"""What a worker and the master say to each other: one report there, one set of orders back.
+
+Both travel as bytes (msgpack) in the one argument of the zerorpc call `report`: zerorpc drops
+messages with keys that are no text, and these are checked against their types when they are read.
+"""
+
+import msgspec
+
+from dynamo.errors import RequestError
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.executor import Outcome
+from mapreduce.engine.orders import TaskOrder
+
+HOLD_S = 0.5
+"""How long the master holds a report while it has no orders for the worker."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker is alive, works on `running`, and has `finished` some attempts.
+
+    `session` names one life of the worker's process, `number` counts its reports.
+    """
+
+    worker: str
+    node: str
+    slots: int
+    session: str
+    number: int
+    running: tuple[AttemptId, ...] = ()
+    finished: tuple[Outcome, ...] = ()
+    goodbye: bool = False
+    """True in the last report of a worker that stops."""
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker has to do, kills first. The report they answer has been taken in."""
+
+    kill: tuple[AttemptId, ...] = ()
+    run: tuple[TaskOrder, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_report = msgspec.msgpack.Decoder(Report)
+_orders = msgspec.msgpack.Decoder(Orders)
+
+
+def encode(message: Report | Orders) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_report(data: bytes) -> Report:
+    """Raises RequestError for bytes that are no report."""
+    try:
+        return _report.decode(data)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise RequestError(f"not a worker's report: {error}") from None
+
+
+def decode_orders(data: bytes) -> Orders:
+    """Raises RequestError for bytes that are no orders."""
+    try:
+        return _orders.decode(data)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise RequestError(f"not a master's orders: {error}") from None

@@ -1,0 +1,246 @@
+"""What the master keeps of each job: its record, which is also what `job_status` answers.
+
+The record is JSON at `paths.status(name)`; beside it the specification and the code. Everything
+here blocks on the store: the master calls it in threads.
+"""
+
+import time
+
+import msgspec
+
+from dynamo import files
+from dynamo.errors import CorruptData
+from dynamo.store import Store
+from mapreduce.data import inputs, outputs, records
+from mapreduce.engine import paths, shipping
+from mapreduce.engine.events import JobState
+from mapreduce.engine.orders import JobSpec, TaskResult
+from mapreduce.engine.scheduler import Scheduler
+from mapreduce.engine.status import JobStatus, StageStatus
+from mapreduce.engine.summary import total_counters
+from mapreduce.errors import InputMissing, JobError
+
+REDUCERS_LIMIT = 10_000
+RESTARTED = "the master was restarted while it ran; `mapreduce run_job {name}` starts it again"
+
+
+class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The map or reduce tasks of a job. `localities`: tasks done, by "node", "remote" or "any"."""
+
+    total: int = 0
+    waiting: int = 0
+    running: int = 0
+    done: int = 0
+    failed_attempts: int = 0
+    lost_attempts: int = 0
+    localities: dict[str, int] = {}
+    seconds: float | None = None
+    """From the stage's start to its end, or until now; None before its start."""
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as its users see it. Times are seconds since 1970; counters are those of winning
+    attempts. `run` names the latest run in keys: those of its logs begin with `paths.logs(run)`."""
+
+    name: str
+    state: JobState
+    error: str = ""
+    run: str = ""
+    inputs: tuple[str, ...]
+    output: str
+    reducers: int
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    committing: bool = False
+    map: StageRecord = StageRecord()
+    reduce: StageRecord = StageRecord()
+    counters: dict[str, int] = {}
+    output_bytes: int = 0
+    output_records: int = 0
+
+
+# Making records ----------------------------------------------------------------------------------
+
+
+def new(spec: JobSpec) -> JobRecord:
+    return JobRecord(
+        name=spec.name,
+        state=JobState.NEW,
+        inputs=spec.inputs,
+        output=spec.output,
+        reducers=spec.reducers,
+        created_at=time.time(),
+    )
+
+
+def begun(record: JobRecord, run: str) -> JobRecord:
+    """`record` as a new run starts: nothing of an earlier run is left in it."""
+    return JobRecord(
+        name=record.name,
+        state=JobState.RUNNING,
+        run=run,
+        inputs=record.inputs,
+        output=record.output,
+        reducers=record.reducers,
+        created_at=record.created_at,
+        started_at=time.time(),
+    )
+
+
+def brought_up_to_date(record: JobRecord, scheduler: Scheduler, now: float) -> JobRecord:
+    """`record` with all that the scheduler knows of its run at the scheduler's time `now`."""
+    status = scheduler.status(record.run)
+    results: list[TaskResult] = [
+        *scheduler.map_results(record.run),
+        *scheduler.reduce_results(record.run),
+    ]
+    parts = [result.part for result in results if result.part]
+    return msgspec.structs.replace(
+        record,
+        state=status.state,
+        error=status.error,
+        ended_at=_ended_at(status, now),
+        committing=status.committing,
+        map=_stage(status.map, now),
+        reduce=_stage(status.reduce, now),
+        counters=total_counters(results),
+        output_bytes=sum(part.size_bytes for part in parts),
+        output_records=sum(part.records for part in parts),
+    )
+
+
+def _ended_at(status: JobStatus, now: float) -> float | None:
+    """The job's end by the calendar; the scheduler's times only count from some moment."""
+    return None if status.ended_at is None else time.time() - (now - status.ended_at)
+
+
+def _stage(stage: StageStatus, now: float) -> StageRecord:
+    seconds = None
+    if stage.started_at is not None:
+        seconds = (now if stage.ended_at is None else stage.ended_at) - stage.started_at
+    return StageRecord(
+        total=stage.total,
+        waiting=stage.waiting,
+        running=stage.running,
+        done=stage.done,
+        failed_attempts=stage.failed_attempts,
+        lost_attempts=stage.lost_attempts,
+        localities=stage.localities,
+        seconds=seconds,
+    )
+
+
+# Keeping them ------------------------------------------------------------------------------------
+
+
+def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
+    """`spec` with its code's names filled in, if the job could run now; changes nothing.
+
+    Raises the errors of `mapreduce.errors` that say what is wrong with it.
+    """
+    paths.check_job_name(spec.name)
+    _check_numbers(spec)
+    if spec.code.kind == "source":
+        spec = msgspec.structs.replace(
+            spec,
+            code=shipping.check_source(
+                code,
+                spec.code.filename,
+                mapper=spec.code.mapper or None,
+                reducer=spec.code.reducer,
+                combiner=spec.code.combiner,
+                reducers=spec.reducers,
+            ),
+        )
+    records.input_format(spec.input_format)
+    records.check_output_format(spec.output_format)
+    if not spec.inputs:
+        raise JobError("a job needs an input: name a file or a folder in the store")
+    for path in spec.inputs:
+        files.check_path(path.rstrip("/"))
+        if not files.under(store, path):
+            raise InputMissing(path, "`dynamo ls /` lists what the store holds")
+    outputs.open_output("store", spec.output, store).check_absent()
+    if store.get(paths.spec(spec.name)).values:
+        raise taken(spec.name)
+    return spec
+
+
+def _check_numbers(spec: JobSpec) -> None:
+    for name, number, least, most in (
+        ("reducers", spec.reducers, 0, REDUCERS_LIMIT),
+        ("max_attempts", spec.max_attempts, 1, 100),
+        ("split_bytes", spec.split_bytes, 1, 1 << 40),
+    ):
+        if not least <= number <= most:
+            raise JobError(f"{name} is a number from {least} to {most:,}, not {number}")
+
+
+def taken(name: str) -> JobError:
+    return JobError(f"there is a job {name!r} already; choose another name, or run_job it again")
+
+
+def create(store: Store, spec: JobSpec, code: bytes) -> JobRecord:
+    """Store a new job; its record comes last, so what has one is complete."""
+    record = new(spec)
+    store.put(paths.code(spec.name), code)
+    store.put(paths.spec(spec.name), msgspec.msgpack.encode(spec))
+    save(store, record)
+    return record
+
+
+def save(store: Store, record: JobRecord) -> None:
+    store.put(paths.status(record.name), msgspec.json.encode(record))
+
+
+def read_spec(store: Store, name: str) -> tuple[JobSpec, bytes]:
+    """The specification and the code of a job."""
+    keys = paths.spec(name), paths.code(name)
+    readings = store.multi_get(keys)
+    spec, code = (readings[key].value for key in keys)
+    if spec is None or code is None:
+        raise CorruptData(f"the job {name!r} has lost its keys {keys[0]} and {keys[1]}")
+    return msgspec.msgpack.decode(spec, type=JobSpec), code
+
+
+def load(store: Store) -> dict[str, JobRecord]:
+    """All jobs, by name. Those that a master left running are stored as failed."""
+    keys = [key for key in store.list(paths.JOBS) if key.endswith(":status")]
+    found = {}
+    for reading in store.multi_get(keys).values():
+        if reading.value is not None:
+            record = msgspec.json.decode(reading.value, type=JobRecord)
+            found[record.name] = record
+    for name, record in found.items():
+        if record.state is JobState.RUNNING:
+            found[name] = msgspec.structs.replace(
+                record,
+                state=JobState.FAILED,
+                error=RESTARTED.format(name=name),
+                ended_at=time.time(),
+            )
+            save(store, found[name])
+            clean_up(store, record.run)
+    return found
+
+
+def clean_up(store: Store, run: str) -> None:
+    """Delete the intermediate keys of a run that is over."""
+    store.multi_delete(store.list(paths.pieces(run)), durable=False)
+
+
+def forget_logs(store: Store, run: str) -> None:
+    """Delete the logs of a run, as a newer one of the same job begins."""
+    if run:
+        store.multi_delete(store.list(paths.logs(run)), durable=False)
+
+
+def describe_output(store: Store, path: str) -> dict[str, object]:
+    """The files of a job's output and their sizes."""
+    found = [p for p in files.under(store, path) if not p.endswith("/" + inputs.SUCCESS)]
+    sizes = files.stat_many(store, found)
+    return {
+        "path": path,
+        "files": [{"path": p, "size_bytes": sizes[p].size_bytes} for p in found],
+    }

@@ -1,0 +1,226 @@
+"""The worker, a task server: asks the master for work, has it done in child processes, reports.
+
+One greenlet decides when to report. A report is always under way, and the master holds it until it
+has orders; as soon as an attempt ends, a further report tells of it, and of all that ended since.
+Results are kept until the master has taken them, however often it is away.
+"""
+
+import contextlib
+import logging
+import queue
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+
+import gevent
+import msgspec
+import zerorpc
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+from zmq.constants import LINGER
+
+from dynamo.errors import DynamoError
+from dynamo.store import Store
+from mapreduce.cluster.messages import Orders, Report, decode_orders, encode
+from mapreduce.engine import paths
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.executor import Executor, Outcome
+
+ANSWER_TIMEOUT_S = 2.5
+"""The master answers within its hold of half a second, if it lives."""
+RETRY_S = 0.3
+GOODBYE_TIMEOUT_S = 1.0
+REPORTS_AT_ONCE = 2
+"""One that the master holds, and one that brings news."""
+
+
+def serve(
+    name: str,
+    node: str,
+    slots: int,
+    master_address: str,
+    open_store: Callable[[], Store],
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the worker `name` in this process until SIGTERM or SIGINT.
+
+    `node` is the store node beside it. `ready` is called when the master has first heard of it;
+    until there is a master it goes on asking. `open_store` is pickled for the child processes.
+    """
+    logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs what is repeated anyway
+    worker = TaskServer(name, node, slots, master_address, open_store, ready)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, worker.stop)
+    worker.run()
+
+
+class TaskServer:
+    """One worker; lives in the hub of the thread that makes it."""
+
+    def __init__(
+        self,
+        name: str,
+        node: str,
+        slots: int,
+        master_address: str,
+        open_store: Callable[[], Store],
+        ready: Callable[[], None],
+    ) -> None:
+        self._name, self._node, self._slots = name, node, slots
+        self._address = master_address
+        self._ready: Callable[[], None] | None = ready
+        self._open_store = open_store
+        self._store = open_store()
+        self._session = secrets.token_hex(8)
+        self._number = 0
+        self._client: zerorpc.Client | None = None
+        self._complaint = ""
+        self._active: set[AttemptId] = set()
+        """What was started and has not been put into a report."""
+        self._unsent: list[Outcome] = []
+        self._under_way = 0
+        self._stopping = False
+        self._news = Event()
+        self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._wake = gevent.get_hub().loop.async_()
+        self._wake.start(self._news.set)
+        self._threads = ThreadPool(2)
+        self._logs: set[gevent.Greenlet] = set()
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._stopping = True
+        self._news.set()
+
+    def run(self) -> None:
+        """Work until `stop`; then end all children and say goodbye."""
+        try:
+            with Executor(self._slots, self._open_store, self._on_done) as executor:
+                self._executor = executor
+                while not self._stopping:
+                    self._news.clear()
+                    self._collect()
+                    idle = self._under_way == 0
+                    if idle or (self._unsent and self._under_way < REPORTS_AT_ONCE):
+                        self._under_way += 1
+                        gevent.spawn(self._report)
+                    self._news.wait()
+            self._say_goodbye()
+        finally:
+            gevent.joinall(list(self._logs), timeout=1.0)
+            self._wake.stop()
+            self._wake.close()
+            self._hang_up(self._client)
+
+    def _on_done(self, outcome: Outcome) -> None:
+        """Called in a thread of the executor."""
+        self._done.put(outcome)
+        self._wake.send()
+
+    def _collect(self) -> None:
+        """Take over what has ended; its log goes into the store meanwhile."""
+        while not self._done.empty():
+            outcome = self._done.get()
+            self._active.discard(outcome.attempt)
+            self._unsent.append(msgspec.structs.replace(outcome, output=""))
+            if outcome.output or outcome.error:
+                keeping = gevent.spawn(self._keep_log, outcome)
+                self._logs.add(keeping)
+                keeping.link(self._logs.discard)
+
+    def _keep_log(self, outcome: Outcome) -> None:
+        self._threads.apply(_store_log, (self._store, outcome))
+
+    # Talking to the master -----------------------------------------------------------------------
+
+    def _report(self) -> None:
+        """One report and what its answer orders; what the master did not take is told again."""
+        finished, self._unsent = self._unsent, []
+        try:
+            orders = self._call(self._next_report(finished), ANSWER_TIMEOUT_S)
+        except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+            self._unsent[:0] = finished
+            self._complain(f"no master answers at {self._address}; asking on")
+            gevent.sleep(RETRY_S)
+        except (zerorpc.RemoteError, DynamoError) as error:
+            self._unsent[:0] = finished
+            self._complain(f"the master refuses: {getattr(error, 'msg', error)}")
+            gevent.sleep(RETRY_S)
+        else:
+            self._complaint = ""
+            self._taken()
+            self._obey(orders)
+        finally:
+            self._under_way -= 1
+            self._news.set()
+
+    def _next_report(self, finished: list[Outcome], goodbye: bool = False) -> Report:
+        self._number += 1
+        return Report(
+            worker=self._name,
+            node=self._node,
+            slots=self._slots,
+            session=self._session,
+            number=self._number,
+            running=tuple(sorted(self._active)),
+            finished=tuple(finished),
+            goodbye=goodbye,
+        )
+
+    def _taken(self) -> None:
+        if self._ready:
+            ready, self._ready = self._ready, None
+            ready()
+
+    def _obey(self, orders: Orders) -> None:
+        if self._stopping:
+            return
+        for attempt in orders.kill:
+            self._executor.kill(attempt)
+            self._active.discard(attempt)
+        for order in orders.run:
+            if order.attempt not in self._active:
+                self._active.add(order.attempt)
+                self._executor.start(order)
+
+    def _say_goodbye(self) -> None:
+        """The master need not find out by waiting."""
+        self._collect()
+        with contextlib.suppress(zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError):
+            self._call(self._next_report(self._unsent, goodbye=True), GOODBYE_TIMEOUT_S)
+
+    def _call(self, report: Report, timeout_s: float) -> Orders:
+        client = self._client = self._client or self._connected()
+        try:
+            return decode_orders(client.report(encode(report), timeout=timeout_s))
+        except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+            self._hang_up(client)  # a client that timed out once may stay wedged
+            raise
+
+    def _connected(self) -> zerorpc.Client:
+        client = zerorpc.Client(heartbeat=None)
+        client._events.setsockopt(LINGER, 0)
+        client.connect(f"tcp://{self._address}")
+        return client
+
+    def _hang_up(self, client: zerorpc.Client | None) -> None:
+        if client is not None:
+            client.close()
+        if client is self._client:
+            self._client = None
+
+    def _complain(self, what: str) -> None:
+        """Say it once, not twice a second."""
+        if what != self._complaint:
+            self._complaint = what
+            print(f"worker {self._name}: {what}", file=sys.stderr, flush=True)
+
+
+def _store_log(store: Store, outcome: Outcome) -> None:
+    """Keep what an attempt printed, and why it failed. A log that can't be kept stops nothing."""
+    text = outcome.output
+    if outcome.error:
+        text += ("\n" if text and not text.endswith("\n") else "") + outcome.error
+    with contextlib.suppress(DynamoError):
+        store.put(paths.log(outcome.attempt), text.encode("utf-8", "replace"), durable=False)

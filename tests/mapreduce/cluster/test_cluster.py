@@ -1,0 +1,375 @@
+"""Jobs on a real master and real workers, each a process, over loopback."""
+
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zerorpc
+
+from dynamo import files
+from dynamo.errors import DynamoError, NodeFailed, RequestError, Unreachable
+from mapreduce.cluster import master, messages
+from mapreduce.cluster.connection import Connection
+from mapreduce.engine import paths
+from mapreduce.engine.orders import Code, JobSpec
+from mapreduce.errors import JobError
+from tests.mapreduce.cluster.serving import Cluster
+from tests.waiting import wait_until
+
+TEXT = "".join(f"line {n} of to be or not to be, n{n % 7}\n" for n in range(4000))
+
+WORDCOUNT = b"""
+from mapreduce import Mapper, Reducer
+
+class MyMapper(Mapper):
+    def map(self, key, value):
+        self.context.count("lines")
+        for word in value.split():
+            yield word, 1
+
+class MyReducer(Reducer):
+    def reduce(self, key, values):
+        yield key, sum(values)
+
+class MyCombiner(MyReducer):
+    pass
+"""
+
+SLOW = WORDCOUNT.replace(b"    def map", b"""
+    def setup(self):
+        import time
+        time.sleep(0.4)
+
+    def map""")  # fmt: skip
+
+
+def new_cluster(folder: Path, workers: int = 2) -> Cluster:
+    folder.mkdir()
+    cluster = Cluster(folder, workers)
+    for part in range(8):
+        with files.Writer(cluster.store) as writer:
+            writer.write(TEXT[part * 17 :].encode())
+        files.publish(cluster.store, f"/books/{part}.txt", writer.manifest)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with new_cluster(tmp_path_factory.mktemp("cluster") / "store") as cluster:
+        yield cluster
+
+
+def spec(name: str, **changes: object) -> JobSpec:
+    fields = {
+        "name": name,
+        "inputs": ("/books",),
+        "output": f"/out/{name}",
+        "code": Code(kind="source", filename="wc.py", mapper="", reducer=None),
+        "reducers": 2,
+        "split_bytes": 1,
+    }
+    return JobSpec(**{**fields, **changes})
+
+
+def expected() -> Counter[str]:
+    return Counter(word for part in range(8) for word in TEXT[part * 17 :].split())
+
+
+def ended(cluster: Cluster, name: str, timeout_s: float = 20.0) -> dict:
+    def over() -> bool:
+        return cluster.connection.job_status(name)["state"] not in ("new", "running")
+
+    wait_until(over, timeout_s, f"the end of {name}")
+    return cluster.connection.job_status(name)
+
+
+def run(cluster: Cluster, name: str, code: bytes = WORDCOUNT, **changes: object) -> dict:
+    cluster.connection.new_job(spec(name, **changes), code)
+    cluster.connection.run_job(name)
+    return ended(cluster, name)
+
+
+def output_of(cluster: Cluster, name: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for part in cluster.connection.output(name)["files"]:
+        text = b"".join(files.read(cluster.store, part["path"])).decode()
+        for line in text.splitlines():
+            word, count = line.split("\t")
+            assert word not in found, f"{word} twice"
+            found[word] = int(count)
+    return found
+
+
+def processes_with(marker: str) -> list[int]:
+    """The processes that have written their ids into the file `marker` and are alive."""
+    return [int(pid) for pid in Path(marker).read_text().split() if _alive(int(pid))]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+class TestJobs:
+    def test_a_job_gives_the_result_of_a_sequential_count(self, cluster):
+        record = run(cluster, "wordcount")
+        assert record["state"] == "succeeded", record["error"]
+        assert output_of(cluster, "wordcount") == expected()
+        assert record["map"]["done"] == record["map"]["total"] == 8
+        assert record["reduce"]["done"] == 2
+        assert record["map"]["localities"] == {"node": 8}
+        assert record["counters"]["lines"] == sum(TEXT[p * 17 :].count("\n") for p in range(8))
+        assert record["output_records"] == len(expected())
+        assert record["started_at"] <= record["ended_at"] <= time.time()
+        assert record["map"]["seconds"] > 0
+
+    def test_no_intermediate_keys_stay(self, cluster):
+        record = run(cluster, "tidy")
+        wait_until(lambda: not list(cluster.store.list(paths.pieces(record["run"]))), 5, "sweep")
+
+    def test_a_job_without_reducers_writes_the_mappers_pairs(self, cluster):
+        record = run(cluster, "maponly", reducers=0)
+        assert record["state"] == "succeeded", record["error"]
+        assert record["output_records"] == sum(expected().values())
+        assert record["reduce"]["total"] == 0
+
+    def test_a_task_that_raises_is_tried_again(self, cluster, tmp_path):
+        first = tmp_path / "first"
+        code = WORDCOUNT.replace(
+            b'        self.context.count("lines")',
+            b'        self.context.count("lines")\n'
+            b"        import os\n"
+            b'        if key == 0 and not os.path.exists("%s"):\n'
+            b'            open("%s", "w").close()\n'
+            b'            raise OSError("the first try fails")' % ((str(first).encode(),) * 2),
+        )
+        record = run(cluster, "retried", code)
+        assert record["state"] == "succeeded", record["error"]
+        assert record["map"]["failed_attempts"] >= 1
+        assert output_of(cluster, "retried") == expected()
+        logs = [cluster.store.get(k).value for k in cluster.store.list(paths.logs(record["run"]))]
+        assert any(b"the first try fails" in log for log in logs)
+
+    def test_a_failing_job_shows_the_users_traceback_and_may_run_again(self, cluster):
+        code = WORDCOUNT.replace(b"yield key, sum(values)", b'raise ValueError("my own mistake")')
+        record = run(cluster, "failing", code, max_attempts=2)
+        assert record["state"] == "failed"
+        assert 'File "wc.py", line 12, in reduce' in record["error"]
+        assert "ValueError: my own mistake" in record["error"]
+        assert files.under(cluster.store, "/out/failing") == []
+        cluster.connection.run_job("failing")
+        again = ended(cluster, "failing")
+        assert again["state"] == "failed"
+        assert again["run"] != record["run"]
+
+    def test_killing_a_job_ends_its_endless_processes_within_two_seconds(self, cluster, tmp_path):
+        marker = tmp_path / "pids"
+        code = WORDCOUNT.replace(
+            b'        self.context.count("lines")',
+            b"        import os\n"
+            b'        with open("%s", "a") as f: print(os.getpid(), file=f)\n'
+            b"        while True: pass\n" % str(marker).encode(),
+        )
+        cluster.connection.new_job(spec("endless"), code)
+        cluster.connection.run_job("endless")
+        wait_until(lambda: marker.exists() and processes_with(str(marker)), 10, "the job's start")
+        started = time.monotonic()
+        assert cluster.connection.kill_job("endless")["state"] == "killed"
+        wait_until(lambda: not processes_with(str(marker)), 2.0, "the end of its processes")
+        assert time.monotonic() - started < 2.0
+        assert cluster.connection.job_status("endless")["state"] == "killed"
+
+    def test_killing_a_worker_changes_nothing_in_the_output(self, cluster):
+        cluster.start_worker("w3")
+        cluster.wait_for_workers(3)
+        cluster.connection.new_job(spec("murder"), SLOW)
+        cluster.connection.run_job("murder")
+
+        def busy() -> bool:
+            return any(w["name"] == "w3" and w["running"] for w in cluster.connection.workers())
+
+        wait_until(busy, 5, "w3 to work")
+        cluster.end("w3", signal.SIGKILL)
+        record = ended(cluster, "murder")
+        assert record["state"] == "succeeded", record["error"]
+        assert record["map"]["lost_attempts"] + record["reduce"]["lost_attempts"] >= 1
+        assert record["map"]["failed_attempts"] == 0
+        assert output_of(cluster, "murder") == expected()
+        assert record["counters"]["lines"] == sum(TEXT[p * 17 :].count("\n") for p in range(8))
+
+
+class TestServers:
+    def test_a_worker_that_is_told_to_end_says_goodbye(self, cluster):
+        cluster.start_worker("w4")
+        cluster.wait_for_workers(3)
+        assert cluster.end("w4", signal.SIGTERM) == 0
+        assert [w["name"] for w in cluster.connection.workers()] == ["w1", "w2"]
+
+    def test_a_second_worker_of_the_same_name_is_refused(self, cluster):
+        original = cluster.processes.pop("w1")
+        cluster.start_worker("w1")
+        wait_until(lambda: "at work already" in cluster.log("w1"), 5, "the refusal")
+        cluster.end("w1", signal.SIGTERM)
+        cluster.processes["w1"] = original
+        assert len(cluster.connection.workers()) == 2
+
+    def test_a_restarted_master_lists_old_jobs_and_workers_find_it_again(self, tmp_path):
+        with new_cluster(tmp_path / "store", workers=1) as cluster:
+            run(cluster, "before")
+            cluster.connection.new_job(spec("interrupted"), SLOW)
+            cluster.connection.run_job("interrupted")
+            cluster.end("m1", signal.SIGKILL)
+            with pytest.raises(Unreachable, match="start it with `mapreduce up`"):
+                cluster.connection.jobs()
+            cluster.start_master()
+            states = {job["name"]: job["state"] for job in cluster.connection.jobs()}
+            assert states == {"before": "succeeded", "interrupted": "failed"}
+            error = cluster.connection.job_status("interrupted")["error"]
+            assert "the master was restarted while it ran" in error
+            cluster.wait_for_workers(1)
+            cluster.connection.run_job("interrupted")
+            assert ended(cluster, "interrupted")["state"] == "succeeded"
+            assert output_of(cluster, "interrupted") == expected()
+
+    def test_a_port_in_use_is_one_clear_line(self, cluster):
+        with pytest.raises(NodeFailed, match=f"m2 can't listen on 127.0.0.1:{cluster.port}"):
+            master.serve("m2", "127.0.0.1", cluster.port, cluster.store, lambda: None)
+
+    def test_addresses_that_others_can_reach_are_refused(self, cluster):
+        for host in ("0.0.0.0", "192.0.2.1", "example.org"):
+            with pytest.raises(NodeFailed, match="does not listen on"):
+                master.serve("m2", host, 1, cluster.store, lambda: None)
+
+
+class TestBadInput:
+    def keys(self, cluster: Cluster) -> list[str]:
+        return [key for key in cluster.store.list("") if ":log:" not in key]
+
+    @pytest.mark.parametrize(
+        ("changes", "code", "says"),
+        [
+            ({"inputs": ("/nowhere",)}, WORDCOUNT, "no input '/nowhere'"),
+            ({"inputs": ()}, WORDCOUNT, "needs an input"),
+            ({"inputs": ("books",)}, WORDCOUNT, "can't name a file"),
+            ({"output": "/books"}, WORDCOUNT, "'/books' exists already"),
+            ({"output": "out"}, WORDCOUNT, "can't name a file"),
+            ({"name": "no/name"}, WORDCOUNT, "can't name a job"),
+            ({"reducers": -1}, WORDCOUNT, "reducers is a number from 0 to 10,000, not -1"),
+            ({"max_attempts": 0}, WORDCOUNT, "max_attempts is a number from 1"),
+            ({"split_bytes": 0}, WORDCOUNT, "split_bytes is a number from 1"),
+            ({"input_format": "csv"}, WORDCOUNT, "csv"),
+            ({"output_format": "csv"}, WORDCOUNT, "csv"),
+            ({}, b"class MyMapper: ...", "wc.py has no class MyReducer"),
+            ({}, b"def broken(:", "wc.py, line 1"),
+        ],
+    )
+    def test_new_job_refuses_before_anything_has_changed(self, cluster, changes, code, says):
+        before = self.keys(cluster)
+        with pytest.raises(RequestError, match=says) as caught:
+            cluster.connection.new_job(spec(**{"name": "bad", **changes}), code)
+        assert "\n" not in str(caught.value)
+        assert self.keys(cluster) == before
+
+    def test_a_name_that_is_taken(self, cluster):
+        cluster.connection.new_job(spec("taken"), WORDCOUNT)
+        with pytest.raises(JobError, match="there is a job 'taken' already"):
+            cluster.connection.new_job(spec("taken", output="/out/other"), WORDCOUNT)
+
+    def test_unknown_jobs(self, cluster):
+        for call in ("run_job", "kill_job", "job_status", "output"):
+            with pytest.raises(JobError, match="no job 'nobody'"):
+                getattr(cluster.connection, call)("nobody")
+
+    def test_jobs_that_are_not_in_the_right_state(self, cluster):
+        cluster.connection.new_job(spec("idle"), WORDCOUNT)
+        with pytest.raises(JobError, match="not running, it is new"):
+            cluster.connection.kill_job("idle")
+        with pytest.raises(JobError, match="has no output, it is new"):
+            cluster.connection.output("idle")
+        cluster.connection.run_job("idle")
+        with pytest.raises(JobError, match="is running already"):
+            cluster.connection.run_job("idle")
+        ended(cluster, "idle")
+        with pytest.raises(JobError, match="has succeeded"):
+            cluster.connection.run_job("idle")
+
+    def test_an_output_that_came_into_being_since(self, cluster):
+        cluster.connection.new_job(spec("late"), WORDCOUNT)
+        cluster.store.put("/out/late/part", b"")
+        with pytest.raises(JobError, match="exists already"):
+            cluster.connection.run_job("late")
+        assert cluster.connection.job_status("late")["state"] == "new"
+
+    def test_no_worker_alive(self, tmp_path):
+        with new_cluster(tmp_path / "store", workers=0) as lonely:
+            lonely.connection.new_job(spec("wc"), WORDCOUNT)
+            with pytest.raises(DynamoError, match="no worker is alive"):
+                lonely.connection.run_job("wc")
+            assert lonely.connection.job_status("wc")["state"] == "new"
+
+    def test_no_master(self):
+        with pytest.raises(Unreachable, match=r"no master answers at 127\.0\.0\.1:1 "):
+            Connection("127.0.0.1:1").jobs()
+
+
+class TestAnyClient:
+    """The plain calls, from a client that knows nothing of us."""
+
+    @pytest.fixture
+    def client(self, cluster):
+        client = zerorpc.Client(f"tcp://{cluster.address}", timeout=5, heartbeat=None)
+        yield client
+        client.close()
+
+    def test_a_job_with_the_least_specification(self, cluster, client):
+        given = {"name": "plain", "inputs": ["/books/0.txt"], "output": "/out/plain"}
+        assert client.new_job(given, WORDCOUNT)["state"] == "new"
+        assert client.run_job("plain")["state"] == "running"
+        assert ended(cluster, "plain")["state"] == "succeeded"
+        assert [f["path"] for f in client.output("plain")["files"]] == ["/out/plain/part-00000"]
+
+    @pytest.mark.parametrize(
+        ("call", "arguments", "says"),
+        [
+            ("run_job", (), "the call is run_job(name: str), it was given nothing"),
+            ("run_job", (3,), "it was given int"),
+            ("jobs", (1,), "the call is jobs()"),
+            ("new_job", ("x", "y"), "the call is new_job(spec: dict, code: bytes)"),
+            ("new_job", ({"name": 3}, b""), "the job's specification is wrong"),
+            ("new_job", ({"code": 3}, b""), "`code` is a map"),
+            ("report", (b"rubbish",), "not a worker's report"),
+        ],
+    )
+    def test_wrong_arguments_are_answered_with_what_is_right(self, client, call, arguments, says):
+        with pytest.raises(zerorpc.RemoteError) as caught:
+            client(call, *arguments)
+        assert caught.value.name == "RequestError"
+        assert says in caught.value.msg
+
+    def test_only_the_meant_calls_are_published(self, client):
+        published = set(client._zerorpc_list())
+        assert published == {
+            "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "report",
+        }  # fmt: skip
+
+    def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):
+        def report(number: int) -> bytes:
+            return messages.encode(
+                messages.Report(worker="x", node="", slots=0, session="s", number=number)
+            )
+
+        client = zerorpc.Client(f"tcp://{cluster.address}", timeout=5, heartbeat=None)
+        started = time.monotonic()
+        older = client.report(report(1), **{"async": True})
+        newer = client.report(report(2), **{"async": True})
+        older.get()
+        assert time.monotonic() - started < messages.HOLD_S
+        newer.get()
+        goodbye = messages.Report(worker="x", node="", slots=0, session="s", number=3, goodbye=True)
+        client.report(messages.encode(goodbye))
+        client.close()
