@@ -38,10 +38,14 @@ class Plan:
     slow_s: float = 1.0
     """How long, at most."""
     crashes: int = 0
+    blackouts: int = 0
+    """How often all nodes crash at once."""
     cuts: int = 0
     """How often one node is cut off from all others for a while."""
     faults_last_s: float = 3.0
     """Crashes and cuts happen before this time."""
+    commit_s: float = 0.01
+    """How long a commit with fsync takes, at most."""
     clock_skew_s: float = 0.0
     """How far a client's clock is off, at most, either way."""
     careless: float = 0.0
@@ -64,7 +68,9 @@ class Plan:
             slow=draw.choice((0.0, 0.03, 0.1)),
             slow_s=draw.choice((0.1, 1.0)),
             crashes=draw.choice((0, 3, 6, 12)),
+            blackouts=draw.choice((0, 0, 2, 8)),
             cuts=draw.choice((0, 0, 3)),
+            commit_s=draw.choice((0.005, 0.02, 0.1)),
             clock_skew_s=draw.choice((0.0, 0.0, 0.2)),
             careless=draw.choice((0.0, 0.0, 0.3)),
         )

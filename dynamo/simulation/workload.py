@@ -52,11 +52,11 @@ class VirtualClient:
             return True  # late, or twice: of no interest any more
         if isinstance(message, KeysListed):
             self._take_page(operation, message)
-        elif isinstance(message, GetDone):
+        elif isinstance(message, GetDone) and operation.kind == "get":
             operation.siblings = self.readings[operation.key] = message.siblings
             self._end(operation, True)
         else:
-            self._end(operation, isinstance(message, PutDone))
+            self._end(operation, isinstance(message, PutDone) and operation.kind != "get")
         return True
 
     def _rest(self) -> None:

@@ -180,7 +180,7 @@ class Machine:
     def perform(self, step: Step) -> None:
         """Commit, which takes its time, then send; what arrives meanwhile waits."""
         self._committing = step
-        slowest_s = 0.01 if step.sync else 0.001
+        slowest_s = self._world.plan.commit_s if step.sync else 0.001
         if step.sync and self._random.random() < 0.05:
             slowest_s = 0.3
         self._clock.after(slowest_s * self._random.random(), self._committed, self._life, step)
@@ -268,6 +268,11 @@ class World:
             at_s, down_s = random.uniform(0, until_s), random.choice((0.02, 0.2, 1.0))
             self.clock.after(at_s, self._crash, machine)
             self.clock.after(at_s + down_s * random.random(), machine.start)
+        for _ in range(self.plan.blackouts):
+            at_s = random.uniform(0, until_s)
+            for machine in self.machines.values():
+                self.clock.after(at_s, self._crash, machine)
+                self.clock.after(at_s + random.random(), machine.start)
         for _ in range(self.plan.cuts):
             name, at_s = random.choice(names), random.uniform(0, until_s)
             self.clock.after(at_s, self._cut, name, 1)

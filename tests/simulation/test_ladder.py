@@ -1,0 +1,89 @@
+"""The ladder diagram of a small run."""
+
+from itertools import count
+
+import pytest
+
+from dynamo.protocol.messages import Envelope, Get, GetDone
+from dynamo.simulation import ladder
+from dynamo.simulation.__main__ import main
+from dynamo.simulation.history import Operation
+from dynamo.simulation.plan import Plan
+from dynamo.simulation.workload import VirtualClient
+from dynamo.simulation.world import Note, Passage, World
+from dynamo.values import versions
+
+PUT_AND_GET = """\
+      sent   arrived  c1       n1       n2       n3
+               0.000  |        #        |        |        n1 starts
+               0.000  |        |        #        |        n2 starts
+               0.000  |        |        |        #        n3 starts
+     0.000     2.494  o------->|        |        |        Put colour=green blind
+     5.617     7.900  |        o------->|        |        StoreCopy colour green
+     5.617     8.446  |        o---------------->|        StoreCopy colour green
+    10.551    12.491  |        |<----------------o        CopyStored
+    12.491    16.788  |<-------o        |        |        PutDone on n3,n1
+    16.788    17.766  o------------------------->|        Get colour
+    17.766    18.328  |        |        |<-------o        FetchCopy colour
+    17.023    19.555  |        |<-------o        |        CopyStored
+    18.328    21.785  |        |        o------->|        CopyFetched green
+    17.766    21.853  |        |<----------------o        FetchCopy colour
+    21.785    23.832  |<-------------------------o        GetDone green by n3,n2
+    21.853    24.250  |        o---------------->|        CopyFetched green"""
+
+
+def small_world() -> World:
+    world = World(Plan(seed=1, slow=0.3, slow_s=0.01))
+    client = VirtualClient("c1", world, count(1), pause_s=0.0)
+    client.follow(iter([Operation("put", "colour", b"green"), Operation("get", "colour")]))
+    world.clock.run()
+    return world
+
+
+def test_a_put_and_a_get() -> None:
+    drawn = ladder.draw(small_world().trace, ["c1", "n1", "n2", "n3"])
+    assert "\n".join(drawn) == PUT_AND_GET
+
+
+def test_five_participants_fit_100_columns() -> None:
+    lines = ladder.draw(small_world().trace, ["c1", "n1", "n2", "n3", "reader"])
+    assert max(map(len, lines)) <= 100
+
+
+def test_what_does_not_arrive_and_who_is_down() -> None:
+    get, done = Get(1, "colour"), GetDone(1, versions.EMPTY, ("n1",))
+    trace: list[Passage | Note] = [
+        Note(0.0, "n1", "starts"),
+        Passage(0.001, 0.001, Envelope("c1", "n1", get), "lost"),
+        Note(0.002, "n1", "crashes"),
+        Passage(0.002, 0.003, Envelope("c1", "n1", get), "nobody there"),
+        Note(0.004, "n1", "starts"),
+        Passage(0.005, 0.006, Envelope("n1", "c1", done), ""),
+    ]
+    assert list(ladder.draw(trace, ["c1", "n1"]))[1:] == [
+        "               0.000  |        #        n1 starts",
+        "     1.000      lost  o--------x        Get colour",
+        "               2.000  |        #        n1 crashes",
+        "     2.000     3.000  o--------x        Get colour (nobody there)",
+        "               4.000  |        #        n1 starts",
+        "     5.000     6.000  |<-------o        GetDone nothing by n1",
+    ]
+
+
+def test_one_key_alone_with_the_replies_that_belong_to_it() -> None:
+    trace: list[Passage | Note] = [
+        Passage(0.0, 0.1, Envelope("c1", "n1", Get(1, "colour")), ""),
+        Passage(0.0, 0.1, Envelope("c1", "n1", Get(2, "shape")), ""),
+        Passage(0.2, 0.3, Envelope("n1", "c1", GetDone(2, versions.EMPTY, ("n1",))), ""),
+        Passage(0.2, 0.4, Envelope("n1", "c1", GetDone(1, versions.EMPTY, ("n1",))), ""),
+    ]
+    drawn = list(ladder.draw(trace, ["c1", "n1"], key="colour"))
+    assert [line.split()[-4:] for line in drawn[1:]] == [
+        ["0.000", "100.000", "o------->|", "Get", "colour"][-4:],
+        ["GetDone", "nothing", "by", "n1"],
+    ]
+
+
+def test_many_seeds_print_how_far_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "3", "--seeds", "2"]) == 0
+    assert "2 of 2 seeds, 0 with violations" in capsys.readouterr().out
