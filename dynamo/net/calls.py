@@ -1,5 +1,6 @@
 """What a program's thread waits for: a call of one or many operations, each one request."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -9,15 +10,16 @@ from dynamo.protocol.messages import ClientRequest, Failed, Message
 
 
 class Operation:
-    """One request on its way. `deadline` is in seconds of `time.monotonic`."""
+    """One request on its way; it is to end within `timeout_s` of now."""
 
-    __slots__ = ("call", "deadline", "key", "name", "request", "tried")
+    __slots__ = ("call", "deadline", "key", "name", "request", "timeout_s", "tried")
 
-    def __init__(self, name: str, key: str, request: ClientRequest, deadline: float) -> None:
+    def __init__(self, name: str, key: str, request: ClientRequest, timeout_s: float) -> None:
         self.name = name
         self.key = key
         self.request = request
-        self.deadline = deadline
+        self.timeout_s = timeout_s
+        self.deadline = time.monotonic() + timeout_s
         self.tried: set[str] = set()
         """Nodes that did not answer it."""
         self.call: Call

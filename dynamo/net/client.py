@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import gevent
 
-from dynamo.errors import RequestError, Unreachable
+from dynamo.errors import RequestError
 from dynamo.net.calls import Call, Operation
 from dynamo.net.hub import HubThread
 from dynamo.net.router import Router
@@ -46,6 +46,8 @@ ROUND_BYTES = 32 << 20
 """A batch call goes out in rounds of at most so many operations and bytes of values."""
 
 Item = TypeVar("Item")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 class Client:
@@ -69,7 +71,14 @@ class Client:
         self._pid = os.getpid()
         self._ring: tuple[Ring, int] | None = None
         self._hub = HubThread("dynamo-client")
-        self._router = Router(f"client-{uuid4().hex}", self._addresses, prefer)
+        self._start_router(prefer)
+
+    def _start_router(self, prefer: str | None) -> None:
+        """Make the router in the hub, where its greenlets belong."""
+        made: Future[Router] = Future()
+        me = f"client-{uuid4().hex}"
+        self._hub.post(lambda: made.set_result(Router(me, self._addresses, prefer)))
+        self._router = made.result()
 
     def __enter__(self) -> "Client":
         return self
@@ -137,9 +146,8 @@ class Client:
         found: dict[str, Reading] = {}
         for some in _rounds(keys, lambda key: 0):
             requests = [(key, Get(next(self._ids), key, n or 0, r or 0)) for key in some]
-            for key, reply in zip(some, self._run("get", requests, timeout_s)):
-                done = cast(GetDone, reply)
-                found[key] = Reading(done.siblings.values, done.siblings.context, done.nodes)
+            replies = self._run("get", requests, timeout_s)
+            found.update((key, _reading(reply)) for key, reply in zip(some, replies))
         return found
 
     def multi_put(
@@ -187,6 +195,27 @@ class Client:
         self._hub.post(lambda: gevent.spawn(gather_status, self._addresses, timeout_s, future))
         return future.result()
 
+    def put_async(
+        self, key: str, value: bytes, *, context: Context | None = None, durable: bool = True
+    ) -> "Future[Written]":
+        """Begin a put; the future gives what `put` would return or raise.
+
+        For programs with hundreds of operations under way that don't want a thread for each. The
+        future ends by the client's timeout. Its callbacks run in the client's thread and must not
+        block; `asyncio.wrap_future` makes it one to await.
+        """
+        check_key(key)
+        check_value(value)
+        request = Put(next(self._ids), key, value, context, time.time(), durable=durable)
+        call = self._begin("put", [(key, request)], self._timeout_s)
+        return _mapped(call.future, lambda replies: _written(replies[0]))
+
+    def get_async(self, key: str, *, r: int | None = None) -> "Future[Reading]":
+        """Begin a get; see `put_async`."""
+        check_key(key)
+        call = self._begin("get", [(key, Get(next(self._ids), key, 0, r or 0))], self._timeout_s)
+        return _mapped(call.future, lambda replies: _reading(replies[0]))
+
     def _write(
         self,
         items: Mapping[str, bytes | None],
@@ -200,49 +229,57 @@ class Client:
             check_key(key)
         operation = "delete" if None in items.values() else "put"
         now = time.time()
+
+        def put(key: str) -> Put:
+            value, id = items[key], next(self._ids)
+            return Put(id, key, value, context, now, n or 0, w or 0, durable=durable)
+
         done: dict[str, Written] = {}
         for some in _rounds(list(items), lambda key: len(items[key] or b"")):
-            requests = [
-                (
-                    key,
-                    Put(
-                        next(self._ids),
-                        key,
-                        items[key],
-                        context,
-                        now,
-                        n or 0,
-                        w or 0,
-                        durable=durable,
-                    ),
-                )
-                for key in some
-            ]
-            for key, reply in zip(some, self._run(operation, requests, timeout_s)):
-                put_done = cast(PutDone, reply)
-                done[key] = Written(put_done.nodes, put_done.context)
+            replies = self._run(operation, [(key, put(key)) for key in some], timeout_s)
+            done.update((key, _written(reply)) for key, reply in zip(some, replies))
         return done
+
+    def _begin(
+        self, name: str, requests: Sequence[tuple[str, ClientRequest]], timeout_s: float
+    ) -> Call:
+        """Hand requests to the hub, which sees to it that the call ends by its deadline."""
+        if os.getpid() != self._pid:
+            raise RequestError("this Client was made before a fork; make a new one in this process")
+        call = Call([Operation(name, key, request, timeout_s) for key, request in requests])
+        self._hub.post(partial(self._router.dispatch, call))
+        return call
 
     def _run(
         self, name: str, requests: Sequence[tuple[str, ClientRequest]], timeout_s: float | None
     ) -> Sequence[Message]:
         """Send requests, wait for all their replies, give them in order or raise an error."""
-        if os.getpid() != self._pid:
-            raise RequestError("this Client was made before a fork; make a new one in this process")
-        timeout_s = timeout_s or self._timeout_s
-        deadline = time.monotonic() + timeout_s
-        call = Call([Operation(name, key, request, deadline) for key, request in requests])
-        self._hub.post(partial(self._router.dispatch, call))
-        try:
-            return call.future.result(timeout=timeout_s)
-        except TimeoutError:
-            self._hub.post(partial(self._router.cancel, call))
-            what = repr(requests[0][0]) if len(requests) == 1 else f"{len(requests):,} keys"
-            raise Unreachable(
-                f"{name} of {what} had no answer from any node after {timeout_s:g} s "
-                f"(asked first: {', '.join(self._addresses)}); see `dynamo status`, "
-                "start nodes with `mapreduce up`"
-            ) from None
+        return self._begin(name, requests, timeout_s or self._timeout_s).future.result()
+
+
+def _reading(reply: Message) -> Reading:
+    done = cast(GetDone, reply)
+    return Reading(done.siblings.values, done.siblings.context, done.nodes)
+
+
+def _written(reply: Message) -> Written:
+    done = cast(PutDone, reply)
+    return Written(done.nodes, done.context)
+
+
+def _mapped(future: "Future[Given]", function: Callable[[Given], Made]) -> "Future[Made]":
+    """A future of `function` of what `future` gives."""
+    mapped: Future[Made] = Future()
+
+    def pass_on(done: "Future[Given]") -> None:
+        error = done.exception()
+        if error is not None:
+            mapped.set_exception(error)
+        else:
+            mapped.set_result(function(done.result()))
+
+    future.add_done_callback(pass_on)
+    return mapped
 
 
 def _rounds(items: Sequence[Item], size_bytes: Callable[[Item], int]) -> Iterator[Sequence[Item]]:

@@ -21,7 +21,7 @@ from dynamo.protocol.messages import Envelope
 
 HOLD_S = 0.05
 """How long a node keeps an exchange open for answers that are not ready yet."""
-SILENCE_S = 1.0
+SILENCE_S = 2.0
 """How long after the hold a node may say nothing before it is taken for dead."""
 RETRY_S = (0.25, 4.0)
 """How long a dead node is left alone, at first and at most; it doubles from try to try."""
@@ -47,6 +47,8 @@ class Link:
         self._on_replies = on_replies
         self._on_lost = on_lost
         self._queue = EnvelopeQueue()
+        self._waiting: set[int] = set()
+        """Ids of the requests in the queue."""
         self._open: dict[int, Envelope] = {}
         """Requests that have been sent and not answered, by id."""
         self._rpc: zerorpc.Client | None = None
@@ -59,13 +61,28 @@ class Link:
         """False while the node is left alone because it did not answer."""
         return time.monotonic() >= self._retry_at
 
+    @property
+    def backlog(self) -> int:
+        """Requests that wait for the exchange under way to end."""
+        return len(self._queue)
+
     def send(self, requests: list[Envelope]) -> None:
-        """Send requests as soon as the exchange under way is over; never blocks."""
+        """Send requests as soon as the exchange under way is over; never blocks.
+
+        A request that is sent again while its answer may still come is not sent twice.
+        """
+        requests = [
+            request
+            for request in requests
+            if request.message.id not in self._waiting and request.message.id not in self._open
+        ]
         if not self.up:
             self._on_lost(requests, Unreachable(f"the node at {self.address} does not answer"))
         elif not self._queue.put(requests):
             detail = f"the queue to {self.address} is full; use fewer callers or smaller batches"
             self._on_lost(requests, Overloaded(detail))
+        else:
+            self._waiting.update(request.message.id for request in requests)
 
     def close(self) -> None:
         self._greenlet.kill()
@@ -75,8 +92,7 @@ class Link:
         while True:
             if not self._open:
                 self._queue.wait()
-            batch = self._queue.take(wire.FRAME_LIMIT_BYTES)
-            self._open.update((envelope.message.id, envelope) for envelope in batch)
+            batch = self._take(wire.FRAME_LIMIT_BYTES)
             try:
                 answer = self._exchange(batch)
             except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError) as error:
@@ -85,6 +101,14 @@ class Link:
                 self._fail(str(error))
             else:
                 self._take_in(answer)
+
+    def _take(self, limit_bytes: int) -> list[Envelope]:
+        """Requests from the queue, which are open from now on."""
+        batch = self._queue.take(limit_bytes)
+        for request in batch:
+            self._waiting.discard(request.message.id)
+            self._open[request.message.id] = request
+        return batch
 
     def _exchange(self, batch: list[Envelope]) -> wire.Frame:
         if self._rpc is None:
@@ -107,7 +131,7 @@ class Link:
         self._hang_up()
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(self._retry_s * 2, RETRY_S[1])
-        self._open.update((e.message.id, e) for e in self._queue.take(limit_bytes=1 << 62))
+        self._take(limit_bytes=1 << 62)
         self._lose(f"the node at {self.address} does not answer ({reason})")
 
     def _lose(self, reason: str) -> None:

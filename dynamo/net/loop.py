@@ -26,8 +26,8 @@ from dynamo.protocol.node import Node
 
 log = logging.getLogger("dynamo.loop")
 
-STEP_BYTES = 32 << 20
-"""What one step takes from the inbox, at most: it bounds the batch that is committed at once."""
+STEP_BYTES = 8 << 20
+"""What one step takes from the inbox, at most: it bounds how long the hub is busy with a step."""
 SESSIONS_KEPT = 1000
 """Sessions of callers that owe and are owed nothing are dropped beyond this number."""
 
@@ -140,5 +140,6 @@ class NodeLoop:
             self._inbox.force(reply)
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
-        """Nothing to do: the coordinator asks again, or gives up, when its time has come."""
+        """Nothing to do: the coordinator asks again, or gives up, when its time has come (and while
+        an answer may still come, the link does not ask twice)."""
         log.debug("%d requests lost: %s", len(requests), error)

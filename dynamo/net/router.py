@@ -4,21 +4,24 @@ Everything here runs in the client's hub; see `dynamo.net.client` for the side o
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from random import random
 
 import gevent
 import msgspec
 import zerorpc
 
-from dynamo.errors import CorruptData, DynamoError, Overloaded
+from dynamo.errors import CorruptData, DynamoError, Overloaded, Unreachable
 from dynamo.net import wire
 from dynamo.net.calls import Call, Operation
 from dynamo.net.link import SILENCE_S, Link
-from dynamo.protocol.messages import ClientRequest, Envelope, GetRing, Put, RingDone
+from dynamo.protocol.messages import ClientRequest, Envelope, Get, GetRing, Message, Put, RingDone
 from dynamo.values.ring import Ring
 
-AGAIN_S = 0.2
-"""How long to wait before all nodes are tried once more when none of them answers."""
+TICK_S = 0.05
+"""How often deadlines are looked at, and nodes tried again when none of them answered."""
+ENOUGH_GATHERED = 200
+"""Requests that wait for one node before the next one of a key's owners is asked instead."""
 GRACE_S = 0.25
 """How much sooner than the caller a node gives up, so that its reason reaches the caller."""
 
@@ -33,73 +36,91 @@ class Router:
         self._ring: Ring | None = None
         self._n = 0
         self._links: dict[str, Link] = {}
-        self._under_way: dict[int, Operation] = {}
-        self._waiting: list[Operation] = []
-        """Operations that came before the ring was known."""
-        self._finder: gevent.Greenlet | None = None
+        self._favourites: list[str] = []
+        """All members, in an order of this client's own, so that clients spread over the nodes."""
+        self._open: dict[int, Operation] = {}
+        """All operations that have not ended, by request id."""
+        self._homeless: list[Operation] = []
+        """Those of them that no node can be asked for now: the ring is unknown, or none answers."""
+        self._greenlets = [gevent.spawn(self._find_ring), gevent.spawn(self._keep)]
 
     def dispatch(self, call: Call) -> None:
         """Send every operation of `call` to the node that is best for it."""
-        if self._ring is None:
-            self._waiting += call.operations
-            if self._finder is None:
-                self._finder = gevent.spawn(self._find_ring)
-        else:
-            self._send(call.operations)
-
-    def cancel(self, call: Call) -> None:
-        """Forget a call whose deadline has passed."""
-        for operation in call.operations:
-            self._under_way.pop(operation.request.id, None)
-        self._waiting = [op for op in self._waiting if op.call is not call]
+        self._open.update((operation.request.id, operation) for operation in call.operations)
+        self._send(call.operations)
 
     def close(self) -> None:
-        if self._finder is not None:
-            self._finder.kill()
+        """End every call that still waits, and hang up."""
+        for greenlet in self._greenlets:
+            greenlet.kill()
+        for id in list(self._open):
+            self._settle(id, Unreachable("the client was closed while the call waited"))
         for link in self._links.values():
             link.close()
 
-    def _send(self, operations: Sequence[Operation]) -> None:
+    def _send(self, operations: Iterable[Operation]) -> None:
         by_node: dict[str, list[Envelope]] = {}
-        homeless = []
         for operation in operations:
-            node = self._choose(operation)
+            node = self._choose(operation, by_node)
             if node is None:
-                homeless.append(operation)
+                self._homeless.append(operation)
             else:
-                self._under_way[operation.request.id] = operation
                 request = self._with_patience(operation)
                 by_node.setdefault(node, []).append(Envelope(self._me, node, request))
         for node, envelopes in by_node.items():
             self._links[node].send(envelopes)
-        if homeless:
-            gevent.spawn_later(AGAIN_S, self._send_again, homeless)
 
-    def _send_again(self, operations: list[Operation]) -> None:
-        """Try all nodes anew for what is still waited for."""
-        now = time.monotonic()
-        alive = [op for op in operations if op.deadline > now]
-        for operation in alive:
-            operation.tried.clear()
-        self._send(alive)
+    def _keep(self) -> None:
+        """End what has reached its deadline; try all nodes anew for what has found none."""
+        while True:
+            gevent.sleep(TICK_S)
+            now = time.monotonic()
+            late = [op for op in self._open.values() if op.deadline <= now]
+            for operation in late:
+                self._settle(operation.request.id, self._silence(operation))
+            homeless, self._homeless = self._homeless, []
+            for operation in homeless:
+                operation.tried.clear()
+            self._send(op for op in homeless if op.request.id in self._open)
 
-    def _choose(self, operation: Operation) -> str | None:
-        """The first node for this operation that has not failed it and is not left alone."""
-        ring = self._ring
-        assert ring is not None
-        owners: tuple[str, ...] = ()
-        if not isinstance(operation.request, GetRing):
-            n = operation.request.n if isinstance(operation.request, Put) else 0
-            owners = ring.preference_list(operation.key, n or self._n)
-        if self._prefer in owners and self._usable(self._prefer, operation):
-            return self._prefer
-        for node in (*owners, *ring.members):
-            if self._usable(node, operation):
+    def _settle(self, id: int, outcome: Message | DynamoError) -> None:
+        operation = self._open.pop(id, None)
+        if operation is not None:  # else it has ended already: a late answer
+            operation.call.settle(operation, outcome)
+
+    def _silence(self, operation: Operation) -> Unreachable:
+        what = f"{operation.name} of {operation.key!r}"
+        return Unreachable(
+            f"{what} had no answer after {operation.timeout_s:g} s from any node of "
+            f"{', '.join(self._seeds)}; see `dynamo status`, start nodes with `mapreduce up`"
+        )
+
+    def _choose(self, operation: Operation, chosen: Mapping[str, Sequence[Envelope]]) -> str | None:
+        """The node to ask: one that holds the key and that this client already sends to.
+
+        All that goes to one node travels together, so a client sticks to its favourites among the
+        owners until enough has gathered there to keep another one busy as well. A node that holds
+        no copy is asked only when no owner can be: it passes the request on. `chosen` are requests
+        about to be sent.
+        """
+        if self._ring is None:
+            return None
+        usable = [node for node in self._favourites if self._usable(node, operation)]
+        if not isinstance(operation.request, Put | Get):
+            return usable[0] if usable else None
+        owners = self._ring.preference_list(operation.key, operation.request.n or self._n)
+        holders = [node for node in usable if node in owners]
+        backlogs = {
+            node: self._links[node].backlog + len(chosen.get(node, ()))
+            for node in holders or usable
+        }
+        for node, backlog in backlogs.items():
+            if backlog < ENOUGH_GATHERED:
                 return node
-        return None
+        return min(backlogs, key=backlogs.__getitem__, default=None)
 
-    def _usable(self, node: str | None, operation: Operation) -> bool:
-        return node in self._links and node not in operation.tried and self._links[node].up
+    def _usable(self, node: str, operation: Operation) -> bool:
+        return node not in operation.tried and self._links[node].up
 
     def _with_patience(self, operation: Operation) -> ClientRequest:
         """The request with a timeout that ends a little before the caller's."""
@@ -111,23 +132,17 @@ class Router:
 
     def _on_replies(self, replies: list[Envelope]) -> None:
         for reply in replies:
-            operation = self._under_way.pop(reply.message.id, None)
-            if operation is not None:
-                operation.call.settle(operation, reply.message)
+            self._settle(reply.message.id, reply.message)
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
-        lost = []
-        for request in requests:
-            operation = self._under_way.pop(request.message.id, None)
-            if operation is None:
-                continue
-            if isinstance(error, Overloaded):
-                operation.call.settle(operation, error)
-            else:
-                operation.tried.add(request.receiver)
-                lost.append(operation)
-        if lost:
-            self._send(lost)
+        if isinstance(error, Overloaded):
+            for request in requests:
+                self._settle(request.message.id, error)
+            return
+        lost = [op for op in map(self._open.get, (r.message.id for r in requests)) if op]
+        for operation in lost:
+            operation.tried.add(requests[0].receiver)  # all were on one link
+        self._send(lost)
 
     def _find_ring(self) -> None:
         """Ask one seed after another for the ring until one answers."""
@@ -138,9 +153,7 @@ class Router:
                     self._take(found)
                     break
             else:
-                gevent.sleep(AGAIN_S)
-        waiting, self._waiting = self._waiting, []
-        self._send(waiting)
+                gevent.sleep(TICK_S)
 
     def _take(self, found: RingDone) -> None:
         self._links = {
@@ -148,7 +161,10 @@ class Router:
             for node, address in found.addresses.items()
         }
         self._n = found.n
+        self._favourites = sorted(self._links, key=lambda node: (node != self._prefer, random()))
         self._ring = Ring(found.owners, found.epoch)
+        homeless, self._homeless = self._homeless, []
+        self._send(homeless)
 
 
 def _ask_for_ring(me: str, address: str) -> RingDone | None:

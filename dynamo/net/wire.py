@@ -20,8 +20,9 @@ FRAME_LIMIT_BYTES = 8 << 20
 """A frame is cut before it grows over this; one envelope alone may be larger."""
 REFUSED_BYTES = 64 << 20
 """A frame over this is refused unread."""
-ENVELOPE_BYTES = 200
-"""What an envelope is taken to weigh beside its values."""
+ENVELOPE_BYTES = 2048
+"""What an envelope is taken to weigh beside its values: more than it has, because handling it takes
+as long as a value of about that size. It bounds a frame, and a step, to some thousand envelopes."""
 
 _encoder = msgspec.msgpack.Encoder()
 
