@@ -1,0 +1,91 @@
+"""The demo's job gives the identical output although servers are killed in the middle of it."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from cli import processes, transfer
+from cli.cluster_processes import ClusterProcesses
+from cli.jobs import open_master
+from cli.local_cluster import write_config
+from cli.options import open_store
+from cli.processes import Process
+from dynamo.config import ClusterConfig
+from examples import demo
+from tests.waiting import wait_until
+
+
+@pytest.mark.parametrize(
+    ("worker", "node"), [("w2", "n3"), ("w1", "n1")], ids=["apart", "side by side"]
+)
+def test_a_worker_and_a_node_killed_in_the_middle_change_nothing(
+    tmp_path: Path, worker: str, node: str
+) -> None:
+    config = write_config(tmp_path, slots=1)
+    orphans: list[Process] = []
+    with demo.running(config) as cluster, open_store(config) as store:
+        uploads = demo.library_uploads()
+        transfer.upload(store, uploads)
+        record = demo.run_job(
+            config, during=lambda: orphans.extend(kill_in_the_middle(config, cluster, worker, node))
+        )
+        assert record["state"] == "succeeded", record["error"]
+        expected = demo.sequential_count(one.source for one in uploads)
+        assert sorted(demo.output_lines(store)) == sorted(f"{w}\t{n}" for w, n in expected.items())
+        assert record["counters"]["map_input_bytes"] == sum(one.size_bytes for one in uploads)
+        assert record["counters"]["map_output_records"] == sum(expected.values())
+    wait_until(
+        lambda: not any(process.alive for process in orphans),
+        timeout_s=10,
+        what="the end of the killed worker's task processes",
+    )
+
+
+def kill_in_the_middle(
+    config: ClusterConfig, cluster: ClusterProcesses, worker: str, node: str
+) -> list[Process]:
+    """SIGKILL a worker and a node once some map tasks are done and others are not.
+
+    Returns the processes that the worker had started."""
+    master = open_master(config)
+
+    def in_the_middle() -> bool:
+        record = master.job_status(demo.JOB)
+        assert record["state"] == "running", f"the job ended too early: {record}"
+        return record["map"]["done"] >= 2
+
+    wait_until(in_the_middle, timeout_s=60, what="two map tasks done")
+    running = {str(server): process for server, process in cluster.running().items()}
+    victims = [running[f"worker {worker}"], running[f"node {node}"]]
+    children = processes.descendants(victims)
+    for victim in victims:
+        victim.signal(signal.SIGKILL)
+    wait_until(
+        lambda: not any(victim.alive for victim in victims),
+        timeout_s=10,
+        what="the end of the killed processes",
+    )
+    record = master.job_status(demo.JOB)
+    assert record["map"]["done"] < record["map"]["total"]
+    return children
+
+
+def test_the_demo_itself_says_that_its_output_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert demo.main() == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    printed = capsys.readouterr().out
+    assert "RIGHT: all" in printed
+    assert "11 of 11 tasks" in printed or "tasks in" in printed
+
+
+def test_the_demo_sees_a_wrong_output(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = demo.Counter({"to": 2, "be": 2})
+    assert demo.compare(["be\t2", "to\t2"], counts)
+    assert not demo.compare(["be\t2", "to\t3"], counts)
+    assert not demo.compare(["be\t2"], counts)
+    assert not demo.compare(["be\t2", "to\t2", "to\t2"], counts)
+    assert "'to\\t3'" in capsys.readouterr().out
