@@ -16,7 +16,7 @@ from mapreduce.engine import paths, shipping
 from mapreduce.engine.events import JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
 from mapreduce.engine.scheduler import Scheduler
-from mapreduce.engine.status import JobStatus, StageStatus
+from mapreduce.engine.status import StageStatus
 from mapreduce.engine.summary import total_counters
 from mapreduce.errors import InputMissing, JobError
 
@@ -34,6 +34,8 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     failed_attempts: int = 0
     lost_attempts: int = 0
     localities: dict[str, int] = {}
+    started_at: float | None = None
+    ended_at: float | None = None
     seconds: float | None = None
     """From the stage's start to its end, or until now; None before its start."""
 
@@ -48,6 +50,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     inputs: tuple[str, ...]
     output: str
+    output_format: str
     reducers: int
     created_at: float
     started_at: float | None = None
@@ -69,6 +72,7 @@ def new(spec: JobSpec) -> JobRecord:
         state=JobState.NEW,
         inputs=spec.inputs,
         output=spec.output,
+        output_format=spec.output_format,
         reducers=spec.reducers,
         created_at=time.time(),
     )
@@ -82,6 +86,7 @@ def begun(record: JobRecord, run: str) -> JobRecord:
         run=run,
         inputs=record.inputs,
         output=record.output,
+        output_format=record.output_format,
         reducers=record.reducers,
         created_at=record.created_at,
         started_at=time.time(),
@@ -96,26 +101,27 @@ def brought_up_to_date(record: JobRecord, scheduler: Scheduler, now: float) -> J
         *scheduler.reduce_results(record.run),
     ]
     parts = [result.part for result in results if result.part]
+    began = time.time() - now
     return msgspec.structs.replace(
         record,
         state=status.state,
         error=status.error,
-        ended_at=_ended_at(status, now),
+        ended_at=_by_calendar(status.ended_at, began),
         committing=status.committing,
-        map=_stage(status.map, now),
-        reduce=_stage(status.reduce, now),
+        map=_stage(status.map, now, began),
+        reduce=_stage(status.reduce, now, began),
         counters=total_counters(results),
         output_bytes=sum(part.size_bytes for part in parts),
         output_records=sum(part.records for part in parts),
     )
 
 
-def _ended_at(status: JobStatus, now: float) -> float | None:
-    """The job's end by the calendar; the scheduler's times only count from some moment."""
-    return None if status.ended_at is None else time.time() - (now - status.ended_at)
+def _by_calendar(moment: float | None, began: float) -> float | None:
+    """Seconds since 1970; the scheduler's times count from `began`."""
+    return None if moment is None else began + moment
 
 
-def _stage(stage: StageStatus, now: float) -> StageRecord:
+def _stage(stage: StageStatus, now: float, began: float) -> StageRecord:
     seconds = None
     if stage.started_at is not None:
         seconds = (now if stage.ended_at is None else stage.ended_at) - stage.started_at
@@ -127,6 +133,8 @@ def _stage(stage: StageStatus, now: float) -> StageRecord:
         failed_attempts=stage.failed_attempts,
         lost_attempts=stage.lost_attempts,
         localities=stage.localities,
+        started_at=_by_calendar(stage.started_at, began),
+        ended_at=_by_calendar(stage.ended_at, began),
         seconds=seconds,
     )
 

@@ -109,6 +109,8 @@ class TaskServer:
             self._say_goodbye()
         finally:
             gevent.joinall(list(self._logs), timeout=1.0)
+            if close := getattr(self._store, "close", None):
+                close()
             self._wake.stop()
             self._wake.close()
             self._hang_up(self._client)

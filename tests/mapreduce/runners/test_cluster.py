@@ -1,0 +1,155 @@
+"""A job on a cluster from a Python program: over real store nodes, master and worker."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from cli.cluster_processes import ClusterProcesses
+from dynamo import config, files
+from dynamo.errors import ConfigError
+from dynamo.net.client import Client
+from mapreduce import Job, Mapper, Reducer
+from mapreduce.engine.events import JobState
+from mapreduce.engine.orders import JobSpec
+from mapreduce.engine.shipping import pickle_classes
+from mapreduce.errors import JobError, JobFailed
+from mapreduce.runners.cluster import ClusterJob, Connection
+from tests.mapreduce.cluster.serving import free_port
+from tests.waiting import wait_until
+
+INI = """
+[cluster]
+name = runner
+fsync = no
+data = data
+timeout_s = 5
+
+[node n1]
+address = 127.0.0.1:{0}
+
+[master m1]
+address = 127.0.0.1:{1}
+
+[worker w1]
+node = n1
+slots = 2
+"""
+
+
+class Words(Mapper):
+    def map(self, key, value):
+        self.context.count("lines")
+        for word in value.split():
+            yield word, 1
+
+
+class Sum(Reducer):
+    def reduce(self, key, values):
+        yield key, sum(values)
+
+
+class Endless(Mapper):
+    def map(self, key, value):
+        while True:
+            pass
+
+
+class Raises(Mapper):
+    def map(self, key, value):
+        raise ValueError("my own mistake")
+
+
+@pytest.fixture(scope="module")
+def ini(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cluster") / "cluster.ini"
+    path.write_text(INI.format(free_port(), free_port()))
+    processes = ClusterProcesses(config.load(path))
+    processes.up(lambda line: None)
+    try:
+        with open_store(path) as store:
+            files.write(store, "/books/hamlet.txt", io.BytesIO(b"to be or\nnot to be\n"))
+        yield path
+    finally:
+        processes.down(lambda line: None)
+
+
+def open_store(ini: Path) -> Client:
+    return Client(list(config.load(ini).node_addresses.values()))
+
+
+def connection(ini: Path) -> Connection:
+    return Connection(config.load(ini).masters[0].address)
+
+
+def job_of(ini: Path, store: Client, name: str, mapper: type, **changes: object) -> ClusterJob:
+    code, data = pickle_classes(mapper, Sum)
+    fields = {"name": name, "inputs": ("/books",), "output": f"/out/{name}", "code": code}
+    return ClusterJob.submit(JobSpec(**{**fields, **changes}), data, connection(ini), store)
+
+
+EXPECTED = [("be", 2), ("not", 1), ("or", 1), ("to", 2)]
+
+
+def test_a_job_runs_on_the_cluster_and_gives_the_objects_that_were_yielded(ini):
+    seen = []
+    result = Job("wc", mapper=Words, reducer=Sum).run(
+        "/books", runner="cluster", cluster=ini, progress=seen.append
+    )
+    assert list(result) == EXPECTED
+    assert result.counters["lines"] == 2
+    assert result.summary["map"]["localities"] == {"node": 1}
+    assert seen[-1].state is JobState.SUCCEEDED
+    assert seen[-1].map.done == 1
+
+
+def test_an_output_without_a_name_goes_with_its_result(ini):
+    result = Job("wc", mapper=Words, reducer=Sum).run("/books", runner="cluster", cluster=ini)
+    folder = result.output
+    with open_store(ini) as store:
+        assert files.under(store, folder)
+        del result
+        assert files.under(store, folder) == []
+
+
+def test_a_named_output_stays(ini):
+    job = Job("wc", mapper=Words, reducer=Sum)
+    result = job.run("/books", output="/out/named", runner="cluster", cluster=ini)
+    assert list(result) == [(word, str(count)) for word, count in EXPECTED]
+    del result
+    with open_store(ini) as store:
+        assert files.under(store, "/out/named") == ["/out/named/_SUCCESS", "/out/named/part-00000"]
+    with pytest.raises(JobError, match="'/out/named' exists already"):
+        job.run("/books", output="/out/named", runner="cluster", cluster=ini)
+
+
+def test_a_job_step_by_step(ini):
+    with open_store(ini) as store:
+        job = job_of(ini, store, "steps", Words, output_format="pickle")
+        assert job.wait(20.0).state is JobState.SUCCEEDED
+        assert list(job.results()) == EXPECTED
+
+
+def test_waiting_has_an_end_and_a_killed_job_has_no_results(ini):
+    with open_store(ini) as store:
+        job = job_of(ini, store, "endless", Endless)
+        wait_until(lambda: job.status().map.running, 10, "the job to run")
+        assert job.wait(timeout_s=0.1).state is JobState.RUNNING
+        assert job.kill().state is JobState.KILLED
+        with pytest.raises(JobFailed, match="job 'endless' killed"):
+            job.results()
+
+
+def test_a_failed_job_raises_the_users_traceback(ini):
+    job = Job("fails", mapper=Raises, reducer=Sum, max_attempts=2)
+    with pytest.raises(JobFailed) as caught:
+        job.run("/books", runner="cluster", cluster=ini)
+    assert "in map" in str(caught.value)
+    assert "ValueError: my own mistake" in str(caught.value)
+
+
+def test_a_cluster_without_a_master_is_named(tmp_path):
+    ini = tmp_path / "cluster.ini"
+    ini.write_text(INI.format(1, 2).partition("[master")[0])
+    with pytest.raises(ConfigError, match=r"no \[master NAME\]"):
+        Job("wc", mapper=Words).run("/books", runner="cluster", cluster=ini)
