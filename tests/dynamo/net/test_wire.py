@@ -1,0 +1,86 @@
+"""Frames: what is sent is what arrives, and nothing else is let in."""
+
+import pytest
+
+from dynamo.errors import CorruptData
+from dynamo.net import wire
+from dynamo.protocol.messages import (
+    CopiesListed,
+    CopyFetched,
+    CopyStored,
+    Envelope,
+    Failed,
+    Failure,
+    FetchCopy,
+    Get,
+    GetDone,
+    GetRing,
+    KeysListed,
+    ListCopies,
+    Listed,
+    ListKeys,
+    Message,
+    Put,
+    PutDone,
+    RingDone,
+    StoreCopy,
+)
+from dynamo.values import versions
+
+SIBLINGS = versions.update(versions.EMPTY, None, "n1-1-1", b"\x00value", 12.5)
+MESSAGES: list[Message] = [
+    Put(1, "key", b"value", {"n1-1-1": 3}, 12.5, n=3, w=2, timeout_s=1.5, durable=False),
+    Put(1, "key", None, None, 0.0),
+    PutDone(1, ("n1", "n2"), {"n1-1-1": 1}),
+    Get(2, "schlüssel", r=1),
+    GetDone(2, SIBLINGS, ("n1",)),
+    ListKeys(3, "/books/", "", 10),
+    KeysListed(3, ("a", "b"), "b"),
+    GetRing(4),
+    RingDone(4, ("n1", "n1"), 1, {"n1": "127.0.0.1:1"}, 3, 2, 2, 10.0),
+    Failed(5, Failure.QUORUM, "", 2, ("n1",), ("n2",), 1.0),
+    StoreCopy(2**62, "key", SIBLINGS),
+    CopyStored(6),
+    FetchCopy(7, "key"),
+    CopyFetched(7, versions.EMPTY),
+    ListCopies(8, "", "", 5),
+    CopiesListed(8, (Listed("a", SIBLINGS),), more=True),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_every_message_arrives_as_it_was_sent(message: Message) -> None:
+    frame = wire.Frame("client-1", 3, [Envelope("client-1", "n1", message)])
+    assert wire.decode(wire.encode(frame)) == frame
+
+
+def test_every_kind_of_message_is_tried_above() -> None:
+    assert {type(message) for message in MESSAGES} == set(Message.__args__)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        ("text", "takes one frame of bytes, not str"),
+        (b"\x02\x90", "version"),
+        (b"", "version"),
+        (b"\x01\xc1", "can't be read"),
+        (b"\x01\x93\xa1a\x00\x91\x93\xa1a\xa1b\x91\xa4Nope", "can't be read"),
+        (b"\x01" + bytes(wire.REFUSED_BYTES), "over the limit"),
+    ],
+)
+def test_what_is_no_frame_is_refused_with_its_reason(data: object, complaint: str) -> None:
+    with pytest.raises(CorruptData, match=complaint):
+        wire.decode(data)
+
+
+def test_a_message_weighs_at_least_its_values() -> None:
+    value = bytes(1 << 20)
+    big = versions.update(versions.EMPTY, None, "a", value, 0.0)
+    for message in (
+        Put(1, "k", value, None, 0.0),
+        StoreCopy(1, "k", big),
+        CopyFetched(1, big),
+        GetDone(1, big, ()),
+    ):
+        assert wire.weight(Envelope("a", "b", message)) >= len(value)
