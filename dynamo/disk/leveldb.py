@@ -20,6 +20,7 @@ class LevelDisk:
     """
 
     def __init__(self, folder: Path, *, fsync: bool = True) -> None:
+        self._folder = folder
         self._fsync = fsync
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -40,13 +41,22 @@ class LevelDisk:
         return iter(self._db.iterator(start=start, stop=stop))
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
+        try:
+            self._write(writes, sync and self._fsync)
+        except plyvel.Error as error:
+            raise NodeFailed(
+                f"LevelDB in {self._folder} can't write {len(writes):,} changes: {error}; "
+                "look for a full or broken disk"
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _write(self, writes: Sequence[Write], sync: bool) -> None:
         # plyvel would commit a batch even when its block raises, unless it is a transaction.
-        with self._db.write_batch(transaction=True, sync=sync and self._fsync) as batch:
+        with self._db.write_batch(transaction=True, sync=sync) as batch:
             for key, value in writes:
                 if value is None:
                     batch.delete(key)
                 else:
                     batch.put(key, value)
-
-    def close(self) -> None:
-        self._db.close()

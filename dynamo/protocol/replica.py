@@ -89,7 +89,8 @@ class Replica:
         copy = self._load_or_start_again(key)
         if copy is not NO_COPY:
             siblings = versions.reconcile([copy.siblings, siblings])
-        if siblings != copy.siblings:
+        # What is here already may have come without fsync: a durable write is written once more.
+        if durable or siblings != copy.siblings:
             self._stage(key, Copy(copy.life, siblings), durable)
 
     def listing(self, prefix: str, after: str, limit: int) -> CopiesListed:

@@ -171,7 +171,7 @@ class Machine:
             return
         envelopes, self._inbox = self._inbox, []
         step = self._node.step(envelopes, self._clock.now + self._origin)
-        if step.writes or step.sync:
+        if step.writes:
             self.perform(step)
         else:
             self.send(step)
