@@ -381,12 +381,12 @@ def _places(store: Store, key: str) -> Iterator[dict[str, Any]]:
 def _status_row(name: str, address: str, found: Any) -> tuple[str, str, str, str]:
     if not isinstance(found, dict):
         return name, address, "no answer", str(found or "")
-    details = ", ".join(f"{key} {value}" for key, value in found.items() if _is_plain(value))
+    details = ", ".join(f"{key} {value}" for key, value in found.items() if _is_detail(key, value))
     return name, address, "up", details
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | int | float)
+def _is_detail(key: str, value: object) -> bool:
+    return key != "name" and isinstance(value, str | int | float)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The commands of `mapreduce` that are about jobs on a cluster."""
 
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +104,11 @@ def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
       mapreduce run_job wc --wait
     """
     master = open_master(config)
-    master.run_job(name)
     if wait:
-        _wait_and_tell(master, name)
-    else:
-        click.echo(f"job {name} runs; see how far it is with `mapreduce status {name}`")
+        _wait_and_tell(master, name, master.run_job)
+        return
+    master.run_job(name)
+    click.echo(f"job {name} runs; see how far it is with `mapreduce status {name}`")
 
 
 @click.command(name="kill_job", short_help="Stop a job.")
@@ -285,23 +287,49 @@ def create(
     master.new_job(spec, source.read_bytes())
 
 
-def wait_for_end(master: "Connection", name: str) -> Record:
-    """Show progress bars until a job has ended; returns its last record."""
+def wait_for_end(
+    master: "Connection", name: str, detached: Callable[[], bool] = lambda: False
+) -> Record:
+    """Show progress bars until a job has ended, or `detached` says so; returns its last record."""
     from cli.progress import job_bars
 
     with job_bars() as show_bars:
         while True:
             record = master.job_status(name)
             show_bars(job_view.stages(record))
-            if job_view.ended(record):
+            if job_view.ended(record) or detached():
                 return record
             time.sleep(POLL_S)
 
 
-def _wait_and_tell(master: "Connection", name: str) -> None:
+@contextmanager
+def ctrl_c() -> Iterator[Callable[[], bool]]:
+    """What it gives says whether Ctrl-C was pressed; a second one interrupts as usual.
+
+    So a call to the master is never cut off in its middle, and its answer is known.
+    """
+    pressed = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
     try:
-        record = wait_for_end(master, name)
-    except KeyboardInterrupt:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _wait_and_tell(
+    master: "Connection", name: str, start: Callable[[str], object] = lambda name: None
+) -> None:
+    with ctrl_c() as pressed:
+        start(name)
+        record = wait_for_end(master, name, detached=pressed)
+    if not job_view.ended(record):
         click.echo(
             f"\njob {name} goes on; `mapreduce status {name} --wait` comes back to it, "
             f"`mapreduce kill_job {name}` ends it",

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+PIPE_WIDTH = 10_000
+"""Into a pipe nothing is folded: a row of a table stays a line."""
+
 
 def size(count_bytes: float) -> str:
     """
@@ -37,7 +40,7 @@ def duration(seconds: float | None) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; columns are as wide as their texts, cut to the terminal by rich."""
+    """Print a table; on a terminal long texts are folded to its width."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -47,9 +50,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(_plain(cell) for cell in row))
-    # Into a pipe nothing is folded: a line of the table stays a line.
     console = Console(highlight=False)
-    console.print(drawn, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(drawn)
 
 
 def as_json(value: Any) -> None:

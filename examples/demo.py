@@ -97,12 +97,15 @@ def library_uploads() -> list[transfer.Upload]:
 def run_job(config: ClusterConfig, during: Callable[[], None] = lambda: None) -> job_view.Record:
     """`new_job` and `run_job`, then wait; `during` is called once the job runs."""
     master = jobs.open_master(config)
-    jobs.create(
-        master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_bytes=1 << 20
-    )  # small splits: many tasks from little data
-    master.run_job(JOB)
-    during()
-    return jobs.wait_for_end(master, JOB)
+    # Small splits: many tasks from little data.
+    jobs.create(master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_bytes=1 << 20)
+    with jobs.ctrl_c() as pressed:
+        master.run_job(JOB)
+        during()
+        record = jobs.wait_for_end(master, JOB, detached=pressed)
+    if pressed():
+        raise KeyboardInterrupt
+    return record
 
 
 def sequential_count(paths: Iterable[Path]) -> Counter[str]:

@@ -1,6 +1,8 @@
 """The demo's job gives the identical output although servers are killed in the middle of it."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from cli.processes import Process
 from dynamo.config import ClusterConfig
 from examples import demo
 from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,25 @@ def test_the_demo_itself_says_that_its_output_is_right(capsys: pytest.CaptureFix
     printed = capsys.readouterr().out
     assert "RIGHT: all" in printed
     assert "11 of 11 tasks" in printed or "tasks in" in printed
+
+
+def test_ctrl_c_stops_the_demo_and_leaves_no_process() -> None:
+    command = [sys.executable, "-u", "-m", "examples.demo"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout and running.stderr
+        while "worker w1 answers" not in running.stdout.readline():
+            pass
+        family = processes.descendants(
+            [Process(running.pid, processes.start_time(running.pid) or "")]
+        )
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert errors == "demo: stopped by Ctrl-C\n"
+    assert len(family) >= 7  # three nodes, a master, three workers
+    wait_until(lambda: not any(one.alive for one in family), 10, "the end of all servers")
 
 
 def test_the_demo_sees_a_wrong_output(capsys: pytest.CaptureFixture[str]) -> None:
