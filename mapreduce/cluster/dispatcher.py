@@ -219,8 +219,7 @@ class Dispatcher:
         match action:
             case RunAttempt(worker=worker, attempt=attempt):
                 run = self._runs[attempt.task.job]
-                results = self._scheduler.map_results(run.id)
-                self._mail[worker].run(run.order(attempt, results))
+                self._mail[worker].run(run.order(attempt, self._scheduler.map_results))
             case KillAttempt(worker=worker, attempt=attempt):
                 self._mail.setdefault(worker, Mailbox()).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):

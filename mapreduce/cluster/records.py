@@ -4,12 +4,15 @@ The record is JSON at `paths.status(name)`; beside it the specification and the 
 here blocks on the store: the master calls it in threads.
 """
 
+import json
+import logging
+import re
 import time
 
 import msgspec
 
 from dynamo import files
-from dynamo.errors import CorruptData
+from dynamo.errors import CorruptData, FileMissing
 from dynamo.store import Store
 from mapreduce.data import inputs, outputs, records
 from mapreduce.engine import paths, shipping
@@ -20,6 +23,9 @@ from mapreduce.engine.status import StageStatus
 from mapreduce.engine.summary import total_counters
 from mapreduce.errors import InputMissing, JobError
 
+log = logging.getLogger("mapreduce.master")
+
+_PART = re.compile(r"/part-\d{5,}|/" + inputs.SUCCESS)
 REDUCERS_LIMIT = 10_000
 RESTARTED = "the master was restarted while it ran; `mapreduce run_job {name}` starts it again"
 
@@ -161,12 +167,15 @@ def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
                 reducers=spec.reducers,
             ),
         )
+    elif spec.reducers and not spec.code.reducer:
+        raise JobError(f"the job has {spec.reducers} reduce tasks and no reducer; give it one")
     records.input_format(spec.input_format)
     records.check_output_format(spec.output_format)
     if not spec.inputs:
         raise JobError("a job needs an input: name a file or a folder in the store")
     for path in spec.inputs:
-        files.check_path(path.rstrip("/"))
+        if path != "/":
+            files.check_path(path.rstrip("/"))
         if not files.under(store, path):
             raise InputMissing(path, "`dynamo ls /` lists what the store holds")
     outputs.open_output("store", spec.output, store).check_absent()
@@ -213,24 +222,46 @@ def read_spec(store: Store, name: str) -> tuple[JobSpec, bytes]:
 
 
 def load(store: Store) -> dict[str, JobRecord]:
-    """All jobs, by name. Those that a master left running are stored as failed."""
+    """All jobs, by name. Of those that a master left running it is found out how they ended."""
     keys = [key for key in store.list(paths.JOBS) if key.endswith(":status")]
     found = {}
-    for reading in store.multi_get(keys).values():
-        if reading.value is not None:
-            record = msgspec.json.decode(reading.value, type=JobRecord)
-            found[record.name] = record
-    for name, record in found.items():
+    for key, reading in store.multi_get(keys).items():
+        try:
+            record = msgspec.json.decode(reading.value or b"", type=JobRecord)
+        except msgspec.MsgspecError as error:
+            log.warning("%s is no job's record, and is left alone: %s", key, error)
+            continue
         if record.state is JobState.RUNNING:
-            found[name] = msgspec.structs.replace(
-                record,
-                state=JobState.FAILED,
-                error=RESTARTED.format(name=name),
-                ended_at=time.time(),
-            )
-            save(store, found[name])
-            clean_up(store, record.run)
+            record = _interrupted(store, record)
+        found[record.name] = record
     return found
+
+
+def _interrupted(store: Store, record: JobRecord) -> JobRecord:
+    """How a job ended that was running when its master was: well, if its output is whole."""
+    clean_up(store, record.run)
+    counters: dict[str, int] = {}
+    try:
+        summary = json.loads(b"".join(files.read(store, f"{record.output}/{inputs.SUCCESS}")))
+        state, error, counters = JobState.SUCCEEDED, "", summary["counters"]
+    except FileMissing:
+        remove_parts(store, record.output)
+        state, error = JobState.FAILED, RESTARTED.format(name=record.name)
+    ended = msgspec.structs.replace(
+        record, state=state, error=error, counters=counters, ended_at=time.time()
+    )
+    save(store, ended)
+    return ended
+
+
+def remove_parts(store: Store, folder: str) -> None:
+    """Delete what a commit that did not come to its end has made visible.
+
+    The folder was empty when the job began; what does not look like a part is somebody else's.
+    """
+    for path in files.under(store, folder):
+        if _PART.fullmatch(path.removeprefix(folder)):
+            files.remove(store, path)
 
 
 def clean_up(store: Store, run: str) -> None:

@@ -5,10 +5,9 @@ Whatever takes a `Store` blocks on it: the master calls it in threads.
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dynamo import files
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.cluster import records
@@ -47,13 +46,15 @@ class Run:
             self.spec.max_attempts,
         )
 
-    def order(self, attempt: AttemptId, map_results: Sequence[TaskResult]) -> TaskOrder:
-        """What the worker has to know; `map_results` are read when a reduce is ordered."""
+    def order(
+        self, attempt: AttemptId, map_results: Callable[[str], Sequence[TaskResult]]
+    ) -> TaskOrder:
+        """What the worker has to know; `map_results` is asked when a reduce is ordered."""
         index = attempt.task.index
         if attempt.task.kind == "map":
             return TaskOrder(attempt=attempt, spec=self.spec, split=self._splits[index])
         if self._pieces is None:
-            self._pieces = _by_partition(map_results, len(self._homes))
+            self._pieces = _by_partition(map_results(self.id), len(self._homes))
         return TaskOrder(attempt=attempt, spec=self.spec, pieces=tuple(self._pieces[index]))
 
     def maps_changed(self) -> None:
@@ -102,10 +103,8 @@ def commit(
 
 
 def _retract(store: Store, run: Run, reason: DynamoError) -> None:
-    """The folder was empty before: all that is in it is of this commit."""
     try:
-        for path in files.under(store, run.spec.output):
-            files.remove(store, path)
+        records.remove_parts(store, run.spec.output)
     except DynamoError as error:
         run.keep_parts = True
         raise JobFailed(

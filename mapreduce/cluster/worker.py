@@ -27,7 +27,7 @@ from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Executor, Outcome
 
-ANSWER_TIMEOUT_S = 2.5
+ANSWER_TIMEOUT_S = 1.5
 """The master answers within its hold of half a second, if it lives."""
 RETRY_S = 0.3
 GOODBYE_TIMEOUT_S = 1.0

@@ -4,6 +4,7 @@ import io
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,19 @@ class TestBadInput:
         cluster.connection.new_job(spec("taken"), WORDCOUNT)
         with pytest.raises(JobError, match="there is a job 'taken' already"):
             cluster.connection.new_job(spec("taken", output="/out/other"), WORDCOUNT)
+
+    def test_of_two_jobs_of_one_name_at_once_one_is_stored(self, cluster):
+        def create(number: int) -> str:
+            try:
+                Connection(cluster.address).new_job(spec("twin", reducers=number), WORDCOUNT)
+            except JobError as error:
+                return str(error)
+            return "stored"
+
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(create, range(1, 5)))
+        assert answers.count("stored") == 1
+        assert sum("there is a job 'twin' already" in answer for answer in answers) == 3
 
     def test_unknown_jobs(self, cluster):
         for call in ("run_job", "kill_job", "job_status", "output"):

@@ -1,0 +1,56 @@
+"""Orders that wait for a worker."""
+
+import gevent
+
+from mapreduce.cluster.mailbox import Mailbox
+from mapreduce.cluster.messages import Orders
+from mapreduce.engine.events import AttemptId, TaskId
+from mapreduce.engine.orders import Code, JobSpec, TaskOrder
+
+CODE = Code(kind="source", filename="wc.py", mapper="MyMapper", reducer="MyReducer")
+SPEC = JobSpec(name="wc", inputs=("/books",), output="/out", code=CODE)
+
+
+def order(number: int) -> TaskOrder:
+    return TaskOrder(attempt=AttemptId(TaskId("wc", "map", 0), number), spec=SPEC)
+
+
+def test_orders_are_given_once():
+    box = Mailbox()
+    box.run(order(1))
+    assert box.collect(0) == Orders(run=(order(1),))
+    assert box.collect(0) == Orders()
+
+
+def test_a_kill_takes_back_an_order_that_was_not_given():
+    box = Mailbox()
+    box.run(order(1))
+    box.kill(order(1).attempt)
+    assert box.collect(0) == Orders()
+
+
+def test_a_kill_follows_an_order_that_was_given():
+    box = Mailbox()
+    box.run(order(1))
+    box.collect(0)
+    box.kill(order(1).attempt)
+    assert box.collect(0) == Orders(kill=(order(1).attempt,))
+
+
+def test_a_held_report_gets_orders_as_soon_as_they_come():
+    box = Mailbox()
+    held = gevent.spawn(box.collect, 5.0)
+    gevent.idle()
+    box.run(order(1))
+    assert held.get(timeout=1.0) == Orders(run=(order(1),))
+
+
+def test_a_newer_report_gets_the_orders_and_the_older_is_let_go_at_once():
+    box = Mailbox()
+    older = gevent.spawn(box.collect, 5.0)
+    gevent.idle()
+    newer = gevent.spawn(box.collect, 5.0)
+    gevent.idle()
+    box.run(order(1))
+    assert older.get(timeout=1.0) == Orders()
+    assert newer.get(timeout=1.0) == Orders(run=(order(1),))
