@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import gevent
 import zerorpc
+from zmq.constants import LINGER
 
 from dynamo.errors import CorruptData, DynamoError, Overloaded, Unreachable
 from dynamo.net import wire
@@ -25,6 +26,14 @@ SILENCE_S = 2.0
 """How long after the hold a node may say nothing before it is taken for dead."""
 RETRY_S = (0.25, 4.0)
 """How long a dead node is left alone, at first and at most; it doubles from try to try."""
+
+
+def connect(address: str, timeout_s: float) -> zerorpc.Client:
+    """A zerorpc client that does not hold its process up for what a dead node will never take."""
+    rpc = zerorpc.Client(timeout=timeout_s, heartbeat=None)
+    rpc._events.setsockopt(LINGER, 0)
+    rpc.connect(f"tcp://{address}")
+    return rpc
 
 
 class Link:
@@ -112,9 +121,7 @@ class Link:
 
     def _exchange(self, batch: list[Envelope]) -> wire.Frame:
         if self._rpc is None:
-            self._rpc = zerorpc.Client(
-                f"tcp://{self.address}", timeout=HOLD_S + SILENCE_S, heartbeat=None
-            )
+            self._rpc = connect(self.address, HOLD_S + SILENCE_S)
         frame = wire.Frame(self._me, len(self._open), batch)
         return wire.decode(self._rpc.exchange(wire.encode(frame)))
 

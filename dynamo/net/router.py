@@ -14,7 +14,7 @@ import zerorpc
 from dynamo.errors import CorruptData, DynamoError, Overloaded, Unreachable
 from dynamo.net import wire
 from dynamo.net.calls import Call, Operation
-from dynamo.net.link import SILENCE_S, Link
+from dynamo.net.link import SILENCE_S, Link, connect
 from dynamo.protocol.messages import ClientRequest, Envelope, Get, GetRing, Message, Put, RingDone
 from dynamo.values.ring import Ring
 
@@ -168,7 +168,7 @@ class Router:
 
 
 def _ask_for_ring(me: str, address: str) -> RingDone | None:
-    rpc = zerorpc.Client(f"tcp://{address}", timeout=SILENCE_S, heartbeat=None)
+    rpc = connect(address, SILENCE_S)
     try:
         request = Envelope(me, address, GetRing(0))
         answer = wire.decode(rpc.exchange(wire.encode(wire.Frame(me, 1, [request]))))

@@ -7,6 +7,8 @@ from typing import Any
 import gevent
 import zerorpc
 
+from dynamo.net.link import connect
+
 StatusByAddress = dict[str, dict[str, Any] | str]
 
 
@@ -19,7 +21,7 @@ def gather_status(
 
 
 def _status_of(address: str, timeout_s: float) -> dict[str, Any] | str:
-    rpc = zerorpc.Client(f"tcp://{address}", timeout=timeout_s, heartbeat=None)
+    rpc = connect(address, timeout_s)
     try:
         status: dict[str, Any] = rpc.status()
         return status
