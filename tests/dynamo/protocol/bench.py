@@ -1,0 +1,68 @@
+"""A node on the workbench: envelopes in, envelopes out, its writes committed as a server would."""
+
+from collections.abc import Iterable
+
+from dynamo.disk import record
+from dynamo.disk.contract import Disk, MemoryDisk, copy_key
+from dynamo.protocol.messages import Envelope, Message
+from dynamo.protocol.node import Node, Step
+from dynamo.protocol.settings import Settings
+from dynamo.values.ring import Ring, claim
+from dynamo.values.versions import EMPTY, Siblings
+
+SETTINGS = Settings(n=3, r=2, w=2, timeout_s=10.0, resend_s=0.5, repair_wait_s=1.0)
+
+
+def ring_of(count: int, partitions: int = 8, n: int = 3) -> Ring:
+    return Ring(claim([f"n{number}" for number in range(1, count + 1)], partitions, n))
+
+
+class Bench:
+    """One node and its disk; `now` is its clock."""
+
+    def __init__(
+        self,
+        name: str = "n1",
+        ring: Ring | None = None,
+        settings: Settings = SETTINGS,
+        disk: Disk | None = None,
+        incarnation: int = 1,
+    ) -> None:
+        self.name = name
+        self.ring = ring or ring_of(3)
+        self.settings = settings
+        self.disk = disk or MemoryDisk()
+        self.now = 0.0
+        self.restart(incarnation)
+
+    def restart(self, incarnation: int) -> None:
+        addresses = {member: f"host-of-{member}" for member in self.ring.members}
+        self.node = Node(self.name, self.ring, addresses, self.settings, self.disk, incarnation)
+
+    def step(self, *envelopes: Envelope) -> Step:
+        step = self.node.step(envelopes, self.now)
+        self.disk.commit(step.writes, sync=step.sync)
+        return step
+
+    def hears(self, *messages: Message, sender: str = "client") -> list[Envelope]:
+        """What the node sends when `messages` come from `sender`."""
+        return self.step(*(Envelope(sender, self.name, m) for m in messages)).envelopes
+
+    def at(self, now: float) -> list[Envelope]:
+        """What the node sends when nothing comes until `now`."""
+        self.now = now
+        return self.step().envelopes
+
+    def copy(self, key: str) -> Siblings:
+        stored = self.disk.get(copy_key(self.ring.partition_of(key), key))
+        return EMPTY if stored is None else record.decode(stored).siblings
+
+
+def key_owned_by(ring: Ring, *owners: str) -> str:
+    """A key whose preference list begins with these nodes."""
+    keys = (f"key{number}" for number in range(10_000))
+    return next(key for key in keys if ring.preference_list(key, len(owners)) == owners)
+
+
+def receivers(envelopes: Iterable[Envelope]) -> list[str]:
+    return [envelope.receiver for envelope in envelopes]

@@ -1,0 +1,66 @@
+"""Counting: who counts, when it is enough, which replicas are stale."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo.protocol.quorum import ReadQuorum, WriteQuorum
+from dynamo.values.versions import EMPTY, NOTHING_SEEN, reconcile, update
+
+NODES = ("a", "b", "c")
+OLD = update(EMPTY, None, "a-1", b"old", 1.0)
+NEW = update(OLD, OLD.context, "a-1", b"new", 2.0)
+BESIDE = update(EMPTY, NOTHING_SEEN, "b-1", b"beside", 3.0)
+
+
+@given(st.lists(st.sampled_from((*NODES, "stranger"))), st.integers(1, 3))
+def test_a_write_is_counted_once_for_each_node_that_was_asked(acks: list[str], w: int) -> None:
+    quorum = WriteQuorum(NODES, w)
+    for node in acks:
+        quorum.add(node)
+    assert set(quorum.answered) == set(acks) & set(NODES)
+    assert set(quorum.answered) | set(quorum.silent) == set(NODES)
+    assert quorum.enough == (len(set(acks) & set(NODES)) >= w)
+
+
+def test_a_read_merges_all_copies_that_came() -> None:
+    quorum = ReadQuorum(NODES, 2)
+    quorum.add("a", OLD)
+    assert not quorum.enough
+    quorum.add("b", BESIDE)
+    assert quorum.enough
+    assert quorum.answer() == reconcile([OLD, BESIDE])
+    assert quorum.silent == ("c",)
+
+
+def test_an_empty_copy_is_an_answer() -> None:
+    quorum = ReadQuorum(NODES, 2)
+    quorum.add("a", EMPTY)
+    quorum.add("b", EMPTY)
+    assert quorum.enough
+    assert quorum.answer() == EMPTY
+    assert quorum.repairs() == {}
+
+
+def test_only_stale_replicas_that_answered_are_repaired() -> None:
+    quorum = ReadQuorum((*NODES, "d"), 2)
+    quorum.add("a", OLD)
+    quorum.add("b", NEW)
+    quorum.add("c", EMPTY)
+    assert quorum.repairs() == {"a": NEW, "c": NEW}
+
+
+def test_replicas_that_hold_parts_are_all_repaired() -> None:
+    quorum = ReadQuorum(NODES, 2)
+    quorum.add("a", NEW)
+    quorum.add("b", BESIDE)
+    merged = reconcile([NEW, BESIDE])
+    assert quorum.repairs() == {"a": merged, "b": merged}
+
+
+def test_strangers_and_second_copies() -> None:
+    quorum = ReadQuorum(NODES, 2)
+    quorum.add("stranger", NEW)
+    quorum.add("a", OLD)
+    quorum.add("a", NEW)
+    assert quorum.answered == ("a",)
+    assert quorum.answer() == NEW

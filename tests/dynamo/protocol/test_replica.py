@@ -1,0 +1,174 @@
+"""One node's copies: merged, never overwritten; each life of a copy has an actor of its own."""
+
+from dynamo.disk.contract import MemoryDisk, Write, copy_key
+from dynamo.protocol.messages import (
+    CopiesListed,
+    CopyFetched,
+    CopyStored,
+    FetchCopy,
+    ListCopies,
+    StoreCopy,
+)
+from dynamo.protocol.replica import Replica
+from dynamo.values import versions
+from dynamo.values.versions import EMPTY, NOTHING_SEEN, Dot, Siblings, update
+from tests.dynamo.protocol.bench import Bench, ring_of
+
+ONE = update(EMPTY, None, "n2-1-1", b"1", 1.0)
+TWO = update(ONE, ONE.context, "n2-1-1", b"2", 2.0)
+BESIDE = update(EMPTY, NOTHING_SEEN, "n3-1-1", b"beside", 3.0)
+
+
+def actors(siblings: Siblings) -> list[str]:
+    return [version.dot.actor for version in siblings.versions]
+
+
+def test_a_stored_copy_is_committed_and_acknowledged() -> None:
+    bench = Bench()
+    [reply] = bench.hears(StoreCopy(5, "colour", ONE), sender="n2")
+    assert (reply.receiver, reply.message) == ("n2", CopyStored(5))
+    assert bench.copy("colour") == ONE
+
+
+def test_what_arrives_is_merged_whatever_the_order() -> None:
+    for order in ((ONE, TWO, BESIDE), (BESIDE, TWO, ONE), (TWO, ONE, BESIDE)):
+        bench = Bench()
+        for copy in order:
+            bench.hears(StoreCopy(5, "colour", copy), sender="n2")
+        assert bench.copy("colour") == versions.reconcile([TWO, BESIDE])
+
+
+def test_writes_of_one_step_see_each_other() -> None:
+    bench = Bench()
+    bench.hears(StoreCopy(5, "colour", ONE), StoreCopy(6, "colour", BESIDE), sender="n2")
+    assert bench.copy("colour").values == (b"beside", b"1")
+
+
+def test_only_durable_writes_make_the_commit_sync() -> None:
+    bench = Bench()
+    careless = bench.node.step([], 0.0)
+    assert not careless.sync
+    bench.node.replica.merge("colour", ONE, durable=False)
+    assert bench.node.replica.take_writes()[1] is False
+    bench.node.replica.merge("colour", ONE, durable=False)
+    bench.node.replica.merge("shape", ONE, durable=True)
+    assert bench.node.replica.take_writes()[1] is True
+    assert bench.node.replica.take_writes() == ([], False)
+
+
+def test_a_durable_copy_is_acknowledged_only_when_it_is_synced_even_if_it_came_before() -> None:
+    """A write without fsync can carry a durable sibling along, before its own message comes."""
+    disk = MemoryDisk()
+    bench = Bench(disk=disk)
+    bench.hears(StoreCopy(5, "colour", ONE, durable=False), sender="n2")
+    bench.hears(StoreCopy(6, "colour", ONE, durable=True), sender="n2")
+    disk.crash()
+    assert bench.copy("colour") == ONE
+
+
+def test_a_fetch_tells_the_copy_or_that_there_is_none() -> None:
+    bench = Bench()
+    bench.hears(StoreCopy(5, "colour", ONE), sender="n2")
+    replies = bench.hears(FetchCopy(6, "colour"), FetchCopy(7, "shape"), sender="n3")
+    assert [reply.message for reply in replies] == [CopyFetched(6, ONE), CopyFetched(7, EMPTY)]
+
+
+def test_a_damaged_copy_is_not_told_as_nothing_and_is_counted() -> None:
+    bench = Bench()
+    bench.hears(StoreCopy(5, "colour", ONE), sender="n2")
+    damage(bench, "colour")
+    assert bench.hears(FetchCopy(6, "colour"), sender="n2") == []
+    assert bench.node.replica.read("colour") is None
+    assert bench.node.replica.corrupt_reads == 2
+
+
+def test_a_damaged_copy_is_healed_by_what_arrives() -> None:
+    bench = Bench()
+    bench.hears(StoreCopy(5, "colour", ONE), sender="n2")
+    damage(bench, "colour")
+    bench.hears(StoreCopy(6, "colour", TWO), sender="n2")
+    assert bench.copy("colour") == TWO
+
+
+def test_a_copy_keeps_its_actor_while_the_node_runs() -> None:
+    bench = Bench(incarnation=0x2A)
+    first = bench.node.replica.write("colour", b"1", None, 1.0, durable=True)
+    second = bench.node.replica.write("colour", b"2", NOTHING_SEEN, 2.0, durable=True)
+    assert [version.dot for version in second.versions] == [Dot("n1-2a-1", 1), Dot("n1-2a-1", 2)]
+    other = bench.node.replica.write("shape", b"1", None, 1.0, durable=True)
+    assert actors(first) != actors(other)
+
+
+def test_a_restarted_node_writes_under_a_new_actor() -> None:
+    bench = Bench(incarnation=1)
+    bench.node.replica.write("colour", b"1", None, 1.0, durable=True)
+    bench.step()
+    bench.restart(incarnation=2)
+    copy = bench.node.replica.write("colour", b"2", NOTHING_SEEN, 2.0, durable=True)
+    assert actors(copy) == ["n1-1-1", "n1-2-1"]
+
+
+def test_a_node_on_an_old_copy_of_its_disk_loses_no_write() -> None:
+    """Riak lost acknowledged writes so (riak_kv issue 679)."""
+    bench, peer = Bench(incarnation=1), Replica("n2", ring_of(3), MemoryDisk(), 7)
+    old = bench.node.replica.write("colour", b"old", None, 1.0, durable=True)
+    bench.step()
+    backup = list(bench.disk.scan(b"", b"\xff"))
+    newer = bench.node.replica.write("colour", b"newer", old.context, 2.0, durable=True)
+    peer.merge("colour", newer, durable=True)
+
+    restored = MemoryDisk()
+    restored.commit([Write(*item) for item in backup], sync=True)
+    bench = Bench(disk=restored, incarnation=2)
+    again = bench.node.replica.write("colour", b"again", old.context, 3.0, durable=True)
+    peer.merge("colour", again, durable=True)
+    held = peer.read("colour")
+    assert held is not None
+    assert held.values == (b"again", b"newer")
+
+
+def test_a_copy_that_was_gone_begins_a_new_life() -> None:
+    bench = Bench(incarnation=1)
+    bench.node.replica.write("colour", b"1", None, 1.0, durable=True)
+    bench.step()
+    damage(bench, "colour")
+    copy = bench.node.replica.write("colour", b"2", None, 2.0, durable=True)
+    assert actors(copy) == ["n1-1-2"]
+
+
+def test_copies_are_listed_in_order_without_their_values() -> None:
+    bench = Bench()
+    deleted = update(ONE, ONE.context, "n2-1-1", None, 2.0)
+    for number, (key, copy) in enumerate([("ac", ONE), ("b", ONE), ("aa", deleted), ("ab", TWO)]):
+        bench.hears(StoreCopy(number, key, copy), sender="n2")
+    [reply] = bench.hears(ListCopies(9, "a", "", 2), sender="n2")
+    listed = reply.message
+    assert isinstance(listed, CopiesListed)
+    assert [item.key for item in listed.copies] == ["aa", "ab"]
+    assert [item.siblings.versions[0].value for item in listed.copies] == [None, b""]
+    assert listed.copies[1].siblings.context == TWO.context
+    assert listed.more
+    [reply] = bench.hears(ListCopies(9, "a", "ab", 2), sender="n2")
+    assert reply.message.copies[0].key == "ac"
+    assert not reply.message.more
+
+
+def test_a_page_that_is_just_full_says_that_there_is_no_more() -> None:
+    bench = Bench()
+    bench.hears(StoreCopy(1, "a", ONE), StoreCopy(2, "b", ONE), sender="n2")
+    assert not bench.node.replica.listing("", "", 2).more
+    assert bench.node.replica.listing("", "", 1).more
+
+
+def test_a_damaged_copy_does_not_break_a_listing() -> None:
+    bench = Bench()
+    bench.hears(StoreCopy(1, "a", ONE), StoreCopy(2, "b", ONE), sender="n2")
+    damage(bench, "a")
+    assert [item.key for item in bench.node.replica.listing("", "", 10).copies] == ["b"]
+
+
+def damage(bench: Bench, key: str) -> None:
+    place = copy_key(bench.ring.partition_of(key), key)
+    stored = bench.disk.get(place)
+    assert stored is not None
+    bench.disk.commit([Write(place, stored[:-1] + bytes([stored[-1] ^ 1]))], sync=True)
