@@ -171,7 +171,8 @@ class ClusterProcesses:
     def _stop(self, running: Sequence[Server]) -> list[Server]:
         """End the processes of servers, and forget them; returns those that were killed."""
         found = {server: process for server in running if (process := self.process(server))}
-        killed = processes.stop(found.values(), STOP_S)
+        with processes.uninterrupted():
+            killed = processes.stop(found.values(), STOP_S)
         for server in running:
             self._record(server).unlink(missing_ok=True)
         return [server for server, process in found.items() if process in killed]

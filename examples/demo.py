@@ -22,6 +22,7 @@ from cli import job_view, jobs, transfer
 from cli.cluster_processes import ClusterProcesses
 from cli.local_cluster import write_config
 from cli.options import open_store
+from cli.processes import uninterrupted
 from dynamo import files
 from dynamo.config import ClusterConfig
 from dynamo.errors import DynamoError
@@ -58,7 +59,8 @@ def running(config: ClusterConfig) -> Iterator[ClusterProcesses]:
         cluster.up(lambda line: print(f"  {line}"))
         yield cluster
     finally:
-        cluster.down(lambda line: None)
+        with uninterrupted():
+            cluster.down(lambda line: None)
 
 
 def count_words(config: ClusterConfig) -> bool:

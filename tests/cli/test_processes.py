@@ -92,3 +92,12 @@ def test_without_proc_ps_says_the_same(
     assert again.alive
     assert [found.pid for found in processes.descendants([again])] == [child.pid]
     assert processes.start_time(2**22 + 1) is None
+
+
+def test_tidying_up_is_not_interrupted() -> None:
+    done = False
+    with pytest.raises(KeyboardInterrupt), processes.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done = True
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
