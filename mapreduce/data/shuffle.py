@@ -41,7 +41,7 @@ MAP_MEMORY_BYTES = 128 << 20
 REDUCE_MEMORY_BYTES = 64 << 20
 """Pieces of up to this size together are grouped in memory, larger ones merged block by block."""
 MAX_BATCH_PAIRS = 16_384
-CUT_VALUES = 8192
+CUT_VALUES = 1024
 """A key with more values than this is cut, so that no block has to hold all of them."""
 PAIR_BYTES = 64
 """What a pair takes beside its content, about."""
@@ -223,7 +223,7 @@ class _Block(NamedTuple):
 
 def _blocks(keys: Iterable[Any], groups: dict[Any, list[Any]]) -> Iterator[_Block]:
     """A sorted run as blocks; how many values fit into one is learnt from the one before."""
-    limit = CUT_VALUES
+    limit = 4 * CUT_VALUES
     entries: list[_Entry] = []
     held = 0
     for entry in _entries(keys, groups):

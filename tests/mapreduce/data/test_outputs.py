@@ -1,0 +1,136 @@
+"""The same battery over both kinds of output: all parts or none, and nothing of the losers."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dynamo import files
+from dynamo.errors import RequestError
+from dynamo.store import MemoryStore
+from mapreduce.data.outputs import FolderOutput, Output, StoreOutput
+from mapreduce.errors import JobError, OutputExists
+
+Contents = Callable[[], dict[str, bytes]]
+
+
+class Place:
+    """An output, and what can be seen of it from outside."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.store = MemoryStore()
+        self.folder = folder / "out"
+        self.output: Output = (
+            StoreOutput(self.store, "/out") if kind == "store" else FolderOutput(self.folder)
+        )
+        self.kind = kind
+
+    def visible(self) -> dict[str, bytes]:
+        if self.kind == "store":
+            return {
+                path.removeprefix("/out/"): b"".join(files.read(self.store, path))
+                for path in files.under(self.store, "/out")
+            }
+        return {
+            path.name: path.read_bytes() for path in self.folder.glob("*") if path.is_file()
+        }
+
+    def held(self) -> int:
+        """How many keys or files there are in all, seen or not."""
+        if self.kind == "store":
+            return len(list(self.store.list("")))
+        return sum(1 for path in self.folder.rglob("*") if path.is_file())
+
+    def occupy(self) -> None:
+        if self.kind == "store":
+            files.write(self.store, "/out/old", io.BytesIO(b"old"))
+        else:
+            self.folder.mkdir()
+            (self.folder / "old").write_bytes(b"old")
+
+
+@pytest.fixture(params=["store", "folder"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return Place(request.param, tmp_path)
+
+
+def blocks(*texts: bytes) -> Iterator[tuple[bytes, int]]:
+    return ((text, text.count(b"\n")) for text in texts)
+
+
+def test_parts_are_seen_after_the_commit_and_not_before(place: Place) -> None:
+    output = place.output
+    output.check_absent()
+    parts = [
+        output.write("part-00000", "reduce-00000.1", blocks(b"a\t1\n", b"b\t2\n")),
+        output.write("part-00001", "reduce-00001.1", blocks()),
+    ]
+    assert [(part.size_bytes, part.records) for part in parts] == [(8, 2), (0, 0)]
+    assert place.visible() == {}
+    output.commit(parts, {"records": 2})
+    seen = place.visible()
+    assert json.loads(seen.pop("_SUCCESS")) == {"records": 2}
+    assert seen == {"part-00000": b"a\t1\nb\t2\n", "part-00001": b""}
+
+
+def test_of_two_attempts_only_the_winner_is_seen_and_nothing_else_is_left(place: Place) -> None:
+    loser = place.output.write("part-00000", "reduce-00000.1", blocks(b"x\n"))
+    winner = place.output.write("part-00000", "reduce-00000.2", blocks(b"x\n"))
+    place.output.discard(loser)
+    place.output.discard(loser)
+    place.output.commit([winner], {})
+    assert place.visible().keys() == {"part-00000", "_SUCCESS"}
+    assert place.held() == (4 if place.kind == "store" else 2)  # manifests and chunks
+
+
+def test_an_attempt_that_fails_in_the_middle_leaves_nothing(place: Place) -> None:
+    def failing() -> Iterator[tuple[bytes, int]]:
+        yield b"x" * (9 << 20), 1
+        raise RuntimeError("reducer")
+
+    with pytest.raises(RuntimeError, match="reducer"):
+        place.output.write("part-00000", "reduce-00000.1", failing())
+    assert place.held() == 0
+
+
+def test_output_that_is_there_already_is_an_error_and_stays(place: Place) -> None:
+    place.occupy()
+    with pytest.raises(OutputExists, match="exists already"):
+        place.output.check_absent()
+    assert place.visible() == {"old": b"old"}
+
+
+def test_a_commit_may_be_repeated(place: Place) -> None:
+    part = place.output.write("part-00000", "map-00000.1", blocks(b"a\n"))
+    place.output.commit([part], {"try": 1})
+    place.output.commit([part], {"try": 2})
+    assert place.visible()["part-00000"] == b"a\n"
+    assert json.loads(place.visible()["_SUCCESS"]) == {"try": 2}
+
+
+def test_an_abandoned_folder_is_removed(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out")
+    output.write("part-00000", "map-00000.1", blocks(b"a\n"))
+    output.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_somebody_has_removed_is_told(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out")
+    part = output.write("part-00000", "map-00000.1", blocks(b"a\n"))
+    output.discard(part)
+    with pytest.raises(JobError, match="is gone"):
+        output.commit([part], {})
+
+
+def test_a_file_where_the_folder_should_be_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputExists):
+        FolderOutput(tmp_path / "out").check_absent()
+
+
+def test_a_wrong_path_in_the_store_is_refused() -> None:
+    with pytest.raises(RequestError, match="can't name a file"):
+        StoreOutput(MemoryStore(), "out")
