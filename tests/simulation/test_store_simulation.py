@@ -225,15 +225,19 @@ BROKEN = [
 
 RARE = (AcknowledgesTooEarly,)
 """Harm from these needs several power failures at the wrong moment."""
-HARDSHIP = {
-    "nodes": 3,
-    "clients": 6,
-    "keys": 4,
-    "operations": 40,
-    "blackouts": 8,
-    "commit_s": 0.1,
-    "loss": 0.1,
-}
+
+
+def hard(seed: int) -> Plan:
+    return replace(
+        Plan.drawn(seed),
+        nodes=3,
+        clients=6,
+        keys=4,
+        operations=40,
+        blackouts=8,
+        commit_s=0.1,
+        loss=0.1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -245,7 +249,7 @@ def test_a_broken_node_is_seen(
     rule: str, node_type: type[Node], machine_type: type[Machine]
 ) -> None:
     for seed in range(1, 101):
-        plan = replace(Plan.drawn(seed), **HARDSHIP) if machine_type in RARE else seed
+        plan = hard(seed) if machine_type in RARE else seed
         run = simulate(plan, node_type, machine_type)
         if any(violation.rule == rule for violation in run.violations):
             return

@@ -35,13 +35,16 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
         return open_memory
     opened: list[LevelDisk] = []
 
-    def open_level() -> Disk:
+    def close_level() -> None:
         while opened:
             opened.pop().close()
+
+    def open_level() -> Disk:
+        close_level()
         opened.append(LevelDisk(tmp_path / "disk"))
         return opened[0]
 
-    request.addfinalizer(lambda: [disk.close() for disk in opened])
+    request.addfinalizer(close_level)
     return open_level
 
 

@@ -5,6 +5,8 @@ from dynamo.protocol.messages import (
     CopiesListed,
     CopyFetched,
     CopyStored,
+    Failed,
+    Failure,
     FetchCopy,
     ListCopies,
     StoreCopy,
@@ -77,7 +79,8 @@ def test_a_damaged_copy_is_not_told_as_nothing_and_is_counted() -> None:
     bench = Bench()
     bench.hears(StoreCopy(5, "colour", ONE), sender="n2")
     damage(bench, "colour")
-    assert bench.hears(FetchCopy(6, "colour"), sender="n2") == []
+    [reply] = bench.hears(FetchCopy(6, "colour"), sender="n2")
+    assert reply.message == Failed(6, Failure.CORRUPT)
     assert bench.node.replica.read("colour") is None
     assert bench.node.replica.corrupt_reads == 2
 

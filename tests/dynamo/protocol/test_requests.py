@@ -198,7 +198,7 @@ def test_a_get_asks_the_silent_again_and_fails_at_its_deadline() -> None:
     assert bench.hears(CopyFetched(1, ONE), sender="n2") == []
 
 
-def test_a_damaged_copy_does_not_count_and_is_repaired_by_the_next_put() -> None:
+def test_a_damaged_copy_counts_for_nothing() -> None:
     bench = Bench()
     bench.hears(StoreCopy(1, "colour", ONE), sender="n2")
     bench.disk.commit(
@@ -207,6 +207,7 @@ def test_a_damaged_copy_does_not_count_and_is_repaired_by_the_next_put() -> None
     sent = bench.hears(GET)
     id = sent[0].message.id
     assert bench.hears(CopyFetched(id, ONE), sender="n2") == []
+    assert bench.hears(Failed(id, Failure.CORRUPT), sender="n3") == []
     [done] = bench.hears(CopyFetched(id, ONE), sender="n3")
     assert done.message.siblings == ONE
     assert sorted(done.message.nodes) == ["n2", "n3"]
