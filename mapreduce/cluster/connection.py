@@ -9,6 +9,7 @@ dynamo.errors.Unreachable: no master answers at 127.0.0.1:1 (start it with `mapr
 
 import socket
 import threading
+import weakref
 from typing import Any
 
 import msgspec
@@ -37,10 +38,14 @@ class Connection:
     def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
         self.address = address
         self._timeout_s = timeout_s
+        # Its own: the ids of two threads' calls could be the same in one that they share.
+        self._context = zerorpc.Context()
         self._lock = threading.Lock()
+        self._close = weakref.finalize(self, self._context.term)
 
     def close(self) -> None:
-        """Nothing stays open between calls; for `with` and its like."""
+        """Let go of its sockets. What is forgotten here is done when nobody has it any more."""
+        self._close()
 
     def new_job(self, spec: JobSpec, code: bytes) -> Record:
         """Store a job; nothing runs yet."""
@@ -82,7 +87,7 @@ class Connection:
         self._knock()
         timeout_s = PLANNING_TIMEOUT_S if method in ("new_job", "run_job") else self._timeout_s
         with self._lock:
-            client = zerorpc.Client(timeout=timeout_s, heartbeat=None)
+            client = zerorpc.Client(context=self._context, timeout=timeout_s, heartbeat=None)
             client._events.setsockopt(LINGER, 0)
             try:
                 client.connect(f"tcp://{self.address}")

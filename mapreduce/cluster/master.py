@@ -148,6 +148,8 @@ def serve(
             gevent.signal_handler(number, stopped.set)
         ready()
         stopped.wait()
+        if calls.exception is not None:
+            raise NodeFailed(f"master {name} stops, its port failed: {calls.exception}")
         calls.kill()
     finally:
         dispatcher.stop()

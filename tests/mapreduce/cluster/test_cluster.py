@@ -103,9 +103,23 @@ def output_of(cluster: Cluster, name: str) -> Counter[str]:
     return found
 
 
-def processes_with(marker: str) -> list[int]:
+def processes_with(marker: Path) -> list[int]:
     """The processes that have written their ids into the file `marker` and are alive."""
-    return [int(pid) for pid in Path(marker).read_text().split() if _alive(int(pid))]
+    return [int(pid) for pid in marker.read_text().split() if _alive(int(pid))]
+
+
+def endless(marker: Path) -> bytes:
+    """A job that never ends; its processes write their ids into `marker`."""
+    return WORDCOUNT.replace(
+        b'        self.context.count("lines")',
+        b"        import os\n"
+        b'        with open("%s", "a") as f: print(os.getpid(), file=f)\n'
+        b"        while True: pass\n" % str(marker).encode(),
+    )
+
+
+def busy(cluster: Cluster, worker: str) -> bool:
+    return any(w["name"] == worker and w["running"] for w in cluster.connection.workers())
 
 
 def _alive(pid: int) -> bool:
@@ -170,18 +184,12 @@ class TestJobs:
 
     def test_killing_a_job_ends_its_endless_processes_within_two_seconds(self, cluster, tmp_path):
         marker = tmp_path / "pids"
-        code = WORDCOUNT.replace(
-            b'        self.context.count("lines")',
-            b"        import os\n"
-            b'        with open("%s", "a") as f: print(os.getpid(), file=f)\n'
-            b"        while True: pass\n" % str(marker).encode(),
-        )
-        cluster.connection.new_job(spec("endless"), code)
+        cluster.connection.new_job(spec("endless"), endless(marker))
         cluster.connection.run_job("endless")
-        wait_until(lambda: marker.exists() and processes_with(str(marker)), 10, "the job's start")
+        wait_until(lambda: marker.exists() and processes_with(marker), 10, "the job's start")
         started = time.monotonic()
         assert cluster.connection.kill_job("endless")["state"] == "killed"
-        wait_until(lambda: not processes_with(str(marker)), 2.0, "the end of its processes")
+        wait_until(lambda: not processes_with(marker), 2.0, "the end of its processes")
         assert time.monotonic() - started < 2.0
         assert cluster.connection.job_status("endless")["state"] == "killed"
 
@@ -191,10 +199,7 @@ class TestJobs:
         cluster.connection.new_job(spec("murder"), SLOW)
         cluster.connection.run_job("murder")
 
-        def busy() -> bool:
-            return any(w["name"] == "w3" and w["running"] for w in cluster.connection.workers())
-
-        wait_until(busy, 5, "w3 to work")
+        wait_until(lambda: busy(cluster, "w3"), 5, "w3 to work")
         cluster.end("w3", signal.SIGKILL)
         record = ended(cluster, "murder")
         assert record["state"] == "succeeded", record["error"]
@@ -205,11 +210,32 @@ class TestJobs:
 
 
 class TestServers:
-    def test_a_worker_that_is_told_to_end_says_goodbye(self, cluster):
+    def test_a_worker_that_is_told_to_end_ends_its_tasks_and_says_goodbye(self, cluster, tmp_path):
+        marker = tmp_path / "pids"
         cluster.start_worker("w4")
         cluster.wait_for_workers(3)
+        cluster.connection.new_job(spec("leaving"), endless(marker))
+        cluster.connection.run_job("leaving")
+        wait_until(lambda: marker.exists() and len(processes_with(marker)) == 6, 10, "6 tasks")
         assert cluster.end("w4", signal.SIGTERM) == 0
+        assert len(processes_with(marker)) == 4
         assert [w["name"] for w in cluster.connection.workers()] == ["w1", "w2"]
+        assert cluster.connection.job_status("leaving")["map"]["lost_attempts"] == 2
+        cluster.connection.kill_job("leaving")
+
+    def test_a_worker_that_was_killed_and_started_again_is_known_as_new(self, cluster):
+        cluster.start_worker("w5")
+        cluster.wait_for_workers(3)
+        cluster.connection.new_job(spec("reborn"), SLOW)
+        cluster.connection.run_job("reborn")
+        wait_until(lambda: busy(cluster, "w5"), 5, "w5 to work")
+        cluster.end("w5", signal.SIGKILL)
+        cluster.start_worker("w5")
+        record = ended(cluster, "reborn")
+        assert record["state"] == "succeeded", record["error"]
+        assert output_of(cluster, "reborn") == expected()
+        cluster.wait_for_workers(3)
+        cluster.end("w5", signal.SIGTERM)
 
     def test_a_second_worker_of_the_same_name_is_refused(self, cluster):
         original = cluster.processes.pop("w1")
