@@ -264,7 +264,7 @@ def _put_files(config: ClusterConfig, sources: list[str], target: str, recursive
     with open_store(config) as store:
         transfer.upload(store, uploads)
     total = sum(one.size_bytes for one in uploads)
-    click.echo(f"stored {len(uploads):,} files, {show.size(total)}", err=True)
+    click.echo(f"stored {show.number_of(len(uploads), 'file')}, {show.size(total)}", err=True)
 
 
 # get ---------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def _get_folder(store: Store, folder: str, target: Path) -> None:
 
     downloads = transfer.plan_downloads(store, folder, target)
     transfer.download(store, downloads)
-    click.echo(f"fetched {len(downloads):,} files into {target}", err=True)
+    click.echo(f"fetched {show.number_of(len(downloads), 'file')} into {target}", err=True)
 
 
 # delete, ls, locate, status ----------------------------------------------------------------------
@@ -330,7 +330,7 @@ def _delete_folder(store: Store, folder: str) -> None:
     if not paths:
         raise FileMissing(folder)
     transfer.for_each(lambda path: files.remove(store, path), paths)
-    click.echo(f"deleted {len(paths):,} files", err=True)
+    click.echo(f"deleted {show.number_of(len(paths), 'file')}", err=True)
 
 
 def _entries(store: Store, keys: Iterator[str]) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,14 @@ def size(count_bytes: float) -> str:
     return f"{count_bytes:.1f} TiB"
 
 
+def number_of(count: int, noun: str) -> str:
+    """
+    >>> number_of(1, "file"), number_of(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def moment(seconds_since_1970: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds_since_1970))
 
@@ -41,11 +49,10 @@ def duration(seconds: float | None) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; on a terminal long texts are folded to its width."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
+from cli import show
 from cli.progress import bytes_bar
 from dynamo import files
 from dynamo.errors import FileMissing, RequestError
@@ -77,7 +78,7 @@ def plan_uploads(sources: Sequence[str], target: str, *, recursive: bool) -> lis
 def upload(store: Store, uploads: Sequence[Upload]) -> None:
     """Store all files, with a progress bar."""
     total = sum(one.size_bytes for one in uploads)
-    with bytes_bar(f"{len(uploads):,} files up", total) as progress:
+    with bytes_bar(f"{show.number_of(len(uploads), 'file')} up", total) as progress:
 
         def one(item: Upload) -> None:
             with item.source.open("rb") as source:
@@ -123,7 +124,7 @@ def plan_downloads(store: Store, folder: str, target: Path) -> list[Download]:
 def download(store: Store, downloads: Sequence[Download]) -> None:
     """Fetch all files, with a progress bar. Each appears whole or not at all."""
     total = sum(one.manifest.size_bytes for one in downloads)
-    with bytes_bar(f"{len(downloads):,} files down", total) as progress:
+    with bytes_bar(f"{show.number_of(len(downloads), 'file')} down", total) as progress:
         for_each(lambda one: _fetch(store, one, progress), downloads)
 
 

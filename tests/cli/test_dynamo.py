@@ -86,7 +86,7 @@ def test_a_value_over_the_limit_is_refused(dynamo: Dynamo, tmp_path: Path) -> No
 def test_a_file_goes_there_and_back(dynamo: Dynamo, tmp_path: Path) -> None:
     data = b"line\n" * 500_000
     (tmp_path / "a.txt").write_bytes(data)
-    assert "stored 1 files, 2.4 MiB" in done(dynamo("put", "a.txt", "/texts/a.txt")).stderr
+    assert "stored 1 file, 2.4 MiB" in done(dynamo("put", "a.txt", "/texts/a.txt")).stderr
     assert done(dynamo("get", "/texts/a.txt")).stdout_bytes == data
     done(dynamo("get", "/texts/a.txt", "-o", "b.txt"))
     assert (tmp_path / "b.txt").read_bytes() == data
@@ -155,6 +155,15 @@ def test_a_fetch_that_fails_leaves_no_half_file(
     assert result.exit_code == 1
     assert "is missing" in result.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "cluster.ini"]
+
+
+def test_a_plain_value_under_a_path_is_read_with_raw(dynamo: Dynamo, store: MemoryStore) -> None:
+    store.put("/plain", b"value")
+    result = dynamo("get", "/plain")
+    assert result.exit_code == 1
+    assert "holds a plain value, not a file" in result.stderr
+    assert done(dynamo("get", "--raw", "/plain")).stdout == "value"
+    assert "5 B" in done(dynamo("ls", "-l")).stdout
 
 
 @pytest.mark.parametrize(

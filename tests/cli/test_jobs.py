@@ -197,6 +197,23 @@ def test_a_cluster_that_is_down_is_said_to_be(
     failed(call(dynamo_main, ["status"]), 1, "no answer from n1")
 
 
+def test_without_a_worker_a_job_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = write_config(tmp_path, nodes=1, workers=0)
+    monkeypatch.setenv("DYNAMO_CONFIG", str(small.path))
+    cluster = ClusterProcesses(small)
+    call = CliRunner().invoke
+    try:
+        cluster.up(lambda line: None)
+        done(call(dynamo_main, ["put", str(WORDCOUNT), "/texts/"]))
+        done(call(main, ["new_job", "x", str(WORDCOUNT), "--input", "/texts", "--output", "/x"]))
+        failed(call(main, ["run_job", "x"]), 1, "no worker is alive")
+        assert json.loads(done(call(main, ["status", "x", "--json"])).stdout)["state"] == "new"
+    finally:
+        cluster.down(lambda line: None)
+
+
 # Mistakes ----------------------------------------------------------------------------------------
 
 
