@@ -225,11 +225,17 @@ class MemoryStore:
         timeout_s: float | None = None,
         durable: bool = True,
     ) -> dict[str, Written]:
+        for key, value in items.items():
+            check_key(key)
+            check_value(value)
         return {key: self.put(key, value) for key, value in items.items()}
 
     def multi_delete(
         self, keys: Iterable[str], *, timeout_s: float | None = None, durable: bool = True
     ) -> dict[str, Written]:
+        keys = list(keys)
+        for key in keys:
+            check_key(key)
         return {key: self.delete(key) for key in keys}
 
     def list(
