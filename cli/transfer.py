@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Semaphore
 from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
@@ -16,8 +18,11 @@ from dynamo.errors import FileMissing, RequestError
 from dynamo.files import Manifest, Progress
 from dynamo.store import Store
 
-AT_ONCE = 8
-"""Files on their way at once: small files are bound by round trips, not by bytes."""
+AT_ONCE = 32
+"""Files on their way at once: small files are bound by round trips, which they share."""
+LARGE_BYTES = 1 << 20
+LARGE_AT_ONCE = 4
+"""Files over `LARGE_BYTES` on their way at once: each holds a window of chunks in memory."""
 
 Item = TypeVar("Item")
 
@@ -48,6 +53,19 @@ def for_each(action: Callable[[Item], object], items: Iterable[Item]) -> None:
                 future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _for_each_file(
+    action: Callable[[Item], object], items: Iterable[Item], size_of: Callable[[Item], int]
+) -> None:
+    """`for_each` with few large files at once; the small ones come first."""
+    large = Semaphore(LARGE_AT_ONCE)
+
+    def one(item: Item) -> None:
+        with large if size_of(item) > LARGE_BYTES else nullcontext():
+            action(item)
+
+    for_each(one, sorted(items, key=size_of))
 
 
 # Up ----------------------------------------------------------------------------------------------
@@ -84,7 +102,7 @@ def upload(store: Store, uploads: Sequence[Upload]) -> None:
             with item.source.open("rb") as source:
                 files.write(store, item.path, source, progress=progress)
 
-        for_each(one, uploads)
+        _for_each_file(one, uploads, lambda item: item.size_bytes)
 
 
 def _folder(source: Path, target: str) -> list[Upload]:
@@ -125,7 +143,11 @@ def download(store: Store, downloads: Sequence[Download]) -> None:
     """Fetch all files, with a progress bar. Each appears whole or not at all."""
     total = sum(one.manifest.size_bytes for one in downloads)
     with bytes_bar(f"{show.number_of(len(downloads), 'file')} down", total) as progress:
-        for_each(lambda one: _fetch(store, one, progress), downloads)
+        _for_each_file(
+            lambda one: _fetch(store, one, progress),
+            downloads,
+            lambda one: one.manifest.size_bytes,
+        )
 
 
 def _fetch(store: Store, one: Download, progress: Progress) -> None:
