@@ -86,8 +86,7 @@ class Child:
         self._open_store = open_store
         self._files = files
         self._store: Store | None = None
-        self._job = ""
-        self._classes: shipping.Classes | None = None
+        self._loaded: tuple[str, bytes, shipping.Classes] | None = None
 
     def attempt(self, order: TaskOrder) -> Outcome:
         """Run one attempt; every error becomes part of the outcome, those of user code too."""
@@ -105,14 +104,16 @@ class Child:
         return Outcome(attempt=order.attempt, result=result)
 
     def _load(self, order: TaskOrder, store: Store) -> shipping.Classes:
+        """The classes of the order's job; loaded again only if it is another job, or its code is
+        another: a name may be used again."""
         job = order.attempt.task.job
-        if self._classes is None or job != self._job:
-            code = store.get(paths.code(job)).value
-            if code is None:
-                raise JobError(f"the store has no code for job {job!r}; was the job deleted?")
-            self._classes, self._job = None, job
-            self._classes = shipping.load(order.spec.code, code, job)
-        return self._classes
+        code = store.get(paths.code(job)).value
+        if code is None:
+            raise JobError(f"the store has no code for job {job!r}; was the job deleted?")
+        if self._loaded is None or self._loaded[:2] != (job, code):
+            self._loaded = None
+            self._loaded = (job, code, shipping.load(order.spec.code, code, job))
+        return self._loaded[2]
 
 
 def describe(error: BaseException) -> str:

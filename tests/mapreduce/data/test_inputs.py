@@ -40,9 +40,7 @@ def test_a_local_file_is_cut_at_split_bytes(tmp_path: Path) -> None:
 def test_a_format_that_can_not_be_split_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.pickle"
     path.write_bytes(b"x" * 25)
-    splits = inputs.plan(
-        "local", [str(path)], MemoryStore(), split_bytes=10, splittable=False
-    )
+    splits = inputs.plan("local", [str(path)], MemoryStore(), split_bytes=10, splittable=False)
     assert covered(splits, str(path)) == [(0, 25)]
 
 
@@ -83,7 +81,9 @@ def test_a_file_in_the_store_is_cut_at_its_extents_with_their_nodes() -> None:
     put(store, "/big", line * 400_000)
     splits = inputs.plan("store", ["/big"], store, split_bytes=16 << 20)
     manifest = files.stat(store, "/big")
-    assert covered(splits, "/big") == [(e.offset, e.offset + e.size_bytes) for e in manifest.extents]
+    assert covered(splits, "/big") == [
+        (e.offset, e.offset + e.size_bytes) for e in manifest.extents
+    ]
     for split in splits:
         [part] = split.slices
         extent = next(e for e in manifest.extents if e.offset == part.start)
@@ -96,7 +96,7 @@ def test_an_extent_without_a_newline_says_that_the_next_may_begin_inside_a_recor
     put(store, "/long", b"z" * (33 << 20))
     splits = inputs.plan("store", ["/long"], store, split_bytes=16 << 20)
     starts = {part.start: part.starts_record for split in splits for part in split.slices}
-    assert list(starts[start] for start in sorted(starts)) == [True, False, False]
+    assert [starts[start] for start in sorted(starts)] == [True, False, False]
 
 
 def test_small_files_of_one_node_are_read_together() -> None:

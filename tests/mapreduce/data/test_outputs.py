@@ -33,9 +33,7 @@ class Place:
                 path.removeprefix("/out/"): b"".join(files.read(self.store, path))
                 for path in files.under(self.store, "/out")
             }
-        return {
-            path.name: path.read_bytes() for path in self.folder.glob("*") if path.is_file()
-        }
+        return {path.name: path.read_bytes() for path in self.folder.glob("*") if path.is_file()}
 
     def held(self) -> int:
         """How many keys or files there are in all, seen or not."""

@@ -12,15 +12,12 @@ from hypothesis import strategies as st
 from mapreduce.data.portable_hash import order, partition_of, portable_hash, sorted_keys
 
 plain_keys = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.binary()
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 )
 keys = st.recursive(
-    plain_keys, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3), max_leaves=6
+    plain_keys,
+    lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3),
+    max_leaves=6,
 )
 
 

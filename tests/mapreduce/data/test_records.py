@@ -1,5 +1,6 @@
 """Splits cut no record and repeat none; formats give back what was written."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def read(
     reader = BytesReader(content, block_bytes)
     borders = [0, *sorted(set(cuts) - {0, len(content)}), len(content)]
     found: list[Pair] = []
-    for start, stop in zip(borders, borders[1:]):
+    for start, stop in itertools.pairwise(borders):
         part = Slice("file", start, stop, starts_record=start == 0)
         for batch in records.input_format(name).read(part, reader):
             pairs = list(batch.pairs)

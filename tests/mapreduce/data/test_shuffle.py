@@ -198,7 +198,7 @@ def test_an_error_of_the_mapper_itself_passes_through() -> None:
         yield "a", 1
         raise TypeError("mine")
 
-    with pytest.raises(TypeError, match="^mine$"):
+    with pytest.raises(TypeError, match=r"^mine$"):
         Blocks().collect(0, 1, pairs())  # type: ignore[arg-type]
 
 

@@ -1,0 +1,301 @@
+"""Tasks in processes: what they print, how they fail, and that they and theirs can be killed."""
+
+import functools
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import pytest
+
+from dynamo.store import Store
+from mapreduce.data.inputs import Slice
+from mapreduce.engine import paths
+from mapreduce.engine.executor import Executor, Outcome
+from mapreduce.engine.orders import TaskOrder
+from mapreduce.runners.folderstore import FolderStore
+from tests.mapreduce.engine.jobs import map_order
+from tests.waiting import wait_until
+
+
+class Bench:
+    """An executor over a store in a folder, and what it has said."""
+
+    def __init__(self, folder: Path, slots: int = 1) -> None:
+        self.folder = folder
+        self.store: Store = FolderStore(folder / "store")
+        self.done: SimpleQueue[Outcome] = SimpleQueue()
+        open_store = functools.partial(FolderStore, folder / "store")
+        self.executor = Executor(slots, open_store, self.done.put, files="local")
+
+    def order(self, setup: str, *, job: str = "job", number: int = 1, index: int = 0) -> TaskOrder:
+        """A task whose mapper runs `setup`, some statements, and then nothing."""
+        body = "\n        ".join(setup.splitlines())
+        source = (
+            "import os, sys, time, signal, subprocess\n"
+            "class MyMapper:\n"
+            "    def setup(self):\n"
+            f"        {body}\n"
+            "    def map(self, key, value):\n"
+            "        yield value, len(value)\n"
+            "    def cleanup(self): ...\n"
+            "class MyReducer: ...\n"
+        )
+        return map_order(self.store, source, job=job, number=number, index=index)
+
+    def run(self, setup: str, **options: object) -> Outcome:
+        self.executor.start(self.order(setup, **options))  # type: ignore[arg-type]
+        return self.done.get(timeout=30)
+
+    def told(self, name: str) -> str:
+        """What user code has written into a file, once it is there."""
+        path = self.folder / name
+        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), 20, name)
+        return path.read_text().strip()
+
+    def tell(self, name: str, value: str) -> str:
+        """A statement of user code that writes a file."""
+        return f"open({str(self.folder / name)!r}, 'w').write(str({value}) + '\\n')"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    with made.executor:
+        yield made
+
+
+def alive(pid: int) -> bool:
+    """True unless the process is gone or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_task_s_result_comes_back_and_its_process_is_used_again(bench: Bench) -> None:
+    lines = bench.folder / "lines"
+    lines.write_text("a\nbb\na\n")
+    order = bench.order("print('pid', os.getpid())")
+    split = order.split
+    assert split is not None
+    order = map_order(
+        bench.store,
+        bench.store.get(paths.code("job")).value.decode(),  # type: ignore[union-attr]
+        slices=(Slice(str(lines), 0, 7),),
+    )
+    outputs = []
+    for _ in range(2):
+        bench.executor.start(order)
+        outcome = bench.done.get(timeout=30)
+        assert outcome.error == ""
+        assert outcome.result is not None
+        [piece] = outcome.result.pieces
+        assert (piece.records, piece.map_index) == (3, 0)
+        assert outcome.result.counters["map_input_records"] == 3
+        assert bench.store.get(paths.piece_keys("job", piece)[0]).value
+        outputs.append(outcome.output)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].startswith("pid ")
+    assert bench.executor.running == ()
+
+
+def test_an_error_shows_the_user_s_own_traceback(bench: Bench) -> None:
+    outcome = bench.run("print('before')\nint('three')")
+    assert outcome.result is None
+    lines = outcome.error.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1] == '  File "job.py", line 5, in setup'
+    assert lines[2].strip() == "int('three')"
+    assert lines[-1] == "ValueError: invalid literal for int() with base 10: 'three'"
+    assert outcome.output == "before\n"
+
+
+def test_an_error_of_a_generator_has_no_frame_of_ours(bench: Bench) -> None:
+    (bench.folder / "lines").write_text("a\n")
+    source = (
+        "class MyMapper:\n    def setup(self): ...\n    def map(self, k, v):\n        yield 1/0\n"
+    )
+    slices = (Slice(str(bench.folder / "lines"), 0, 2),)
+    bench.executor.start(map_order(bench.store, source, reducers=0, slices=slices))
+    error = bench.done.get(timeout=30).error
+    assert "mapreduce/" not in error
+    assert error.splitlines()[1].strip() == 'File "job.py", line 4, in map'
+
+
+@pytest.mark.parametrize(
+    "statement", ["sys.exit(3)", "raise KeyboardInterrupt", "raise SystemExit"]
+)
+def test_user_code_can_not_end_the_process_that_way(bench: Bench, statement: str) -> None:
+    outcome = bench.run(statement)
+    assert outcome.result is None
+    assert "job.py" in outcome.error
+
+
+def test_an_error_of_the_source_itself_is_told(bench: Bench) -> None:
+    bench.executor.start(map_order(bench.store, "class MyMapper: ...\nclass MyReducer: ...\n1/0"))
+    assert "ZeroDivisionError" in bench.done.get(timeout=30).error
+
+
+def test_a_missing_input_of_a_task_is_one_line(bench: Bench) -> None:
+    gone = (Slice(str(bench.folder / "gone"), 0, 2),)
+    source = "from mapreduce import Mapper\nclass MyMapper(Mapper): ...\n"
+    bench.executor.start(map_order(bench.store, source, reducers=0, slices=gone))
+    assert "gone" in bench.done.get(timeout=30).error.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("statement", "manner"),
+    [
+        ("os._exit(7)", "ended itself with exit code 7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV"),
+        ("import ctypes; ctypes.string_at(0)", "was ended by SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+    ],
+)
+def test_a_crash_is_told_and_the_slot_goes_on(bench: Bench, statement: str, manner: str) -> None:
+    outcome = bench.run(f"print('last words')\n{statement}")
+    assert outcome.result is None
+    assert manner in outcome.error
+    assert "last words" in outcome.error
+    assert bench.run("pass", number=2).error == ""
+
+
+def test_a_crash_is_noticed_though_a_grandchild_holds_everything_open(bench: Bench) -> None:
+    statement = f"if os.fork() == 0:\n    time.sleep(600)\n{bench.tell('pid', 'os.getpid()')}\n"
+    outcome = bench.run(statement + "os._exit(1)")
+    assert "exit code 1" in outcome.error
+    pid = int(bench.told("pid"))
+    wait_until(lambda: not alive(pid), 5, "the end of the child")
+
+
+def test_all_that_is_printed_is_kept_from_c_code_and_processes_too(bench: Bench) -> None:
+    outcome = bench.run(
+        "print('from print')\n"
+        "sys.stderr.write('from stderr\\n')\n"
+        "import ctypes; ctypes.CDLL(None).puts(b'from C')\n"
+        "subprocess.run(['echo', 'from a process'])\n"
+        "os.write(1, b'from the descriptor\\n')"
+    )
+    assert set(outcome.output.splitlines()) == {
+        "from print",
+        "from stderr",
+        "from C",
+        "from a process",
+        "from the descriptor",
+    }
+    assert bench.run("pass").output == ""
+
+
+def test_of_much_output_the_end_is_kept(bench: Bench) -> None:
+    outcome = bench.run("for n in range(100000): print('line', n)")
+    assert outcome.error == ""
+    assert len(outcome.output) <= 64 << 10
+    assert outcome.output.endswith("line 99999\n")
+
+
+def test_kill_ends_an_endless_loop_and_nothing_more_is_heard_of_it(bench: Bench) -> None:
+    order = bench.order(f"{bench.tell('pid', 'os.getpid()')}\nwhile True: pass")
+    bench.executor.start(order)
+    pid = int(bench.told("pid"))
+    assert bench.executor.running == (order.attempt,)
+    bench.executor.kill(order.attempt)
+    bench.executor.kill(order.attempt)
+    wait_until(lambda: not alive(pid), 5, "the end of the child")
+    assert bench.executor.running == ()
+    assert bench.run("print('next')", number=2).output == "next\n"
+    with pytest.raises(Empty):
+        bench.done.get_nowait()
+
+
+def test_kill_ends_grandchildren_too(bench: Bench) -> None:
+    order = bench.order(
+        "subprocess.Popen(['sleep', '600'])\n"
+        f"pid = os.fork()\nif pid == 0:\n    time.sleep(600)\n{bench.tell('fork', 'pid')}\n"
+        f"child = subprocess.Popen(['sleep', '600'])\n{bench.tell('popen', 'child.pid')}\n"
+        "time.sleep(600)"
+    )
+    bench.executor.start(order)
+    pids = [int(bench.told("fork")), int(bench.told("popen"))]
+    assert all(map(alive, pids))
+    bench.executor.kill(order.attempt)
+    wait_until(lambda: not any(map(alive, pids)), 5, "the end of the grandchildren")
+
+
+def test_an_attempt_that_waits_for_a_slot_can_be_killed(bench: Bench) -> None:
+    busy = bench.order(f"{bench.tell('busy', '1')}\ntime.sleep(600)")
+    waiting = bench.order("print('never')", job="waiting")
+    bench.executor.start(busy)
+    bench.executor.start(waiting)
+    bench.told("busy")
+    bench.executor.kill(waiting.attempt)
+    bench.executor.kill(busy.attempt)
+    assert bench.run("print('third')", number=3).output == "third\n"
+
+
+def test_another_job_s_code_is_loaded_afresh(bench: Bench) -> None:
+    assert bench.run("print('one')", job="one").output == "one\n"
+    assert bench.run("print('two')", job="two").output == "two\n"
+    assert bench.run("print('one')", job="one").output == "one\n"
+
+
+def test_slots_run_at_the_same_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, slots=2)
+    with bench.executor:
+        meet = (
+            "{mine}\n"
+            "end = time.monotonic() + 20\n"
+            "while not os.path.exists({other!r}) and time.monotonic() < end: time.sleep(0.01)\n"
+            "assert os.path.exists({other!r})"
+        )
+        for index, (mine, other) in enumerate([("a", "b"), ("b", "a")]):
+            text = meet.format(mine=bench.tell(mine, "1"), other=str(tmp_path / other))
+            bench.executor.start(bench.order(text, job=mine, index=index))
+        assert [bench.done.get(timeout=30).error for _ in range(2)] == ["", ""]
+
+
+def test_close_ends_what_runs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with bench.executor:
+        bench.executor.start(bench.order(f"{bench.tell('pid', 'os.getpid()')}\ntime.sleep(600)"))
+        pid = int(bench.told("pid"))
+    assert not alive(pid)
+    assert bench.done.empty()
+
+
+PARENT = """
+import functools, sys, time
+from mapreduce.engine.executor import Executor
+from mapreduce.runners.folderstore import FolderStore
+from tests.mapreduce.engine.test_executor import Bench
+from pathlib import Path
+
+bench = Bench(Path(sys.argv[1]))
+bench.executor.start(bench.order(
+    "child = subprocess.Popen(['sleep', '600'])\\n"
+    + bench.tell("pids", "str(os.getpid()) + ' ' + str(child.pid)") + "\\ntime.sleep(600)"
+))
+time.sleep(600)
+"""
+
+
+def test_children_and_grandchildren_die_with_their_parent(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+    path = tmp_path / "pids"
+    try:
+        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), 20, "pids")
+    finally:
+        parent.kill()
+        parent.wait()
+    pids = [int(pid) for pid in path.read_text().split()]
+    wait_until(lambda: not any(map(alive, pids)), 5, "the end of the orphans")
+
+
+def test_starting_is_quick_while_a_child_is_warm(bench: Bench) -> None:
+    bench.run("pass")
+    started = time.perf_counter()
+    for number in range(20):
+        bench.run("pass", number=number + 2)
+    assert time.perf_counter() - started < 5
