@@ -54,7 +54,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     order_timeout_s: float = 3.0
     """An attempt given so long ago that its worker doesn't report as running is lost."""
     max_losses: int = 20
-    """How often a task may be lost with its worker or wait for lost maps before its job fails."""
+    """How often a task may be lost, with its worker or its output, before its job fails. A reduce
+    may besides wait once for each of its maps."""
 
 
 class Scheduler:
@@ -286,8 +287,10 @@ class Scheduler:
     def _try_again(self, job: Job, task: Task, error: str) -> None:
         if job.state.ended or task.winner:
             return
-        limits = (job.max_attempts, self.policy.max_losses)
-        if reason := retry.reason_to_give_up(task, *limits, error):
+        max_losses = self.policy.max_losses
+        if task.id.kind == "reduce":  # which may have to wait for each map once
+            max_losses += len(job.maps.tasks)
+        if reason := retry.reason_to_give_up(task, job.max_attempts, max_losses, error):
             self._end(job, JobState.FAILED, reason)
         elif not task.running:
             job.stage(task.id.kind).queue(task, self._now)

@@ -301,6 +301,18 @@ class TestLostMapOutput:
             s.handle(AttemptSucceeded(map_attempt(1, number + 1), "w1", "again"), 3.0)
         assert s.status("job").state is JobState.FAILED
 
+    def test_a_reduce_may_wait_for_each_of_its_maps_in_turn(self):
+        s = with_workers("w1", policy=Policy(max_losses=1))
+        s.handle(started(4, 1), 0.0)
+        for index in range(4):
+            s.handle(AttemptSucceeded(map_attempt(index), "w1"), 1.0)
+        for index in range(4):
+            gone = (map_attempt(index).task,)
+            s.handle(AttemptFailed(reduce_attempt(0, index + 1), "w1", "gone", gone), 2.0)
+            s.handle(AttemptSucceeded(map_attempt(index, 2), "w1"), 3.0)
+        s.handle(AttemptSucceeded(reduce_attempt(0, 5), "w1", "at last"), 4.0)
+        assert s.reduce_results("job") == ["at last"]
+
 
 class TestKill:
     def test_a_killed_job_ends_at_once_and_its_attempts_are_killed(self):

@@ -1,0 +1,118 @@
+"""The master's inside, without a network: what happens while the store takes its time."""
+
+import io
+import threading
+
+import gevent
+import pytest
+
+from dynamo import files
+from dynamo.errors import QuorumFailed
+from dynamo.store import MemoryStore
+from mapreduce.cluster.dispatcher import Dispatcher
+from mapreduce.cluster.messages import Orders, Report
+from mapreduce.data.outputs import StoreOutput
+from mapreduce.engine.events import JobState
+from mapreduce.engine.executor import Outcome
+from mapreduce.engine.orders import Code, JobSpec, TaskResult
+from mapreduce.errors import JobError
+
+SOURCE = b"class MyMapper: ...\nclass MyReducer: ..."
+SPEC = JobSpec(
+    name="wc",
+    inputs=("/books",),
+    output="/out/wc",
+    code=Code(kind="source", filename="wc.py", mapper="", reducer=None),
+    reducers=0,
+)
+
+
+class Patient(MemoryStore):
+    """A store that waits with `locate` until it may go on, and can refuse puts of some key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.refused = ""
+
+    def locate(self, key, **options):
+        assert self.may_go_on.wait(10.0)
+        return super().locate(key, **options)
+
+    def put(self, key, value, **options):
+        if self.refused and key.startswith(self.refused):
+            raise QuorumFailed("put", key, 2, [], ["n1", "n2", "n3"], 1.0)
+        return super().put(key, value, **options)
+
+
+@pytest.fixture
+def store():
+    store = Patient()
+    files.write(store, "/books/a", io.BytesIO(b"to be\n"))
+    return store
+
+
+@pytest.fixture
+def dispatcher(store):
+    dispatcher = Dispatcher(store)
+    dispatcher.start()
+    dispatcher.new_job(SPEC, SOURCE)
+    yield dispatcher
+    dispatcher.stop()
+
+
+def report(dispatcher: Dispatcher, number: int, *finished: Outcome) -> Orders:
+    return dispatcher.report(
+        Report(worker="w1", node="", slots=1, session="s", number=number, finished=finished)
+    )
+
+
+def until(condition, what: str) -> None:
+    with gevent.Timeout(5.0, AssertionError(f"waited in vain for: {what}")):
+        while not condition():
+            gevent.sleep(0.01)
+
+
+def test_the_master_answers_while_the_store_does_not(dispatcher, store):
+    report(dispatcher, 1)
+    store.may_go_on.clear()
+    starting = gevent.spawn(dispatcher.run_job, "wc")
+    until(lambda: dispatcher.record("wc").state is JobState.RUNNING, "the start")
+    with pytest.raises(JobError, match="running already"):
+        dispatcher.run_job("wc")
+    store.may_go_on.set()
+    starting.get(timeout=5.0)
+    assert len(report(dispatcher, 2).run) == 1
+
+
+def test_a_job_killed_while_it_is_planned_gives_no_orders(dispatcher, store):
+    report(dispatcher, 1)
+    store.may_go_on.clear()
+    starting = gevent.spawn(dispatcher.run_job, "wc")
+    until(lambda: dispatcher.record("wc").state is JobState.RUNNING, "the start")
+    dispatcher.kill_job("wc")
+    store.may_go_on.set()
+    assert starting.get(timeout=5.0).state is JobState.KILLED
+    assert report(dispatcher, 2) == Orders()
+
+
+def test_a_plan_that_fails_leaves_the_job_as_it_was(dispatcher, store):
+    report(dispatcher, 1)
+    files.remove(store, "/books/a")
+    with pytest.raises(JobError, match="no input '/books'"):
+        dispatcher.run_job("wc")
+    assert dispatcher.record("wc").state is JobState.NEW
+
+
+def test_a_commit_that_fails_fails_the_job_and_leaves_no_output(dispatcher, store):
+    report(dispatcher, 1)
+    dispatcher.run_job("wc")
+    [order] = report(dispatcher, 2).run
+    part = StoreOutput(store, "/out/wc").write("part-00000", "map-0.1", [(b"be\t2\n", 1)])
+    store.refused = "/out/wc"
+    report(dispatcher, 3, Outcome(attempt=order.attempt, result=TaskResult(part=part)))
+    until(lambda: dispatcher.record("wc").state is JobState.FAILED, "the end")
+    assert "could not be committed" in dispatcher.record("wc").error
+    until(lambda: len(list(store.list("file:"))) == 1, "only the input's chunk to be left")
+    assert files.under(store, "/out/wc") == []
