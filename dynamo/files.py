@@ -15,14 +15,14 @@ import itertools
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import BinaryIO
 from uuid import uuid4
 
 import msgspec
 
-from dynamo.errors import CorruptData, FileMissing, RequestError
+from dynamo.errors import CorruptData, DynamoError, FileMissing, RequestError
 from dynamo.store import Reading, Store
 
 CHUNK_BYTES = 1 << 20
@@ -114,8 +114,15 @@ class Writer(AbstractContextManager["Writer"]):
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self.abort()
+            self._clean_up()
             return
+        try:
+            self._complete()
+        except BaseException:
+            self._clean_up()
+            raise
+
+    def _complete(self) -> None:
         if self._buffer:
             self._cut(len(self._buffer))
         self._send()
@@ -125,6 +132,10 @@ class Writer(AbstractContextManager["Writer"]):
             self._extents[-1] = msgspec.structs.replace(self._extents[-1], ends_record=True)
         size = sum(extent.size_bytes for extent in self._extents)
         self.manifest = Manifest(size, time.time(), tuple(self._extents))
+
+    def _clean_up(self) -> None:
+        with suppress(DynamoError):  # it would hide the error that has brought us here
+            self.abort()
 
     def abort(self) -> None:
         """Delete what has been uploaded so far."""
@@ -189,8 +200,9 @@ def publish(store: Store, path: str, manifest: Manifest) -> None:
     """Make `manifest` the file at `path`; the chunks of the file it replaces are deleted."""
     check_path(path)
     before = store.get(path)
+    replaced_files = _manifests(path, before)
     store.put(path, msgspec.msgpack.encode(manifest), context=before.context)
-    for replaced in _manifests(path, before):
+    for replaced in replaced_files:
         if replaced.extents != manifest.extents:
             discard(store, replaced)
 
@@ -205,8 +217,9 @@ def remove(store: Store, path: str) -> None:
     before = store.get(path)
     if not before.values:
         raise FileMissing(path)
+    manifests = _manifests(path, before)
     store.delete(path, context=before.context)
-    for manifest in _manifests(path, before):
+    for manifest in manifests:
         discard(store, manifest)
 
 
