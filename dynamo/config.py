@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dynamo import inifile
 from dynamo.errors import ConfigError
+from dynamo.inifile import Entry
 
 REPLICAS = 3
 """The default of `replicas` where there are nodes enough."""
@@ -201,7 +203,7 @@ KEYS: Mapping[str, tuple[Key, ...]] = {
 def load(path: str | Path) -> ClusterConfig:
     """Read and check a cluster.ini; raises `ConfigError` with its file, line and key."""
     path = Path(path)
-    sections = _sections(path, _text(path))
+    sections = _sections(path)
     clusters = sections["cluster"] or [_Section(path, "cluster", "", 1, {})]
     if not sections["node"]:
         raise ConfigError(
@@ -224,7 +226,7 @@ class _Section:
     """One section with its lines: [kind name], or [cluster]."""
 
     def __init__(
-        self, path: Path, kind: str, name: str, line: int, entries: Mapping[str, tuple[str, int]]
+        self, path: Path, kind: str, name: str, line: int, entries: Mapping[str, Entry]
     ) -> None:
         self.path = path
         self.kind = kind
@@ -248,7 +250,7 @@ class _Section:
                     f"{self.path}:{self.line}: {self.title} lacks the key {key!r}: {row.meaning}"
                 )
             return row.read(row.default) if isinstance(row.default, str) else None
-        text = self._entries[key][0]
+        text = self._entries[key].text
         try:
             return row.read(text)
         except ValueError as error:
@@ -266,25 +268,10 @@ class _Section:
 # From text to sections ---------------------------------------------------------------------------
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; name a cluster.ini with --config") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text in UTF-8 (byte {error.start:,})") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
-
-
-def _sections(path: Path, text: str) -> dict[str, list[_Section]]:
+def _sections(path: Path) -> dict[str, list[_Section]]:
     """Kind -> sections in the order of the file, with known kinds and keys only."""
-    parser = _parse(path, text)
-    lines = _line_numbers(text)
     found: dict[str, list[_Section]] = {kind: [] for kind in KEYS}
-    for header in parser.sections():
-        line = lines[header, None]
-        entries = {key: (value, lines[header, key]) for key, value in parser.items(header)}
+    for header, line, entries in inifile.read(path):
         section = _section(path, header, line, entries)
         if any(section.name == other.name for other in found[section.kind]):
             raise ConfigError(f"{path}:{line}: {section.title} is there twice")
@@ -292,9 +279,7 @@ def _sections(path: Path, text: str) -> dict[str, list[_Section]]:
     return found
 
 
-def _section(
-    path: Path, header: str, line: int, entries: Mapping[str, tuple[str, int]]
-) -> _Section:
+def _section(path: Path, header: str, line: int, entries: Mapping[str, Entry]) -> _Section:
     kind, _, name = header.strip().partition(" ")
     name = name.strip()
     if kind not in KEYS or (kind == "cluster") != (name == ""):
@@ -314,47 +299,6 @@ def _section(
                 f"it can have {', '.join(known)}"
             )
     return section
-
-
-def _parse(path: Path, text: str) -> configparser.RawConfigParser:
-    # A default section could give every other section keys it doesn't know: none is wanted.
-    parser = configparser.RawConfigParser(default_section="\n", inline_comment_prefixes=("#", ";"))
-    try:
-        parser.read_string(text)
-    except configparser.DuplicateSectionError as error:
-        raise ConfigError(f"{path}:{error.lineno}: [{error.section}] is there twice") from None
-    except configparser.DuplicateOptionError as error:
-        raise ConfigError(
-            f"{path}:{error.lineno}: key {error.option!r} is there twice in [{error.section}]"
-        ) from None
-    except configparser.MissingSectionHeaderError as error:
-        raise ConfigError(
-            f"{path}:{error.lineno}: {error.line.strip()!r} stands before the first section; "
-            "begin with [cluster]"
-        ) from None
-    except configparser.ParsingError as error:
-        line = error.errors[0][0]
-        raise ConfigError(
-            f"{path}:{line}: {text.splitlines()[line - 1].strip()!r} is neither [SECTION] "
-            "nor KEY = VALUE"
-        ) from None
-    return parser
-
-
-def _line_numbers(text: str) -> dict[tuple[str, str | None], int]:
-    """(header, key) -> line, and (header, None) -> the header's own line; configparser keeps none.
-
-    Lines are told apart by configparser's own expressions.
-    """
-    found: dict[tuple[str, str | None], int] = {}
-    header = ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if match := configparser.RawConfigParser.SECTCRE.match(line.strip()):
-            header = match["header"]
-            found.setdefault((header, None), number)
-        elif match := configparser.RawConfigParser.OPTCRE.match(line.strip()):
-            found.setdefault((header, match["option"].strip().lower()), number)
-    return found
 
 
 # From sections to dataclasses --------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from cli import job_view, jobs, transfer
+from cli import job_control, job_view, transfer
 from cli.cluster_processes import ClusterProcesses
 from cli.local_cluster import write_config
 from cli.options import open_store
@@ -98,13 +98,13 @@ def library_uploads() -> list[transfer.Upload]:
 
 def run_job(config: ClusterConfig, during: Callable[[], None] = lambda: None) -> job_view.Record:
     """`new_job` and `run_job`, then wait; `during` is called once the job runs."""
-    master = jobs.open_master(config)
+    master = job_control.open_master(config)
     # Small splits: many tasks from little data.
-    jobs.create(master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_bytes=1 << 20)
-    with jobs.ctrl_c() as pressed:
+    job_control.create(master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_bytes=1 << 20)
+    with job_control.ctrl_c() as pressed:
         master.run_job(JOB)
         during()
-        record = jobs.wait_for_end(master, JOB, detached=pressed)
+        record = job_control.wait_for_end(master, JOB, detached=pressed)
     if pressed():
         raise KeyboardInterrupt
     return record

@@ -17,7 +17,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     # Each floor, and the modules of the house it may import beside its own.
     "dynamo.errors": (),
     "dynamo.values": (),
-    "dynamo.config": ("dynamo.errors",),
+    "dynamo.inifile": ("dynamo.errors",),
+    "dynamo.config": ("dynamo.errors", "dynamo.inifile"),
     "dynamo.disk": ("dynamo.errors", "dynamo.values"),
     "dynamo.protocol": ("dynamo.errors", "dynamo.values", "dynamo.disk"),
     "dynamo.store": ("dynamo.errors", "dynamo.values"),

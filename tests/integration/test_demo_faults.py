@@ -9,7 +9,7 @@ import pytest
 
 from cli import processes, transfer
 from cli.cluster_processes import ClusterProcesses
-from cli.jobs import open_master
+from cli.job_control import open_master
 from cli.local_cluster import write_config
 from cli.options import open_store
 from cli.processes import Process
