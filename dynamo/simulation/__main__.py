@@ -1,6 +1,7 @@
 """`python -m dynamo.simulation --seed n`: one seed with its ladder, or many with their verdict."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -73,4 +74,5 @@ def _print_result(run: Run) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a traceback
     sys.exit(main())

@@ -276,7 +276,7 @@ class DeadStore(FailingStore):
 
 
 def test_the_error_that_is_shown_is_the_first(store: MemoryStore) -> None:
-    with pytest.raises(Unreachable, match="^no node answered"):
+    with pytest.raises(Unreachable, match=r"^no node answered"):
         stored(DeadStore(1), b"text")
 
 
