@@ -19,7 +19,6 @@ from queue import SimpleQueue
 
 import msgspec
 
-import mapreduce
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
@@ -28,7 +27,7 @@ from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
 from mapreduce.errors import JobError, PieceLost
 
-_OURS = str(Path(mapreduce.__file__).parent) + os.sep
+_OURS = str(Path(__file__).parents[1]) + os.sep
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

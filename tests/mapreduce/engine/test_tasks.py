@@ -93,7 +93,7 @@ def test_counters_say_what_was_done() -> None:
         "reduce_input_records": 5,
         "reduce_input_groups": 5,
         "reduce_output_records": 6,
-        "output_bytes": 50,
+        "output_bytes": 51,
     }
 
 
