@@ -46,7 +46,7 @@ def job_bars() -> Iterator[Callable[[Mapping[str, tuple[int, int]]], None]]:
         def show(stages: Mapping[str, tuple[int, int]]) -> None:
             for stage, (done, total) in stages.items():
                 if stage not in bars:
-                    bars[stage] = progress.add_task(stage, total=None)
+                    bars[stage] = progress.add_task(stage, total=total or None)
                 progress.update(bars[stage], completed=done, total=total or None)
 
         yield show
