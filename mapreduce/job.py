@@ -88,11 +88,12 @@ class Job:
             # Not before it is needed: it brings gevent and zerorpc.
             from mapreduce.runners import cluster as on_cluster
 
-            spec, code = self._spec(inputs, "" if output is None else str(output), output is None)
+            there = "" if output is None else str(output)
+            spec, code = self._spec(inputs, there, output is None, same_machine=False)
             return on_cluster.run(spec, code, cluster=cluster, progress=progress)
         kept = Path(tempfile.mkdtemp(prefix="mapreduce-out-")) if output is None else None
         try:
-            spec, code = self._spec(inputs, str(kept or output), output is None)
+            spec, code = self._spec(inputs, str(kept or output), output is None, same_machine=True)
             result = _run_here(spec, code, runner, processes, progress)
         except BaseException:
             if kept is not None and kept.exists():
@@ -103,9 +104,11 @@ class Job:
         return result
 
     def _spec(
-        self, inputs: tuple[str | Path, ...], output: str, as_objects: bool
+        self, inputs: tuple[str | Path, ...], output: str, as_objects: bool, same_machine: bool
     ) -> tuple[JobSpec, bytes]:
-        code, data = shipping.pickle_classes(self.mapper, self.reducer, self.combiner)
+        code, data = shipping.pickle_classes(
+            self.mapper, self.reducer, self.combiner, same_machine=same_machine
+        )
         spec = JobSpec(
             name=self.name,
             inputs=tuple(map(str, inputs)),

@@ -5,6 +5,7 @@ final names and then writes `_SUCCESS` (a summary as JSON), whose presence says 
 whole. `discard` deletes a part that lost. A part that is not committed is never seen.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dynamo import files
+from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.data.inputs import SUCCESS, TEMPORARY, Files
 from mapreduce.errors import JobError, OutputExists
@@ -78,11 +80,18 @@ class StoreOutput:
         return Part(name, msgspec.msgpack.encode(manifest), manifest.size_bytes, records)
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any]) -> None:
-        for part in parts:
-            files.publish(self._store, f"{self._folder}/{part.name}", _manifest(part))
-        with files.Writer(self._store) as writer:
-            writer.write(_as_json(summary))
-        files.publish(self._store, f"{self._folder}/{SUCCESS}", writer.manifest)
+        manifests = {f"{self._folder}/{part.name}": _manifest(part) for part in parts}
+        try:
+            for path, manifest in manifests.items():
+                files.publish(self._store, path, manifest)
+            with files.Writer(self._store) as writer:
+                writer.write(_as_json(summary))
+            files.publish(self._store, f"{self._folder}/{SUCCESS}", writer.manifest)
+        except BaseException:
+            # Half an output must not be seen. The chunks stay, for another try or `discard`.
+            with contextlib.suppress(DynamoError):
+                self._store.multi_delete(manifests)
+            raise
 
     def discard(self, part: Part) -> None:
         files.discard(self._store, _manifest(part))
@@ -121,13 +130,16 @@ class FolderOutput:
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for part in parts:
-            written, final = self._written(part), self._folder / part.name
-            if written.exists():
-                written.replace(final)
-            elif not final.exists():
-                raise JobError(f"{written} is gone: something else has removed it; run again")
-        (self._folder / SUCCESS).write_bytes(_as_json(summary))
+        try:
+            for part in parts:
+                self._publish(part)
+            (self._folder / SUCCESS).write_bytes(_as_json(summary))
+        except BaseException:
+            for part in parts:
+                # Half an output must not be seen.
+                with contextlib.suppress(OSError):
+                    (self._folder / part.name).replace(self._written(part))
+            raise
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def discard(self, part: Part) -> None:
@@ -137,6 +149,13 @@ class FolderOutput:
         shutil.rmtree(self._temporary, ignore_errors=True)
         if self._folder.is_dir() and not any(self._folder.iterdir()):
             self._folder.rmdir()
+
+    def _publish(self, part: Part) -> None:
+        written, final = self._written(part), self._folder / part.name
+        if written.exists():
+            written.replace(final)
+        elif not final.exists():
+            raise JobError(f"{written} is gone: something else has removed it; run again")
 
     def _written(self, part: Part) -> Path:
         return self._temporary / os.fsdecode(part.token)

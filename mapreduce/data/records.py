@@ -1,7 +1,7 @@
 """Byte formats: what a record is in a file, read and written in large blocks.
 
     text     read:  a record is a line; key: its position in the file in bytes, value: the line.
-             written:  str(key) TAB str(value) newline, as UTF-8.
+             written:  str(key) TAB str(value) newline, as UTF-8; nothing is escaped.
     pickle   a file of frames, each a length and a CRC-32 (big-endian, 4 bytes each) before a
              pickled list of pairs. Python objects as they are; can't be read from its middle.
 
@@ -21,7 +21,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mapreduce.api import Pair
 from mapreduce.data.inputs import Reader, Slice
@@ -84,7 +84,16 @@ def encode(name: str, pairs: Iterable[Pair]) -> Iterator[tuple[bytes, int]]:
     write = _WRITERS[name]
     pairs = iter(pairs)
     while batch := list(itertools.islice(pairs, _FRAME_PAIRS)):
+        if set(map(type, batch)) != {tuple} or set(map(len, batch)) != {2}:
+            batch = [_pair(given) for given in batch]
         yield write(batch), len(batch)
+
+
+def _pair(given: Any) -> Pair:
+    """What user code gave, if it is a pair."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise BadRecord(f"{str(given)[:60]!r} is no pair: yield pairs (key, value)")
+    return given[0], given[1]
 
 
 # Text --------------------------------------------------------------------------------------------

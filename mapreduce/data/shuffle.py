@@ -177,10 +177,7 @@ class Collector:
         if not groups:
             return
         run, self._runs = self._runs, self._runs + 1
-        by_partition: list[list[Any]] = [[] for _ in range(self._partitions)]
-        for key in groups:
-            by_partition[partition_of(key, self._partitions)].append(key)
-        for partition, keys in enumerate(by_partition):
+        for partition, keys in enumerate(_partitioned(groups, self._partitions)):
             if keys:
                 self._pieces.append(self._write_piece(partition, run, sorted_keys(keys), groups))
 
@@ -194,6 +191,17 @@ class Collector:
             records += block.records
             size_bytes += block.size_bytes
         return Piece(self._map_index, self._attempt, partition, run, count, records, size_bytes)
+
+
+def _partitioned(keys: Iterable[Any], partitions: int) -> list[list[Any]]:
+    """The keys of each partition."""
+    parts: list[list[Any]] = [[] for _ in range(partitions)]
+    try:
+        for key in keys:
+            parts[partition_of(key, partitions)].append(key)
+    except TypeError as error:
+        raise BadRecord(str(error)) from None
+    return parts
 
 
 def _combined(combine: Combine, key: Any, values: list[Any]) -> list[Any]:

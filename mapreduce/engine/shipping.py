@@ -7,13 +7,12 @@ at the text and never runs it; `load` is for the processes that run tasks.
 import ast
 import functools
 import importlib.util
-import io
 import linecache
 import pickle
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,6 +24,9 @@ from mapreduce.errors import JobError, SourceError
 
 MAPPER, REDUCER, COMBINER = "MyMapper", "MyReducer", "MyCombiner"
 """The names that a source file's classes have where the job does not name others."""
+
+BESIDE_BYTES = 64 << 10
+"""A class of the user's program that is larger than this is sent only if the job needs it."""
 
 
 class Classes(NamedTuple):
@@ -116,49 +118,73 @@ def pickle_classes(
     mapper: Callable[[], Any],
     reducer: Callable[[], Any] | None = None,
     combiner: Callable[[], Any] | None = None,
+    *,
+    same_machine: bool = False,
 ) -> tuple[Code, bytes]:
     """The classes of a running program, and what a job says of them.
 
     Classes of installed packages go by name; those of `__main__`, of notebooks and of files beside
-    the program go by value, as the machines that run them don't have those files.
+    the program go by value, as the machines that run them don't have those files. On the
+    `same_machine` only `__main__` goes by value. With them go the other classes of their modules,
+    so that objects of these can be keys and values.
     """
     classes = Classes(mapper, reducer, combiner)
-    modules = {_module_of(made) for made in classes if made is not None}
-    by_value = [module for module in modules if module is not None and not _installed(module)]
-    for module in by_value:
+    modules = {_module_of(made) for made in classes if made is not None} - {None}
+    sent = [module for module in modules if module and _by_value(module, same_machine)]
+    registered = [module for module in sent if module.__name__ != "__main__"]
+    for module in registered:
         cloudpickle.register_pickle_by_value(module)
     try:
-        data: bytes = cloudpickle.dumps(tuple(classes), protocol=5)
+        data: bytes = cloudpickle.dumps((tuple(classes), _classes_beside(sent)), protocol=5)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         raise JobError(f"the job's classes can't be sent to where they run: {error}") from error
     finally:
-        for module in by_value:
+        for module in registered:
             cloudpickle.unregister_pickle_by_value(module)
-    file = getattr(_module_of(mapper), "__file__", None) or "<interactive>"
+    return _code_of(classes), data
+
+
+def _code_of(classes: Classes) -> Code:
     names = [None if made is None else getattr(made, "__name__", repr(made)) for made in classes]
-    code = Code(
+    return Code(
         kind="pickle",
-        filename=file,
+        filename=getattr(_module_of(classes.mapper), "__file__", None) or "<interactive>",
         mapper=names[0] or "",
         reducer=names[1],
         combiner=names[2],
     )
-    return code, data
+
+
+def _classes_beside(modules: Iterable[ModuleType]) -> dict[tuple[str, str], type]:
+    """All classes that these modules define at their top level, small ones that can be sent."""
+    return {
+        (module.__name__, name): made
+        for module in modules
+        for name, made in list(vars(module).items())
+        if isinstance(made, type) and made.__module__ == module.__name__ and _is_small(made)
+    }
+
+
+def _is_small(made: type) -> bool:
+    try:
+        return len(cloudpickle.dumps(made, protocol=5)) <= BESIDE_BYTES
+    except Exception:  # whatever keeps a class from being pickled, the job may not need it
+        return False
 
 
 def _module_of(made: Any) -> ModuleType | None:
     return sys.modules.get(getattr(made, "__module__", None) or "")
 
 
-def _installed(module: ModuleType) -> bool:
-    """True for modules that other machines have by installing what this one has installed."""
+def _by_value(module: ModuleType, same_machine: bool) -> bool:
+    """False for modules that can be imported where the job runs."""
     if module.__name__ == "__main__":
-        return True  # cloudpickle itself sends all of __main__ by value
+        return True
     file = getattr(module, "__file__", None)
-    if file is None:
-        return module.__name__ in sys.builtin_module_names
+    if file is None or same_machine:
+        return False
     path = Path(file).resolve()
-    return any(path.is_relative_to(folder) for folder in _installed_folders())
+    return not any(path.is_relative_to(folder) for folder in _installed_folders())
 
 
 @functools.cache
@@ -179,7 +205,10 @@ def load(code: Code, data: bytes, job: str) -> Classes:
     `SourceError`.
     """
     if code.kind == "pickle":
-        return Classes(*pickle.load(io.BytesIO(data)))
+        classes, beside = pickle.loads(data)
+        for (home, name), made in beside.items():
+            setattr(sys.modules.setdefault(home, ModuleType(home)), name, made)
+        return Classes(*classes)
     module = load_source(data, code.filename, f"mapreduce_job_{job}")
     return Classes(
         _class(module, code, code.mapper),

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,8 @@ import pytest
 from dynamo import files
 from dynamo.errors import RequestError
 from dynamo.store import MemoryStore
-from mapreduce.data.outputs import FolderOutput, Output, StoreOutput
+from mapreduce.data.outputs import FolderOutput, Output, Part, StoreOutput
 from mapreduce.errors import JobError, OutputExists
-
-Contents = Callable[[], dict[str, bytes]]
 
 
 class Place:
@@ -132,3 +130,14 @@ def test_a_file_where_the_folder_should_be_is_an_error(tmp_path: Path) -> None:
 def test_a_wrong_path_in_the_store_is_refused() -> None:
     with pytest.raises(RequestError, match="can't name a file"):
         StoreOutput(MemoryStore(), "out")
+
+
+def test_of_a_commit_that_fails_nothing_is_seen_and_it_can_be_repeated(place: Place) -> None:
+    good = place.output.write("part-00000", "reduce-00000.1", blocks(b"a\n"))
+    bad = Part("../bad" if place.kind == "store" else "no/folder", good.token, 2, 1)
+    other = place.output.write("part-00001", "reduce-00001.1", blocks(b"b\n"))
+    with pytest.raises((RequestError, OSError)):
+        place.output.commit([good, other, bad], {})
+    assert place.visible() == {}
+    place.output.commit([good, other], {})
+    assert place.visible().keys() == {"part-00000", "part-00001", "_SUCCESS"}

@@ -134,3 +134,10 @@ def test_a_damaged_pickle_file_is_refused(damage: bytes) -> None:
 def test_many_pairs_are_several_frames() -> None:
     pairs = [(number, str(number)) for number in range(10_000)]
     assert read(encoded("pickle", pairs), name="pickle", block_bytes=1000) == pairs
+
+
+@pytest.mark.parametrize("name", ["text", "pickle"])
+@pytest.mark.parametrize("bad", [5, "ab", ("a",), ("a", 1, 2)])
+def test_what_is_no_pair_is_not_written(name: str, bad: Any) -> None:
+    with pytest.raises(BadRecord, match="is no pair"):
+        encoded(name, [("a", 1), bad])

@@ -213,3 +213,9 @@ def test_a_combiner_must_keep_its_key() -> None:
 def test_what_can_not_be_pickled_is_refused() -> None:
     with pytest.raises(BadRecord, match="have to be picklable"):
         Blocks().collect(0, 1, [("a", lambda: 1)])
+
+
+@pytest.mark.parametrize("key", [object(), float("nan"), ("a", object())])
+def test_what_can_be_no_key_is_refused(key: Any) -> None:
+    with pytest.raises(BadRecord, match="can't be a key"):
+        Blocks().collect(0, 1, [(key, 1)])

@@ -1,6 +1,8 @@
 """Inline and local runs give the bytes of a plain sequential evaluation; errors are the user's."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -259,3 +261,38 @@ def test_wrong_jobs_are_refused(tmp_path: Path) -> None:
         Job("wc", mapper=Words, combiner=Sum)
     with pytest.raises(JobError, match="no runner 'moon'"):
         Job("wc", mapper=Words).run(tmp_path, runner="moon")  # type: ignore[arg-type]
+
+
+SCRIPT = """
+import sys
+from typing import NamedTuple
+from mapreduce import Job, Mapper, Reducer
+
+class Seen(NamedTuple):
+    line: str
+
+class Lines(Mapper):
+    def map(self, key, value):
+        yield value[0], Seen(value)
+
+class Longest(Reducer):
+    def reduce(self, key, values):
+        yield key, max(values, key=lambda seen: len(seen.line))
+
+# No `if __name__ == "__main__"`: a notebook has none either.
+for key, seen in Job("longest", mapper=Lines, reducer=Longest).run(sys.argv[1], processes=2):
+    print(key, seen)
+"""
+
+
+def test_classes_and_values_of_a_script_without_a_guard_work(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "in.txt").write_text("a\nab\nb\n")
+    told = subprocess.run(
+        [sys.executable, tmp_path / "script.py", tmp_path / "in.txt"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stderr == ""
+    assert told.stdout.splitlines() == ["a Seen(line='ab')", "b Seen(line='b')"]
