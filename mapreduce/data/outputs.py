@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import msgspec
 
 from dynamo import files
-from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.data.inputs import SUCCESS, TEMPORARY, Files
 from mapreduce.errors import JobError, OutputExists
@@ -44,7 +43,11 @@ class Output(Protocol):
         """Store one part out of sight. A block comes with the number of records it holds."""
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any]) -> None:
-        """Make all parts visible, then `_SUCCESS`. May be repeated after a failure."""
+        """Make all parts visible, then `_SUCCESS`.
+
+        May be repeated after a failure. In the store some parts can be visible after one: whoever
+        gives up removes them; a folder takes them back by itself.
+        """
 
     def discard(self, part: Part) -> None:
         """Delete a part that will not be committed; one that is gone already is no error."""
@@ -80,18 +83,11 @@ class StoreOutput:
         return Part(name, msgspec.msgpack.encode(manifest), manifest.size_bytes, records)
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any]) -> None:
-        manifests = {f"{self._folder}/{part.name}": _manifest(part) for part in parts}
-        try:
-            for path, manifest in manifests.items():
-                files.publish(self._store, path, manifest)
-            with files.Writer(self._store) as writer:
-                writer.write(_as_json(summary))
-            files.publish(self._store, f"{self._folder}/{SUCCESS}", writer.manifest)
-        except BaseException:
-            # Half an output must not be seen. The chunks stay, for another try or `discard`.
-            with contextlib.suppress(DynamoError):
-                self._store.multi_delete(manifests)
-            raise
+        for part in parts:
+            files.publish(self._store, f"{self._folder}/{part.name}", _manifest(part))
+        with files.Writer(self._store) as writer:
+            writer.write(_as_json(summary))
+        files.publish(self._store, f"{self._folder}/{SUCCESS}", writer.manifest)
 
     def discard(self, part: Part) -> None:
         files.discard(self._store, _manifest(part))
