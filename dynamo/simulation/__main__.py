@@ -4,13 +4,13 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dynamo.simulation import ladder
 from dynamo.simulation.run import Run, command, simulate
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, simulate: Callable[[int], Run] = simulate) -> int:
     """Exit code 0 if no seed breaks a promise, else 1."""
     options = _parser().parse_args(arguments)
     if options.seeds == 1:
@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_ladder(run, options.key)
         _print_result(run)
         return 1 if run.violations else 0
-    return _many(range(options.seed, options.seed + options.seeds), options.ladder)
+    seeds = range(options.seed, options.seed + options.seeds)
+    return _many(map(simulate, seeds), len(seeds), options.ladder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,17 +44,16 @@ def _positive(text: str) -> int:
     return number
 
 
-def _many(seeds: range, with_ladder: bool) -> int:
+def _many(runs: Iterable[Run], count: int, with_ladder: bool) -> int:
     began, bad = time.monotonic(), 0
-    for done, seed in enumerate(seeds, start=1):
-        run = simulate(seed)
+    for done, run in enumerate(runs, start=1):
         if run.violations:
             bad += 1
             if with_ladder:
                 _print_ladder(run, run.violations[0].key)
             _print_result(run)
-        if done % 100 == 0 or done == len(seeds):
-            print(f"{done:,} of {len(seeds):,} seeds, {bad} with violations", flush=True)
+        if done % 100 == 0 or done == count:
+            print(f"{done:,} of {count:,} seeds, {bad} with violations", flush=True)
     print(f"{time.monotonic() - began:.1f} s")
     return 1 if bad else 0
 

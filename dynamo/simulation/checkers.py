@@ -35,7 +35,8 @@ class Writes:
         for op in self.all:  # in the order of their beginnings: what it saw is here already
             known = 0
             for stamp in op.saw:
-                known |= 1 << self.number[stamp] | self.ancestors[self.number[stamp]]
+                if stamp in self.number:  # else it saw what nobody wrote: `invented_values`
+                    known |= 1 << self.number[stamp] | self.ancestors[self.number[stamp]]
             self.ancestors.append(known)
         self.replaces = [
             self.ancestors[place] if op.context is not None else self._written_before(op)

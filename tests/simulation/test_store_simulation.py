@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -16,6 +16,7 @@ from dynamo.protocol.messages import Envelope, FetchCopy, Listed, StoreCopy
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
+from dynamo.simulation.__main__ import main
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import Run, command, simulate
 from dynamo.simulation.world import Machine
@@ -36,6 +37,14 @@ def report(run: Run) -> str:
 def test_no_seed_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + CHUNK):
         run = simulate(seed)
+        assert not run.violations, report(run)
+
+
+@pytest.mark.parametrize("world", ["hard", "single"])
+def test_no_hard_world_breaks_one_either(world: str) -> None:
+    plan_of = {"hard": hard, "single": single}[world]
+    for seed in range(1, 26):
+        run = simulate(plan_of(seed))
         assert not run.violations, report(run)
 
 
@@ -133,6 +142,17 @@ class ReadsOneCopy(OneNode):
         super().__init__(name, ring, _, replace(settings, r=1), disk, inc)
 
 
+class CountsRequestsFromOne(OneNode):
+    """Gives its requests the same numbers in each of its lives."""
+
+    def __init__(
+        self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
+    ) -> None:
+        super().__init__(name, ring, _, settings, disk, inc)
+        self.coordinator = Coordinator(ring, {}, settings, self.replica, 0)
+        self._handlers = {**self.replica.handlers, **self.coordinator.handlers}
+
+
 class OverwritingReplica(Replica):
     """Takes what arrives for the truth instead of merging it."""
 
@@ -213,6 +233,7 @@ BROKEN = [
     ("lost write", Node, AcknowledgesTooEarly),
     ("lost write", Node, NeverSyncs),
     ("lost write", ReadsOneCopy, Machine),
+    ("invented value", CountsRequestsFromOne, Machine),
     ("lost write", Overwrites, Machine),
     ("lost write", AcknowledgesNothing, Machine),
     ("dot used twice", Node, ComesBackWithAnOldDisk),
@@ -223,11 +244,8 @@ BROKEN = [
 ]
 
 
-RARE = (AcknowledgesTooEarly,)
-"""Harm from these needs several power failures at the wrong moment."""
-
-
 def hard(seed: int) -> Plan:
+    """A world in which several things go wrong at once."""
     return replace(
         Plan.drawn(seed),
         nodes=3,
@@ -235,9 +253,25 @@ def hard(seed: int) -> Plan:
         keys=4,
         operations=40,
         blackouts=8,
+        crashes=8,
         commit_s=0.1,
         loss=0.1,
+        slow=0.2,
+        slow_s=1.0,
     )
+
+
+def single(seed: int) -> Plan:
+    """A hard world with one replica of each key: nobody else holds what a crash takes."""
+    plan = hard(seed)
+    return replace(plan, settings=replace(plan.settings, n=1, r=1, w=1))
+
+
+WORLDS: dict[object, Callable[[int], Plan]] = {
+    AcknowledgesTooEarly: single,
+    CountsRequestsFromOne: hard,
+}
+"""Where what is broken shows soon; for all others any world will do."""
 
 
 @pytest.mark.parametrize(
@@ -248,9 +282,49 @@ def hard(seed: int) -> Plan:
 def test_a_broken_node_is_seen(
     rule: str, node_type: type[Node], machine_type: type[Machine]
 ) -> None:
-    for seed in range(1, 101):
-        plan = hard(seed) if machine_type in RARE else seed
-        run = simulate(plan, node_type, machine_type)
+    world = WORLDS.get(machine_type) or WORLDS.get(node_type) or Plan.drawn
+    for seed in range(1, 201):
+        run = simulate(world(seed), node_type, machine_type)
         if any(violation.rule == rule for violation in run.violations):
             return
-    pytest.fail(f"no {rule!r} in 100 seeds of a node that is broken on purpose")
+    pytest.fail(f"no {rule!r} in 200 seeds of a node that is broken on purpose")
+
+
+# What a person is shown --------------------------------------------------------------------------
+
+
+def test_a_violation_is_told_with_the_command_that_repeats_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(seed: int) -> Run:
+        return simulate(seed, IgnoresContexts)
+
+    assert main(["--seed", "3"], broken) == 1
+    shown = capsys.readouterr().out
+    assert "VIOLATION false sibling [key" in shown
+    assert "again: make simulate SEED=3" in shown
+    assert "StoreCopy key" in shown
+    assert main(["--seed", "3", "--seeds", "2"], broken) == 1
+    shown = capsys.readouterr().out
+    assert "2 of 2 seeds, 2 with violations" in shown
+    assert "StoreCopy key" not in shown
+    assert main(["--seed", "3", "--seeds", "2", "--ladder"], broken) == 1
+    assert "StoreCopy key" in capsys.readouterr().out
+
+
+class Raises(Node):
+    def step(self, envelopes: Iterable[Envelope], now: float) -> Step:
+        raise ZeroDivisionError
+
+
+def test_a_node_that_raises_is_told_with_its_seed() -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        simulate(3, Raises)
+    assert raised.value.__notes__ == ["in the world of seed 3; again: make simulate SEED=3"]
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "many"])
+def test_a_wrong_number_of_seeds_is_refused(seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--seeds", seeds])
+    assert "argument --seeds" in capsys.readouterr().err
