@@ -185,7 +185,7 @@ class LyingReplica(Replica):
             super().merge(key, siblings, durable)
 
 
-class AcknowledgesNothing(OneNode):
+class AcknowledgesAndForgets(OneNode):
     replica_type = LyingReplica
 
 
@@ -235,7 +235,7 @@ BROKEN = [
     ("lost write", ReadsOneCopy, Machine),
     ("invented value", CountsRequestsFromOne, Machine),
     ("lost write", Overwrites, Machine),
-    ("lost write", AcknowledgesNothing, Machine),
+    ("lost write", AcknowledgesAndForgets, Machine),
     ("dot used twice", Node, ComesBackWithAnOldDisk),
     ("false sibling", IgnoresContexts, Machine),
     ("differing copies", NeverRepairs, Machine),
