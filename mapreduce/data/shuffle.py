@@ -36,15 +36,15 @@ BLOCK_BYTES = 1 << 20
 """The size a block is aimed at, before compression."""
 MAX_BLOCK_BYTES = 4 << 20
 """A block of several values that is larger after compression is cut in two."""
-MAP_MEMORY_BYTES = 128 << 20
+MAP_MEMORY_BYTES = 96 << 20
 """The estimated size of gathered pairs at which they are folded, or written as a run."""
 REDUCE_MEMORY_BYTES = 64 << 20
 """Pieces of up to this size together are grouped in memory, larger ones merged block by block."""
 MAX_BATCH_PAIRS = 16_384
 CUT_VALUES = 1024
 """A key with more values than this is cut, so that no block has to hold all of them."""
-PAIR_BYTES = 64
-"""What a pair takes beside its content, about."""
+KEY_BYTES = 200
+"""What a distinct key takes in memory beside its content, about."""
 
 _CHECKSUM = struct.Struct(">I")
 _WINDOW_BLOCKS = 64
@@ -129,9 +129,9 @@ class Collector:
             for key, value in itertools.islice(pairs, batch):
                 groups[key].append(value)
             # One pair in a batch is measured: enough to know a text from a picture.
-            pair_bytes = len(_pickled(pair)) + PAIR_BYTES
+            pair_bytes = len(_pickled(pair))
             self._held_bytes += (batch + 1) * pair_bytes
-            if self._held_bytes > self._memory_bytes:
+            if self._held_bytes + len(groups) * KEY_BYTES > self._memory_bytes:
                 self._shrink()
             batch = min(batch * 2, MAX_BATCH_PAIRS, self._memory_bytes // (2 * pair_bytes) + 1)
 
@@ -147,7 +147,7 @@ class Collector:
         gathered = self._count()
         kept = self._fold()
         self._held_bytes = self._held_bytes * kept // max(gathered, 1)
-        if self._held_bytes > self._memory_bytes // 2:
+        if self._held_bytes + len(self._groups) * KEY_BYTES > self._memory_bytes // 2:
             self._write_run()
 
     def _count(self) -> int:
@@ -162,14 +162,18 @@ class Collector:
         combine = self._combine
         if combine is None:
             return self._kept
+        kept = 0
         groups = self._groups
         for key, values in groups.items():
-            if len(values) > 1:
-                self.combine_input_records += len(values)
-                values[:] = _combined(combine, key, values)
-                self.combine_output_records += len(values)
-        self._kept = sum(map(len, groups.values()))
-        return self._kept
+            count = len(values)
+            if count > 1:
+                groups[key] = folded = _folded(combine, key, values)
+                self.combine_input_records += count
+                count = len(folded)
+                self.combine_output_records += count
+            kept += count
+        self._kept = kept
+        return kept
 
     def _write_run(self) -> None:
         groups, self._groups = self._groups, defaultdict(list)
@@ -204,17 +208,17 @@ def _partitioned(keys: Iterable[Any], partitions: int) -> list[list[Any]]:
     return parts
 
 
-def _combined(combine: Combine, key: Any, values: list[Any]) -> list[Any]:
+def _folded(combine: Combine, key: Any, values: list[Any]) -> list[Any]:
     """A key's values after the combiner, which has to keep the key."""
-    combined = []
+    folded = []
     for new_key, value in combine(key, iter(values)) or ():
-        if new_key != key:
+        if new_key is not key and new_key != key:
             raise BadRecord(
                 f"the combiner made a pair with the key {new_key!r} from values of {key!r}: "
                 "a combiner must keep the key it is given"
             )
-        combined.append(value)
-    return combined
+        folded.append(value)
+    return folded
 
 
 # Blocks ------------------------------------------------------------------------------------------
