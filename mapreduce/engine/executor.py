@@ -155,7 +155,13 @@ class _Process:
     def __init__(self, boot: bytes) -> None:
         self._connection: Connection[bytes, bytes]
         self._connection, theirs = Pipe()
-        command = [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)]
+        command = [
+            sys.executable,
+            "-c",
+            _BOOT,
+            str(theirs.fileno()),
+            json.dumps([*map(str, sys.path)]),
+        ]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
