@@ -39,17 +39,21 @@ class Reading:
 
 @dataclass(frozen=True)
 class Written:
-    """What a put or delete did: the nodes known to have stored it, and the context after it."""
+    """What a put or delete did: the nodes known to have stored it.
+
+    It gives no context: what stands beside the write, and its writer has not seen, would be covered
+    by it. To write on, get first.
+    """
 
     nodes: tuple[str, ...]
-    context: Context
 
 
 class Store(Protocol):
     """A replicated key-value store. Every method may be called from many threads at once.
 
-    `n`, `r` and `w` default to the cluster's replicas, read quorum and write quorum, `timeout_s`
-    to the cluster's timeout. Every call may raise the errors of `dynamo.errors`.
+    `n`, `r` and `w` default to the cluster's replicas, read quorum and write quorum (to `n` where
+    that is less), `timeout_s` to the cluster's timeout. Every call may raise the errors of
+    `dynamo.errors`.
     """
 
     def get(
@@ -255,4 +259,4 @@ class MemoryStore:
             copy = self._copies.get(key, versions.EMPTY)
             changed = versions.update(copy, context, "memory", value, self._clock())
             self._copies[key] = changed
-        return Written(("memory",), changed.context)
+        return Written(("memory",))

@@ -263,8 +263,7 @@ def _reading(reply: Message) -> Reading:
 
 
 def _written(reply: Message) -> Written:
-    done = cast(PutDone, reply)
-    return Written(done.nodes, done.context)
+    return Written(cast(PutDone, reply).nodes)
 
 
 def _mapped(future: "Future[Given]", function: Callable[[Given], Made]) -> "Future[Made]":

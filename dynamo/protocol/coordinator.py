@@ -88,8 +88,9 @@ class Coordinator:
 
     def _on_put(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         put: Put = envelope.message  # type: ignore[assignment]
-        n, w = put.n or self._settings.n, put.w or self._settings.w
-        owners = self._ring.preference_list(put.key, n)
+        n = put.n or self._settings.n
+        w = put.w or min(self._settings.w, n)
+        owners = self._ring.preference_list(put.key, max(n, 0))
         refusal = self._refusal("w", w, n, owners)
         if refusal:
             return [envelope.reply(Failed(put.id, *refusal))]
@@ -100,8 +101,9 @@ class Coordinator:
 
     def _on_get(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         get: Get = envelope.message  # type: ignore[assignment]
-        n, r = get.n or self._settings.n, get.r or self._settings.r
-        owners = self._ring.preference_list(get.key, n)
+        n = get.n or self._settings.n
+        r = get.r or min(self._settings.r, n)
+        owners = self._ring.preference_list(get.key, max(n, 0))
         refusal = self._refusal("r", r, n, owners)
         if refusal:
             return [envelope.reply(Failed(get.id, *refusal))]
@@ -136,7 +138,7 @@ class Coordinator:
         self, name: str, quorum: int, n: int, owners: tuple[str, ...]
     ) -> tuple[Failure, str] | None:
         """Why a request for `quorum` of `n` replicas can't be taken, if so."""
-        if not 1 <= quorum <= len(owners):
+        if not 1 <= quorum <= len(owners):  # so neither may n be less than 1
             members = len(self._ring.members)
             detail = f"{name}={quorum} of n={n} can't be met by a cluster of {members} nodes"
             return Failure.REQUEST, f"{detail}; ask for 1 to {min(n, members)}"

@@ -54,7 +54,6 @@ class Put(Request, frozen=True):
 class PutDone(Reply, frozen=True):
     nodes: tuple[str, ...]
     """Who had stored it when the write quorum was complete."""
-    context: Context
 
 
 class Get(Request, frozen=True):

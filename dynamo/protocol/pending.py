@@ -124,7 +124,7 @@ class PendingPut:
 
     def _finish(self) -> list[Envelope]:
         self.wake_at = None
-        done = PutDone(0, self._quorum.answered, self._siblings.context)
+        done = PutDone(0, self._quorum.answered)
         return [self._talk.answer(done)]
 
 

@@ -55,7 +55,7 @@ class FolderStore:
         with os.fdopen(fd, "wb") as file:
             file.write(value)
         Path(written).replace(path)
-        return Written(("folder",), {})
+        return Written(("folder",))
 
     def delete(
         self,
@@ -69,7 +69,7 @@ class FolderStore:
     ) -> Written:
         with contextlib.suppress(FileNotFoundError):
             self._path(key).unlink()
-        return Written(("folder",), {})
+        return Written(("folder",))
 
     def multi_get(
         self,

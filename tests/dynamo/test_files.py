@@ -143,7 +143,7 @@ class ForgettingStore(MemoryStore):
 
     def multi_put(self, items: Mapping[str, bytes], **options: object) -> dict[str, Written]:
         self.largest_call = max(self.largest_call, sum(map(len, items.values())))
-        return {key: Written(("memory",), {}) for key in items}
+        return {key: Written(("memory",)) for key in items}
 
 
 class Zeros(io.RawIOBase):

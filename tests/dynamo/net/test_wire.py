@@ -31,7 +31,7 @@ SIBLINGS = versions.update(versions.EMPTY, None, "n1-1-1", b"\x00value", 12.5)
 MESSAGES: list[Message] = [
     Put(1, "key", b"value", {"n1-1-1": 3}, 12.5, n=3, w=2, timeout_s=1.5, durable=False),
     Put(1, "key", None, None, 0.0),
-    PutDone(1, ("n1", "n2"), {"n1-1-1": 1}),
+    PutDone(1, ("n1", "n2")),
     Get(2, "schlüssel", r=1),
     GetDone(2, SIBLINGS, ("n1",)),
     ListKeys(3, "/books/", "", 10),

@@ -90,7 +90,6 @@ def test_three_nodes_carry_a_put_to_its_get() -> None:
     assert isinstance(put, PutDone)
     assert isinstance(get, GetDone)
     assert get.siblings.values == (b"green",)
-    assert get.siblings.context == put.context
     assert all(bench.copy("colour") == get.siblings for bench in benches.values())
 
 

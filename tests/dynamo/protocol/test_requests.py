@@ -58,7 +58,7 @@ def test_a_put_is_written_here_sent_to_the_others_and_answered_at_the_quorum() -
     assert store.durable
     [done] = bench.hears(CopyStored(store.id), sender="n3")
     assert done.receiver == "client"
-    assert done.message == PutDone(7, done.message.nodes, bench.copy("colour").context)
+    assert done.message == PutDone(7, done.message.nodes)
     assert sorted(done.message.nodes) == ["n1", "n3"]
     assert bench.hears(CopyStored(store.id), sender="n2") == []
     assert bench.node.coordinator.pending_requests == 0
@@ -230,7 +230,7 @@ def test_a_node_that_holds_no_copy_passes_a_request_on_and_the_answer_back(kind:
     assert type(passed.message) is type(request)
     assert passed.message.timeout_s == 10.0
     id = passed.message.id
-    done = PutDone(id, ("n2", "n3"), {}) if kind == "put" else GetDone(id, ONE, ("n2", "n3"))
+    done = PutDone(id, ("n2", "n3")) if kind == "put" else GetDone(id, ONE, ("n2", "n3"))
     [answer] = bench.hears(done, sender="n2")
     assert answer.receiver == "client"
     assert answer.message.id == 7
@@ -316,8 +316,10 @@ def test_a_page_of_a_wrong_size_is_refused(limit: int) -> None:
     "request_",
     [
         Put(7, "colour", b"", None, 1.0, w=4),
-        Put(7, "colour", b"", None, 1.0, n=1),
+        Put(7, "colour", b"", None, 1.0, n=1, w=2),
         Put(7, "colour", b"", None, 1.0, w=-1),
+        Put(7, "colour", b"", None, 1.0, n=-1, w=1),
+        Get(7, "colour", n=-1, r=1),
         Get(7, "colour", r=4),
         Get(7, "colour", n=9, r=4),
     ],
