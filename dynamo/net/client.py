@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 from uuid import uuid4
 
 import gevent
+import zerorpc
 
 from dynamo.errors import RequestError
 from dynamo.net.calls import Call, Operation
@@ -70,6 +71,7 @@ class Client:
         self._ids = count(1)
         self._pid = os.getpid()
         self._ring: tuple[Ring, int] | None = None
+        self._context = zerorpc.Context()
         self._hub = HubThread("dynamo-client")
         self._start_router(prefer)
 
@@ -77,7 +79,7 @@ class Client:
         """Make the router in the hub, where its greenlets belong."""
         made: Future[Router] = Future()
         me = f"client-{uuid4().hex}"
-        self._hub.post(lambda: made.set_result(Router(me, self._addresses, prefer)))
+        self._hub.post(lambda: made.set_result(Router(me, self._addresses, prefer, self._context)))
         self._router = made.result()
 
     def __enter__(self) -> "Client":
@@ -95,6 +97,7 @@ class Client:
         """End the background thread; calls that still wait end with an error at their deadline."""
         self._hub.post(self._router.close)
         self._hub.close()
+        self._context.term()
 
     def get(
         self,
@@ -192,7 +195,9 @@ class Client:
     def status(self, timeout_s: float = 2.0) -> StatusByAddress:
         """What each node this client was given says of itself, by address; a text says why not."""
         future: Future[StatusByAddress] = Future()
-        self._hub.post(lambda: gevent.spawn(gather_status, self._addresses, timeout_s, future))
+        self._hub.post(
+            lambda: gevent.spawn(gather_status, self._addresses, timeout_s, self._context, future)
+        )
         return future.result()
 
     def put_async(

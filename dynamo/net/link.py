@@ -28,9 +28,13 @@ RETRY_S = (0.25, 4.0)
 """How long a dead node is left alone, at first and at most; it doubles from try to try."""
 
 
-def connect(address: str, timeout_s: float) -> zerorpc.Client:
-    """A zerorpc client that does not hold its process up for what a dead node will never take."""
-    rpc = zerorpc.Client(timeout=timeout_s, heartbeat=None)
+def connect(address: str, timeout_s: float, context: zerorpc.Context) -> zerorpc.Client:
+    """A zerorpc client that does not hold its process up for what a dead node will never take.
+
+    Each thread needs a `context` of its own: it numbers the calls, and servers tell calls apart by
+    these numbers alone.
+    """
+    rpc = zerorpc.Client(context=context, timeout=timeout_s, heartbeat=None)
     rpc._events.setsockopt(LINGER, 0)
     rpc.connect(f"tcp://{address}")
     return rpc
@@ -50,11 +54,13 @@ class Link:
         address: str,
         on_replies: Callable[[list[Envelope]], None],
         on_lost: Callable[[list[Envelope], DynamoError], None],
+        context: zerorpc.Context,
     ) -> None:
         self.address = address
         self._me = me
         self._on_replies = on_replies
         self._on_lost = on_lost
+        self._context = context
         self._queue = EnvelopeQueue()
         self._waiting: set[int] = set()
         """Ids of the requests in the queue."""
@@ -121,7 +127,7 @@ class Link:
 
     def _exchange(self, batch: list[Envelope]) -> wire.Frame:
         if self._rpc is None:
-            self._rpc = connect(self.address, HOLD_S + SILENCE_S)
+            self._rpc = connect(self.address, HOLD_S + SILENCE_S, self._context)
         frame = wire.Frame(self._me, len(self._open), batch)
         return wire.decode(self._rpc.exchange(wire.encode(frame)))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
+import zerorpc
 from gevent.hub import get_hub
 
 from dynamo.disk.contract import Disk
@@ -44,8 +45,9 @@ class NodeLoop:
         self._sessions: dict[str, Session] = {}
         self._plain = count(1)
         self._stopping = False
+        context = zerorpc.Context.get_instance()
         self._links = {
-            peer: Link(node.name, address, self._on_replies, self._on_lost)
+            peer: Link(node.name, address, self._on_replies, self._on_lost, context)
             for peer, address in addresses.items()
             if peer != node.name
         }

@@ -29,10 +29,13 @@ GRACE_S = 0.25
 class Router:
     """The operations of one client that are on their way."""
 
-    def __init__(self, me: str, seeds: Sequence[str], prefer: str | None) -> None:
+    def __init__(
+        self, me: str, seeds: Sequence[str], prefer: str | None, context: zerorpc.Context
+    ) -> None:
         self._me = me
         self._seeds = seeds
         self._prefer = prefer
+        self._context = context
         self._ring: Ring | None = None
         self._n = 0
         self._links: dict[str, Link] = {}
@@ -148,7 +151,7 @@ class Router:
         """Ask one seed after another for the ring until one answers."""
         while self._ring is None:
             for address in self._seeds:
-                found = _ask_for_ring(self._me, address)
+                found = _ask_for_ring(self._me, address, self._context)
                 if found is not None:
                     self._take(found)
                     break
@@ -157,7 +160,7 @@ class Router:
 
     def _take(self, found: RingDone) -> None:
         self._links = {
-            node: Link(self._me, address, self._on_replies, self._on_lost)
+            node: Link(self._me, address, self._on_replies, self._on_lost, self._context)
             for node, address in found.addresses.items()
         }
         self._n = found.n
@@ -167,8 +170,8 @@ class Router:
         self._send(homeless)
 
 
-def _ask_for_ring(me: str, address: str) -> RingDone | None:
-    rpc = connect(address, SILENCE_S)
+def _ask_for_ring(me: str, address: str, context: zerorpc.Context) -> RingDone | None:
+    rpc = connect(address, SILENCE_S, context)
     try:
         request = Envelope(me, address, GetRing(0))
         answer = wire.decode(rpc.exchange(wire.encode(wire.Frame(me, 1, [request]))))

@@ -13,15 +13,20 @@ StatusByAddress = dict[str, dict[str, Any] | str]
 
 
 def gather_status(
-    addresses: Sequence[str], timeout_s: float, into: "Future[StatusByAddress]"
+    addresses: Sequence[str],
+    timeout_s: float,
+    context: zerorpc.Context,
+    into: "Future[StatusByAddress]",
 ) -> None:
     """Ask all nodes at once, in the hub of this greenlet; a node that is silent gets a text."""
-    asked = {address: gevent.spawn(_status_of, address, timeout_s) for address in addresses}
+    asked = {
+        address: gevent.spawn(_status_of, address, timeout_s, context) for address in addresses
+    }
     into.set_result({address: greenlet.get() for address, greenlet in asked.items()})
 
 
-def _status_of(address: str, timeout_s: float) -> dict[str, Any] | str:
-    rpc = connect(address, timeout_s)
+def _status_of(address: str, timeout_s: float, context: zerorpc.Context) -> dict[str, Any] | str:
+    rpc = connect(address, timeout_s, context)
     try:
         status: dict[str, Any] = rpc.status()
         return status

@@ -16,9 +16,9 @@ import msgspec
 import zerorpc
 from zmq.constants import LINGER
 
-from dynamo import errors as store_errors
+import dynamo.errors as store_errors
+import mapreduce.errors as job_errors
 from dynamo.errors import DynamoError, Unreachable
-from mapreduce import errors as job_errors
 from mapreduce.engine.orders import JobSpec
 
 PLANNING_TIMEOUT_S = 120.0
