@@ -1,12 +1,15 @@
 """What a program's thread waits for: a call of one or many operations, each one request."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
 
 from dynamo.errors import DynamoError
 from dynamo.net.failures import failure
 from dynamo.protocol.messages import ClientRequest, Failed, Message
+
+Result = TypeVar("Result")
 
 
 class Operation:
@@ -22,15 +25,21 @@ class Operation:
         self.deadline = time.monotonic() + timeout_s
         self.tried: set[str] = set()
         """Nodes that did not answer it."""
-        self.call: Call
+        self.call: Call[Any]
 
 
-class Call:
-    """Operations that a thread has asked for together; `future` gives their replies in order."""
+class Call(Generic[Result]):
+    """Operations that a thread has asked for together.
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    `future` gives what `finish` makes of their replies, which are in the order of the operations.
+    """
+
+    def __init__(
+        self, operations: Sequence[Operation], finish: Callable[[Sequence[Message]], Result]
+    ) -> None:
         self.operations = operations
-        self.future: Future[list[Message]] = Future()
+        self.future: Future[Result] = Future()
+        self._finish = finish
         self._replies: dict[int, Message] = {}
         self._left = len(operations)
         self._error: DynamoError | None = None
@@ -54,4 +63,4 @@ class Call:
             self.future.set_exception(self._error)
         else:
             replies = self._replies
-            self.future.set_result([replies[op.request.id] for op in self.operations])
+            self.future.set_result(self._finish([replies[op.request.id] for op in self.operations]))

@@ -47,8 +47,7 @@ ROUND_BYTES = 32 << 20
 """A batch call goes out in rounds of at most so many operations and bytes of values."""
 
 Item = TypeVar("Item")
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 class Client:
@@ -150,7 +149,7 @@ class Client:
         for some in _rounds(keys, lambda key: 0):
             requests = [(key, Get(next(self._ids), key, n or 0, r or 0)) for key in some]
             replies = self._run("get", requests, timeout_s)
-            found.update((key, _reading(reply)) for key, reply in zip(some, replies))
+            found.update(zip(some, map(_reading, replies)))
         return found
 
     def multi_put(
@@ -212,14 +211,13 @@ class Client:
         check_key(key)
         check_value(value)
         request = Put(next(self._ids), key, value, context, time.time(), durable=durable)
-        call = self._begin("put", [(key, request)], self._timeout_s)
-        return _mapped(call.future, lambda replies: _written(replies[0]))
+        return self._begin("put", [(key, request)], self._timeout_s, _first_written)
 
     def get_async(self, key: str, *, r: int | None = None) -> "Future[Reading]":
         """Begin a get; see `put_async`."""
         check_key(key)
-        call = self._begin("get", [(key, Get(next(self._ids), key, 0, r or 0))], self._timeout_s)
-        return _mapped(call.future, lambda replies: _reading(replies[0]))
+        request = Get(next(self._ids), key, r=r or 0)
+        return self._begin("get", [(key, request)], self._timeout_s, _first_reading)
 
     def _write(
         self,
@@ -242,24 +240,41 @@ class Client:
         done: dict[str, Written] = {}
         for some in _rounds(list(items), lambda key: len(items[key] or b"")):
             replies = self._run(operation, [(key, put(key)) for key in some], timeout_s)
-            done.update((key, _written(reply)) for key, reply in zip(some, replies))
+            done.update(zip(some, map(_written, replies)))
         return done
 
     def _begin(
-        self, name: str, requests: Sequence[tuple[str, ClientRequest]], timeout_s: float
-    ) -> Call:
-        """Hand requests to the hub, which sees to it that the call ends by its deadline."""
+        self,
+        name: str,
+        requests: Sequence[tuple[str, ClientRequest]],
+        timeout_s: float,
+        finish: Callable[[Sequence[Message]], Result],
+    ) -> "Future[Result]":
+        """Hand requests to the hub, which sees to it that the future ends by its deadline."""
         if os.getpid() != self._pid:
             raise RequestError("this Client was made before a fork; make a new one in this process")
-        call = Call([Operation(name, key, request, timeout_s) for key, request in requests])
+        operations = [Operation(name, key, request, timeout_s) for key, request in requests]
+        call = Call(operations, finish)
         self._hub.post(partial(self._router.dispatch, call))
-        return call
+        return call.future
 
     def _run(
         self, name: str, requests: Sequence[tuple[str, ClientRequest]], timeout_s: float | None
     ) -> Sequence[Message]:
         """Send requests, wait for all their replies, give them in order or raise an error."""
-        return self._begin(name, requests, timeout_s or self._timeout_s).future.result()
+        return self._begin(name, requests, timeout_s or self._timeout_s, _unchanged).result()
+
+
+def _unchanged(replies: Sequence[Message]) -> Sequence[Message]:
+    return replies
+
+
+def _first_reading(replies: Sequence[Message]) -> Reading:
+    return _reading(replies[0])
+
+
+def _first_written(replies: Sequence[Message]) -> Written:
+    return _written(replies[0])
 
 
 def _reading(reply: Message) -> Reading:
@@ -269,21 +284,6 @@ def _reading(reply: Message) -> Reading:
 
 def _written(reply: Message) -> Written:
     return Written(cast(PutDone, reply).nodes)
-
-
-def _mapped(future: "Future[Given]", function: Callable[[Given], Made]) -> "Future[Made]":
-    """A future of `function` of what `future` gives."""
-    mapped: Future[Made] = Future()
-
-    def pass_on(done: "Future[Given]") -> None:
-        error = done.exception()
-        if error is not None:
-            mapped.set_exception(error)
-        else:
-            mapped.set_result(function(done.result()))
-
-    future.add_done_callback(pass_on)
-    return mapped
 
 
 def _rounds(items: Sequence[Item], size_bytes: Callable[[Item], int]) -> Iterator[Sequence[Item]]:

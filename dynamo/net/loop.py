@@ -138,8 +138,7 @@ class NodeLoop:
             self._links[peer].send(requests)
 
     def _on_replies(self, replies: list[Envelope]) -> None:
-        for reply in replies:  # answers to this node's own requests; their number is bounded by it
-            self._inbox.force(reply)
+        self._inbox.force(replies)  # to this node's own requests: their number is bounded by it
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
         """Nothing to do: the coordinator asks again, or gives up, when its time has come (and while

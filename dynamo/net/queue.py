@@ -1,7 +1,7 @@
 """A bounded queue of envelopes that is emptied in batches, shared by greenlets of one hub."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import gevent.event
 
@@ -23,19 +23,23 @@ class EnvelopeQueue:
 
     def put(self, envelopes: Sequence[Envelope]) -> bool:
         """Add all of `envelopes` and say True, or none and say False when there is no room."""
-        added = sum(map(wire.weight, envelopes))
+        sizes = [wire.weight(envelope) for envelope in envelopes]
+        added = sum(sizes)
         if self._items and self.bytes + added > LIMIT_BYTES:
             return False
-        for envelope in envelopes:
-            self.force(envelope)
+        self._add(zip(sizes, envelopes), added)
         return True
 
-    def force(self, envelope: Envelope) -> None:
-        """Add one small envelope though there may be no room."""
-        size = wire.weight(envelope)
-        self._items.append((size, envelope))
-        self.bytes += size
-        self._filled.set()
+    def force(self, envelopes: Sequence[Envelope]) -> None:
+        """Add envelopes though there may be no room: where their number is bounded elsewhere."""
+        sizes = [wire.weight(envelope) for envelope in envelopes]
+        self._add(zip(sizes, envelopes), sum(sizes))
+
+    def _add(self, weighed: Iterable[tuple[int, Envelope]], added_bytes: int) -> None:
+        self._items.extend(weighed)
+        self.bytes += added_bytes
+        if self._items:
+            self._filled.set()
 
     def take(self, limit_bytes: int) -> list[Envelope]:
         """What comes first, up to `limit_bytes`; at least one envelope where there is any."""

@@ -6,8 +6,10 @@ Everything here runs in the client's hub; see `dynamo.net.client` for the side o
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from random import random
+from typing import Any
 
 import gevent
+import gevent.event
 import msgspec
 import zerorpc
 
@@ -45,12 +47,16 @@ class Router:
         """All operations that have not ended, by request id."""
         self._homeless: list[Operation] = []
         """Those of them that no node can be asked for now: the ring is unknown, or none answers."""
-        self._greenlets = [gevent.spawn(self._find_ring), gevent.spawn(self._keep)]
+        self._arrived: list[Operation] = []
+        """Those that came since the router last ran: they are sent together."""
+        self._work = gevent.event.Event()
+        self._greenlets = [gevent.spawn(run) for run in (self._find_ring, self._keep, self._run)]
 
-    def dispatch(self, call: Call) -> None:
-        """Send every operation of `call` to the node that is best for it."""
+    def dispatch(self, call: Call[Any]) -> None:
+        """Send every operation of `call` to the node that is best for it, soon."""
         self._open.update((operation.request.id, operation) for operation in call.operations)
-        self._send(call.operations)
+        self._arrived += call.operations
+        self._work.set()
 
     def close(self) -> None:
         """End every call that still waits, and hang up."""
@@ -60,6 +66,13 @@ class Router:
             self._settle(id, Unreachable("the client was closed while the call waited"))
         for link in self._links.values():
             link.close()
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            arrived, self._arrived = self._arrived, []
+            self._send(arrived)
 
     def _send(self, operations: Iterable[Operation]) -> None:
         by_node: dict[str, list[Envelope]] = {}

@@ -32,7 +32,7 @@ class Session:
         if not self._ready.put([reply]):
             detail = "the answers that wait for this caller are over their limit; ask for less"
             refusal = Failed(reply.message.id, Failure.OVERLOADED, detail)
-            self._ready.force(Envelope(reply.sender, reply.receiver, refusal))
+            self._ready.force([Envelope(reply.sender, reply.receiver, refusal)])
         if not self.open or self._ready.bytes >= wire.FRAME_LIMIT_BYTES:
             self._settled.set()
 

@@ -57,11 +57,16 @@ def decode(frame: object) -> Frame:
         raise CorruptData(f"a frame of {len(frame):,} bytes can't be read: {error}") from error
 
 
+_WITH_SIBLINGS = frozenset({StoreCopy, CopyFetched, GetDone})
+
+
 def weight(envelope: Envelope) -> int:
     """About how many bytes the envelope takes on the wire and in a queue."""
     message = envelope.message
-    if isinstance(message, Put):
-        return ENVELOPE_BYTES + len(message.value or b"")
-    if isinstance(message, StoreCopy | CopyFetched | GetDone):
-        return ENVELOPE_BYTES + sum(len(v.value or b"") for v in message.siblings.versions)
+    kind = type(message)
+    if kind is Put:
+        return ENVELOPE_BYTES + len(message.value or b"")  # type: ignore[union-attr]
+    if kind in _WITH_SIBLINGS:
+        versions = message.siblings.versions  # type: ignore[union-attr]
+        return ENVELOPE_BYTES + sum([len(version.value or b"") for version in versions])
     return ENVELOPE_BYTES

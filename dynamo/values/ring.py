@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ def routing_part(key: str) -> str:
     start = key.find("{")
     end = key.find("}", start + 1)
     return key[start + 1 : end] if start >= 0 and end > start + 1 else key
+
+
+@lru_cache(maxsize=8192)  # a request asks for the same key's position several times
+def position(key: str) -> int:
+    """Where `key` lies in the hash space, from 0 to 2**64 - 1: the hash of its routing part."""
+    part = routing_part(key).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(part, digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,8 @@ class Ring:
         return tuple(tuple(dict.fromkeys(owners[p:] + owners[:p])) for p in range(len(owners)))
 
     def partition_of(self, key: str) -> int:
-        """The partition that holds `key`: the leading bits of its routing part's hash."""
-        part = routing_part(key).encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(part, digest_size=8).digest()
-        return int.from_bytes(digest, "big") * len(self.owners) >> 64
+        """The partition that holds `key`: the leading bits of its position."""
+        return position(key) * len(self.owners) >> 64
 
     def preference_list(self, key: str, n: int) -> tuple[str, ...]:
         """The `n` distinct nodes that should hold `key`; fewer when there are fewer members."""
