@@ -1,5 +1,6 @@
 """A node as a server: what zerorpc clients may call, and how a process becomes a node."""
 
+import gc
 import logging
 import secrets
 import signal
@@ -107,6 +108,9 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
     calls = gevent.spawn(rpc.run)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, loop.stop)
+    # What a request makes is freed by counting, as a rule; looking for cycles after each 700 new
+    # objects costs an eighth of the puts.
+    gc.set_threshold(100_000, 20, 20)
     log.info("node %s serves on %s", name, me.address)
     ready()
     try:
