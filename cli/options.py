@@ -1,5 +1,6 @@
 """Options that many commands share, and the one way in which they open the store."""
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from dynamo.config import ClusterConfig, load
+from dynamo.errors import Unreachable
 from dynamo.store import Store
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -51,6 +53,9 @@ def open_store(config: ClusterConfig) -> Iterator[Store]:
     if context and callable(context.obj):
         yield context.obj(config)
         return
+    if not any(_listens(address) for address in config.node_addresses.values()):
+        nodes = ", ".join(config.node_addresses.values())
+        raise Unreachable(f"no store node listens at {nodes}; start them with `mapreduce up`")
     from dynamo.net.client import Client  # slow to import: not before it is needed
 
     client = Client(list(config.node_addresses.values()), timeout_s=config.timeout_s)
@@ -58,6 +63,16 @@ def open_store(config: ClusterConfig) -> Iterator[Store]:
         yield client
     finally:
         client.close()
+
+
+def _listens(address: str) -> bool:
+    """A client would wait its whole time for nodes that may yet start; a person need not."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def say_ready(what: str, ready_fd: int | None) -> Callable[[], None]:

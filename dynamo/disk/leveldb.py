@@ -29,7 +29,7 @@ class LevelDisk:
             )
         except (plyvel.Error, OSError) as error:
             raise NodeFailed(
-                f"LevelDB in {folder} can't be opened: {error}; "
+                f"LevelDB in {folder} can't be opened: {_reason(error)}; "
                 "if another process uses this folder, stop it first"
             ) from error
 
@@ -45,8 +45,8 @@ class LevelDisk:
             self._write(writes, sync and self._fsync)
         except plyvel.Error as error:
             raise NodeFailed(
-                f"LevelDB in {self._folder} can't write {len(writes):,} changes: {error}; "
-                "look for a full or broken disk"
+                f"LevelDB in {self._folder} can't write {len(writes):,} changes: "
+                f"{_reason(error)}; look for a full or broken disk"
             ) from error
 
     def close(self) -> None:
@@ -60,3 +60,9 @@ class LevelDisk:
                     batch.delete(key)
                 else:
                     batch.put(key, value)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, as text: plyvel passes LevelDB's words on as bytes."""
+    words = error.args[0] if isinstance(error, plyvel.Error) and error.args else error
+    return words.decode(errors="replace") if isinstance(words, bytes) else str(words)
