@@ -215,7 +215,7 @@ def status(as_json: bool, config: ClusterConfig) -> None:
     Example:
       dynamo status
     """
-    with open_store(config) as store:
+    with open_store(config, may_be_down=True) as store:
         found: dict[str, Any] = store.status()  # type: ignore[attr-defined]
     silent = [node.name for node in config.nodes if not isinstance(found[node.address], dict)]
     if as_json:

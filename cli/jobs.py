@@ -296,7 +296,7 @@ SERVER_COLUMNS = ("kind", "name", "address", "state", "details")
 
 
 def _node_rows(config: ClusterConfig) -> list[Row]:
-    with open_store(config) as store:
+    with open_store(config, may_be_down=True) as store:
         found = store.status()  # type: ignore[attr-defined]
     return [
         ("node", node.name, node.address, "up", "")

@@ -44,8 +44,8 @@ def ready_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def open_store(config: ClusterConfig) -> Iterator[Store]:
-    """The store of the cluster, closed behind the block.
+def open_store(config: ClusterConfig, *, may_be_down: bool = False) -> Iterator[Store]:
+    """The store of the cluster, closed behind the block; `Unreachable` if no node listens.
 
     A caller of the command may hand in its own way to open one as click's `obj`, as tests do.
     """
@@ -53,7 +53,7 @@ def open_store(config: ClusterConfig) -> Iterator[Store]:
     if context and callable(context.obj):
         yield context.obj(config)
         return
-    if not any(_listens(address) for address in config.node_addresses.values()):
+    if not may_be_down and not any(_listens(address) for address in config.node_addresses.values()):
         nodes = ", ".join(config.node_addresses.values())
         raise Unreachable(f"no store node listens at {nodes}; start them with `mapreduce up`")
     from dynamo.net.client import Client  # slow to import: not before it is needed

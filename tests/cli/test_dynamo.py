@@ -1,6 +1,7 @@
 """The command `dynamo`: what each call stores, prints and answers to mistakes."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -8,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
+from cli.dynamo import main
+from cli.local_cluster import write_config
 from dynamo import files
 from dynamo.store import MemoryStore
 
@@ -254,3 +257,14 @@ def test_help_does_not_load_what_it_does_not_need(command: str) -> None:
     )
     assert output.stdout.endswith("set()\n")
     assert time.monotonic() - began < 5  # about 0.2 s on a machine with nothing else to do
+
+
+def test_a_command_says_at_once_that_no_node_listens(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    began = time.monotonic()
+    result = CliRunner().invoke(main, ["get", "key", "--config", str(config.path)])
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"Error: no store node listens at .*; start them with `mapreduce up`\n", result.stderr
+    )
+    assert time.monotonic() - began < config.timeout_s / 2
