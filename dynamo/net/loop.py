@@ -68,7 +68,7 @@ class NodeLoop:
         return replies[0].message if replies else None
 
     def run(self) -> None:
-        """Serve until `stop` is called or the disk refuses a commit.
+        """Serve until `stop` is called; raises `NodeFailed` when the disk refuses a commit.
 
         A node whose disk fails stops at once: what it has in memory may be ahead of its disk, and
         nothing of that has been sent.

@@ -115,8 +115,6 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
     ready()
     try:
         loop.run()
-    except Exception as error:
-        raise NodeFailed(f"node {name} stops, its disk failed: {error}") from error
     finally:
         calls.kill()
         loop.close()

@@ -1,0 +1,104 @@
+"""The loop of step, commit and send, without sockets: what is told, and when."""
+
+from collections.abc import Iterator, Sequence
+
+import gevent
+import pytest
+
+from dynamo.disk.contract import MemoryDisk, Write
+from dynamo.errors import NodeFailed
+from dynamo.net import queue, wire
+from dynamo.net.loop import NodeLoop
+from dynamo.protocol.messages import Envelope, Failed, Failure, Get, GetDone, Message, Put, PutDone
+from dynamo.protocol.node import Node
+from dynamo.protocol.settings import Settings
+from dynamo.values.ring import Ring
+
+
+class WatchedDisk(MemoryDisk):
+    """A disk that tells of its commits, and can refuse them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits: list[tuple[int, bool]] = []
+        self.refuses = False
+
+    def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
+        if self.refuses:
+            raise NodeFailed("LevelDB can't write: no space left")
+        super().commit(writes, sync=sync)
+        self.commits.append((len(writes), sync))
+
+
+class Bench:
+    """One node that is the whole ring, with its loop in a greenlet."""
+
+    def __init__(self) -> None:
+        self.disk = WatchedDisk()
+        settings = Settings(n=1, r=1, w=1)
+        node = Node("n1", Ring(("n1",)), {"n1": "127.0.0.1:1"}, settings, self.disk, 1)
+        self.loop = NodeLoop(node, self.disk, {"n1": "127.0.0.1:1"})
+        self.running = gevent.spawn(self.loop.run)
+
+    def exchange(self, *messages: Message, caller: str = "client") -> list[Message]:
+        envelopes = [Envelope(caller, "n1", message) for message in messages]
+        frame = self.loop.exchange(wire.encode(wire.Frame(caller, len(messages), envelopes)))
+        return [envelope.message for envelope in wire.decode(frame).envelopes]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.loop.stop()
+    gevent.joinall([bench.running], timeout=5)
+    assert bench.running.dead
+    bench.loop.close()
+
+
+def put(id: int, *, durable: bool = True, value: bytes = b"v") -> Put:
+    return Put(id, f"key {id}", value, None, 1.0, durable=durable)
+
+
+def test_all_that_comes_together_is_one_commit(bench: Bench) -> None:
+    done = bench.exchange(*(put(id) for id in range(1, 101)))
+    assert [reply.id for reply in done] == list(range(1, 101))
+    assert all(isinstance(reply, PutDone) for reply in done)
+    assert bench.disk.commits == [(100, True)]
+
+
+def test_a_put_that_needs_no_fsync_costs_none_and_a_get_no_commit(bench: Bench) -> None:
+    bench.exchange(put(1, durable=False))
+    [got] = bench.exchange(Get(2, "key 1"))
+    assert isinstance(got, GetDone)
+    assert got.siblings.values == (b"v",)
+    assert bench.disk.commits == [(1, False)]
+
+
+def test_a_disk_that_refuses_ends_the_node_and_nothing_is_acknowledged() -> None:
+    bench = Bench()
+    bench.disk.refuses = True
+    assert bench.exchange(put(1)) == []
+    with pytest.raises(NodeFailed, match="no space left"):
+        bench.running.get(timeout=5)
+    bench.loop.close()
+
+
+def test_past_the_limit_the_answer_is_overloaded_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "LIMIT_BYTES", 1 << 20)
+    first = gevent.spawn(bench.exchange, *(put(id, value=bytes(100_000)) for id in range(1, 9)))
+    gevent.sleep(0)  # the first call is in the inbox; the loop has not run yet
+    large = [put(id, value=bytes(100_000)) for id in range(11, 19)]
+    refused = bench.exchange(*large, caller="another client")
+    assert {type(reply) for reply in refused} == {Failed}
+    assert {reply.reason for reply in refused if isinstance(reply, Failed)} == {Failure.OVERLOADED}
+    assert [type(reply) for reply in first.get(timeout=5)] == [PutDone] * 8
+
+
+def test_a_plain_call_gets_its_own_answer(bench: Bench) -> None:
+    assert isinstance(bench.loop.ask(lambda id: put(id), timeout_s=5), PutDone)
+    status = bench.loop.status()
+    assert status["handled"] == {"Put": 1}
+    assert status["requests_in_flight"] == 0
