@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import job_control, job_view, show
+from cli.cluster_processes import ClusterProcesses
 from cli.errors import Failure
 from cli.job_control import ctrl_c, open_master, wait_for_end
 from cli.options import config_option, json_option, open_store
@@ -282,17 +283,24 @@ def _is_of(attempt: str, task: str | None) -> bool:
 
 def _cluster_status(config: ClusterConfig, as_json: bool) -> None:
     """Every server of the file, and whether it answers."""
-    rows = [*_node_rows(config), *_master_and_worker_rows(config)]
+    rows = _with_pids(config, [*_node_rows(config), *_master_and_worker_rows(config)])
     if as_json:
         show.as_json([dict(zip(SERVER_COLUMNS, row)) for row in rows])
     else:
         show.table(SERVER_COLUMNS, rows)
-    if silent := [f"{kind} {name}" for kind, name, _, state, _ in rows if state != "up"]:
+    if silent := [f"{kind} {name}" for kind, name, _, _, state, _ in rows if state != "up"]:
         raise Failure(f"no answer from {', '.join(silent)}; start them with `mapreduce up`")
 
 
 Row = tuple[str, str, str, str, str]
-SERVER_COLUMNS = ("kind", "name", "address", "state", "details")
+SERVER_COLUMNS = ("kind", "name", "address", "pid", "state", "details")
+
+
+def _with_pids(config: ClusterConfig, rows: list[Row]) -> list[tuple[str, ...]]:
+    """The process ids of those that `mapreduce up` has started on this machine."""
+    running = ClusterProcesses(config).running()
+    pids = {(server.kind, server.name): str(process.pid) for server, process in running.items()}
+    return [(*row[:3], pids.get(row[:2], ""), *row[3:]) for row in rows]
 
 
 def _node_rows(config: ClusterConfig) -> list[Row]:

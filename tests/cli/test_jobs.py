@@ -285,3 +285,13 @@ def test_names_of_jobs_and_tasks() -> None:
         assert _is_of("map-00003.1", task)
     for task in ("reduce", "map-00004", "map-00003.2", "map-0000"):
         assert not _is_of("map-00003.1", task)
+
+
+def test_the_status_of_the_cluster_names_every_process(
+    mapreduce: Call, config: ClusterConfig
+) -> None:
+    rows = json.loads(done(mapreduce("status", "--json")).stdout)
+    running = ClusterProcesses(config).running()
+    expected = {(s.kind, s.name): str(process.pid) for s, process in running.items()}
+    assert {(row["kind"], row["name"]): row["pid"] for row in rows} == expected
+    assert {row["state"] for row in rows} == {"up"}
