@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -147,6 +148,26 @@ def test_hashes_and_segments_are_the_same_on_every_machine() -> None:
     tree = tree_of({"colour": b"green", "größe": b"\x00", "": b"x"})
     assert tree.root.hex() == "c966884157313e01fbff1a2930fb1228"
     assert [tree.segment_of(key) for key in ("colour", "größe", "")] == [12, 8, 3]
+
+
+def test_hashes_are_made_once_and_again_only_where_something_changed() -> None:
+    """Ratios of this process' own time: a full hashing takes hundreds of times a reading."""
+    tree = tree_of({f"key {number}": b"d" for number in range(20_000)}, (1024, 32))
+
+    def changed_and_read() -> None:
+        tree.update("key 7", tree.root)
+        assert tree.root
+
+    everything = seconds_for(lambda: tree.root, times=1)
+    assert seconds_for(lambda: tree.root, times=50) < everything
+    assert seconds_for(changed_and_read, times=20) < everything
+
+
+def seconds_for(action: Callable[[], object], times: int) -> float:
+    start = process_time()
+    for _ in range(times):
+        action()
+    return process_time() - start
 
 
 # Walks -------------------------------------------------------------------------------------------
