@@ -18,6 +18,7 @@ from cli.options import (
     ready_option,
     say_ready,
 )
+from cli.ring_commands import explain, ring
 from dynamo.config import ClusterConfig
 from dynamo.errors import CorruptData, RequestError
 from dynamo.store import Reading, Store
@@ -225,6 +226,10 @@ def status(as_json: bool, config: ClusterConfig) -> None:
         show.table(("node", "address", "state", "details"), rows)
     if silent:
         raise Failure(f"no answer from {', '.join(silent)}; start nodes with `mapreduce up`")
+
+
+main.add_command(ring)
+main.add_command(explain)
 
 
 # put ---------------------------------------------------------------------------------------------

@@ -53,9 +53,8 @@ def open_store(config: ClusterConfig, *, may_be_down: bool = False) -> Iterator[
     if context and callable(context.obj):
         yield context.obj(config)
         return
-    if not may_be_down and not any(_listens(address) for address in config.node_addresses.values()):
-        nodes = ", ".join(config.node_addresses.values())
-        raise Unreachable(f"no store node listens at {nodes}; start them with `mapreduce up`")
+    if not may_be_down:
+        check_listening(config)
     from dynamo.net.client import Client  # slow to import: not before it is needed
 
     client = Client(list(config.node_addresses.values()), timeout_s=config.timeout_s)
@@ -63,6 +62,13 @@ def open_store(config: ClusterConfig, *, may_be_down: bool = False) -> Iterator[
         yield client
     finally:
         client.close()
+
+
+def check_listening(config: ClusterConfig) -> None:
+    """Raise `Unreachable`, at once, if no node of the cluster listens at its address."""
+    if not any(_listens(address) for address in config.node_addresses.values()):
+        nodes = ", ".join(config.node_addresses.values())
+        raise Unreachable(f"no store node listens at {nodes}; start them with `mapreduce up`")
 
 
 def _listens(address: str) -> bool:

@@ -1,0 +1,152 @@
+"""Asking single nodes, past all quorums: what is on this node, and what does it think?
+
+A get merges what the replicas hold and repairs what differs, so it can't show the difference. Here
+each node is asked by itself, and nothing is changed. For commands and tests; programs use
+`dynamo.net.client`.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TypeVar, cast
+from uuid import uuid4
+
+import gevent
+import zerorpc
+from gevent import socket
+
+from dynamo.errors import CorruptData, DynamoError, Unreachable
+from dynamo.net import wire
+from dynamo.net.failures import failure
+from dynamo.net.hub import HubThread
+from dynamo.net.link import connect
+from dynamo.protocol.messages import (
+    CopyFetched,
+    Envelope,
+    Failed,
+    FetchCopy,
+    GetRing,
+    Message,
+    Request,
+    RingDone,
+)
+from dynamo.values.versions import Siblings
+
+PATIENCE_S = 2.0
+"""How long a node that listens may take to answer."""
+REQUEST_ID = 1
+"""Each node gets one request of each asker, so the ids need not differ."""
+
+Result = TypeVar("Result")
+
+
+def rings(
+    addresses: Sequence[str], timeout_s: float = PATIENCE_S
+) -> dict[str, RingDone | DynamoError]:
+    """The ring as the node at each of `addresses` ("host:port") knows it, or why it tells none."""
+    found = ask_each({address: address for address in addresses}, GetRing(REQUEST_ID), timeout_s)
+    return {
+        address: _expected(RingDone, reply, "ring", address) for address, reply in found.items()
+    }
+
+
+def copies(
+    key: str, addresses: Mapping[str, str], timeout_s: float = PATIENCE_S
+) -> dict[str, Siblings | DynamoError]:
+    """What each node holds of `key`, by the nodes' names; `addresses` has name -> "host:port".
+
+    A node that holds nothing gives `dynamo.values.versions.EMPTY`; one whose copy fails its
+    checksum gives `CorruptData`, and one that does not answer `Unreachable`.
+    """
+    found = ask_each(addresses, FetchCopy(REQUEST_ID, key), timeout_s)
+    fetched = {node: _expected(CopyFetched, reply, "fetch", key) for node, reply in found.items()}
+    return {
+        node: reply if isinstance(reply, DynamoError) else reply.siblings
+        for node, reply in fetched.items()
+    }
+
+
+def ask_each(
+    addresses: Mapping[str, str], request: Request, timeout_s: float = PATIENCE_S
+) -> dict[str, Message | DynamoError]:
+    """The reply of each node to `request`, whose id is `REQUEST_ID`; all are asked at once."""
+    context = zerorpc.Context()
+    hub = HubThread("dynamo-inspect")
+    answers: Future[dict[str, Message | DynamoError]] = Future()
+
+    def ask_all() -> dict[str, Message | DynamoError]:
+        asked = {
+            node: gevent.spawn(_ask, node, address, request, timeout_s, context)
+            for node, address in addresses.items()
+        }
+        return {node: greenlet.get() for node, greenlet in asked.items()}
+
+    hub.post(lambda: gevent.spawn(_into, answers, ask_all))
+    try:
+        return answers.result()
+    finally:
+        hub.close()
+        context.term()
+
+
+def _into(future: "Future[Result]", work: Callable[[], Result]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)  # the thread that waits must not wait for ever
+
+
+def _ask(
+    node: str, address: str, request: Request, timeout_s: float, context: zerorpc.Context
+) -> Message | DynamoError:
+    if not _listens(address, timeout_s):
+        return Unreachable(f"nothing listens at {address}")
+    rpc = connect(address, timeout_s, context)
+    try:
+        reply = _converse(rpc, node, request, time.monotonic() + timeout_s)
+    except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+        reply = None
+    except (zerorpc.RemoteError, CorruptData) as error:
+        return Unreachable(f"the answer from {address} can't be read: {error}")
+    finally:
+        rpc.close()
+    return reply or Unreachable(f"{address} listens, and had no answer within {timeout_s:g} s")
+
+
+def _listens(address: str, timeout_s: float) -> bool:
+    """zerorpc would wait its whole time for a node that may yet start."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def _converse(rpc: zerorpc.Client, node: str, request: Request, deadline: float) -> Message | None:
+    """Exchange frames until the node has answered `request`; None if it doesn't in time.
+
+    An exchange returns after a short hold with what is ready (see `dynamo.net.link`), so a node
+    that works on the request is asked again.
+    """
+    me = f"inspect-{uuid4().hex}"
+    sent = [Envelope(me, node, cast(Message, request))]
+    while time.monotonic() < deadline:
+        frame = wire.Frame(me, 1 - len(sent), sent)
+        answer = wire.decode(rpc.exchange(wire.encode(frame)))
+        for envelope in answer.envelopes:
+            return envelope.message
+        if not answer.open:  # the node has started again and knows nothing of the request
+            return None
+        sent = []
+    return None
+
+
+def _expected(
+    kind: type[Result], reply: Message | DynamoError, operation: str, key: str
+) -> Result | DynamoError:
+    if isinstance(reply, kind | DynamoError):
+        return reply
+    if isinstance(reply, Failed):
+        return failure(reply, operation, key)
+    return CorruptData(f"{operation} of {key!r} was answered with {type(reply).__name__}")
