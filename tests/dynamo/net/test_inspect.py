@@ -17,7 +17,7 @@ from cli.local_cluster import free_ports
 from dynamo.config import ClusterConfig
 from dynamo.disk.contract import Write, copy_key
 from dynamo.disk.leveldb import LevelDisk
-from dynamo.errors import CorruptData, Unreachable
+from dynamo.errors import CorruptData, NodeFailed, Unreachable
 from dynamo.net import inspect
 from dynamo.net.client import Client
 from dynamo.protocol.messages import RingDone, StoreCopy
@@ -184,10 +184,10 @@ def test_a_damaged_copy_and_a_silent_replica_are_told_apart(own_cluster: Cluster
     with Client(addresses(own_cluster)) as client:
         client.put("hurt", b"value", w=3)
         _, damaged, silent = client.locate("hurt")
-    kill(own_cluster, damaged)
+    end(own_cluster, damaged)
     damage(own_cluster, damaged, "hurt")
     ClusterProcesses(own_cluster).up(say=lambda line: None)
-    kill(own_cluster, silent)
+    end(own_cluster, silent)
     assert isinstance(inspect.copies("hurt", own_cluster.node_addresses)[damaged], CorruptData)
     found = explained(own_cluster, "hurt")
     assert states(found) == ["current", "damaged", "no answer"]
@@ -198,6 +198,28 @@ def test_a_damaged_copy_and_a_silent_replica_are_told_apart(own_cluster: Cluster
     ring = call(own_cluster, "ring")
     assert ring.exit_code == 0
     assert f"warning: {silent} does not answer" in ring.stderr
+
+
+def end(config: ClusterConfig, name: str) -> None:
+    """Kill a node, and wait until the system has taken its port and its disk's lock from it: that
+    can be a moment after the process has ended, while its threads are cleaned up."""
+    kill(config, name)
+    node = config.node(name)
+    wait_until(lambda: _refuses(node.address), 10, f"{node.address} to be free")
+    wait_until(lambda: _opens(node.data), 10, f"the lock of {node.data}")
+
+
+def _refuses(address: str) -> bool:
+    answer = inspect.rings([address], timeout_s=0.2)[address]
+    return "nothing listens" in str(answer)
+
+
+def _opens(folder: Path) -> bool:
+    try:
+        LevelDisk(folder).close()
+    except NodeFailed:
+        return False
+    return True
 
 
 def damage(config: ClusterConfig, name: str, key: str) -> None:
