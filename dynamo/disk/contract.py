@@ -1,10 +1,12 @@
 """The disk as the node sees it: an ordered map of bytes with atomic, durable batches.
 
-Names of keys on disk (the only kind today; the first byte leaves room for others):
+Names of keys on disk (the first byte leaves room for others):
 
     b"v" | partition, 2 bytes big-endian | key, UTF-8        one copy: see `dynamo.disk.record`
+    b"h" | owner, UTF-8 | 0 | key, UTF-8                     a copy kept for an owner that is down
 
-So the copies of a partition lie together and in the order of their keys.
+So the copies of a partition lie together and in the order of their keys, and so do the hinted
+copies for one owner.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,6 +56,25 @@ def copy_range(partition: int, prefix: str, after: str) -> tuple[bytes, bytes]:
     first = copy_key(partition, prefix)
     start = max(first, copy_key(partition, after) + b"\x00") if after else first
     return start, first + b"\xff"
+
+
+def hint_key(owner: str, key: str) -> bytes:
+    """Where the copy of `key` is kept that is meant for `owner`.
+
+    >>> hint_key("n1", "colour")
+    b'hn1\\x00colour'
+    """
+    return b"h" + owner.encode() + b"\x00" + key.encode()
+
+
+def owner_and_key_of_hint(disk_key: bytes) -> tuple[str, str]:
+    """The owner and the key of the hinted copy at `disk_key`."""
+    owner, _, key = disk_key[1:].partition(b"\x00")
+    return owner.decode(), key.decode()
+
+
+HINTS = (b"h", b"i")
+"""Start and stop of a scan over all hinted copies."""
 
 
 class MemoryDisk:

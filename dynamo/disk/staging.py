@@ -25,6 +25,10 @@ class Staging:
         self._staged[key] = value
         self._sync |= durable
 
+    def delete(self, key: bytes) -> None:
+        """Stage a deletion; it may be lost at a crash, so only what can be deleted again."""
+        self._staged[key] = None
+
     def take(self) -> tuple[list[Write], bool]:
         """All that was staged since the last call, and whether the commit has to sync."""
         taken = [Write(*item) for item in self._staged.items()], self._sync

@@ -22,7 +22,7 @@ from dynamo.net import wire
 from dynamo.net.link import HOLD_S, Link
 from dynamo.net.queue import EnvelopeQueue
 from dynamo.net.session import Session
-from dynamo.protocol.messages import Envelope, Failed, Failure, Message, Request
+from dynamo.protocol.messages import Envelope, Failed, Failure, Lost, Message, Request
 from dynamo.protocol.node import Node
 
 log = logging.getLogger("dynamo.loop")
@@ -87,9 +87,10 @@ class NodeLoop:
         """What this node says of itself; text, numbers and lists only."""
         return {
             "name": self.node.name,
-            "members": {peer: link.up for peer, link in self._links.items()},
+            "members": {peer: peer in self.node.members.up for peer in self._links},
             "requests_in_flight": self.node.coordinator.pending_requests,
             "inbox_bytes": self._inbox.bytes,
+            "hints": dict(self.node.handoff.kept),
             "corrupt_reads": self.node.replica.corrupt_reads,
             "handled": dict(self.handled),
         }
@@ -141,6 +142,7 @@ class NodeLoop:
         self._inbox.force(replies)  # to this node's own requests: their number is bounded by it
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
-        """Nothing to do: the coordinator asks again, or gives up, when its time has come (and while
-        an answer may still come, the link does not ask twice)."""
+        """The node learns of it in its next step."""
         log.debug("%d requests lost: %s", len(requests), error)
+        me = self.node.name
+        self._inbox.force([Envelope(r.receiver, me, Lost(r.message.id)) for r in requests])

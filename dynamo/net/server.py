@@ -6,7 +6,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 import zerorpc
@@ -25,6 +25,11 @@ from dynamo.store import check_key, check_value
 from dynamo.values.ring import Ring, claim
 
 log = logging.getLogger("dynamo.server")
+
+PATIENCE_S = 2.0
+"""How long a node that starts waits for its disk and its port to be given free."""
+
+Result = TypeVar("Result")
 
 
 class NodeService:
@@ -94,17 +99,11 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
     me = next(node for node in config.nodes if node.name == name)
-    disk = LevelDisk(me.data, fsync=config.fsync)
+    disk = _patiently(lambda: LevelDisk(me.data, fsync=config.fsync))
     node = _node_of(config, name, disk)
     loop = NodeLoop(node, disk, {other.name: other.address for other in config.nodes})
     rpc = zerorpc.Server(NodeService(loop, config.timeout_s), heartbeat=None)
-    try:
-        rpc.bind(f"tcp://{me.address}")
-    except ZMQError as error:
-        raise NodeFailed(
-            f"node {name} can't listen on {me.address}: {error}; "
-            "stop what uses the port, or give the node another address in cluster.ini"
-        ) from error
+    _patiently(lambda: _listen(rpc, name, me.address))
     calls = gevent.spawn(rpc.run)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, loop.stop)
@@ -120,6 +119,28 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
         loop.close()
         rpc.close()
         disk.close()
+
+
+def _patiently(attempt: Callable[[], Result]) -> Result:
+    """Try for a while: a node that was killed a moment ago may still hold its lock and its port."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return attempt()
+        except NodeFailed:
+            if time.monotonic() > deadline:
+                raise
+        gevent.sleep(0.05)
+
+
+def _listen(rpc: zerorpc.Server, name: str, address: str) -> None:
+    try:
+        rpc.bind(f"tcp://{address}")
+    except ZMQError as error:
+        raise NodeFailed(
+            f"node {name} can't listen on {address}: {error}; "
+            "stop what uses the port, or give the node another address in cluster.ini"
+        ) from error
 
 
 def _node_of(config: ClusterConfig, name: str, disk: Disk) -> Node:

@@ -6,12 +6,11 @@ does and the answer back, so that a client may ask any node.
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
-from itertools import count
 
+from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
     CopiesListed,
     CopyFetched,
-    CopyStored,
     Envelope,
     Failed,
     Failure,
@@ -19,6 +18,7 @@ from dynamo.protocol.messages import (
     GetDone,
     GetRing,
     ListKeys,
+    Lost,
     Put,
     PutDone,
     RingDone,
@@ -48,24 +48,24 @@ class Coordinator:
         addresses: Mapping[str, str],
         settings: Settings,
         replica: Replica,
-        incarnation: int,
+        members: Membership,
+        next_id: Callable[[], int],
     ) -> None:
         self._ring = ring
         self._addresses = dict(addresses)
         self._settings = settings
         self._replica = replica
+        self._members = members
+        self._next_id = next_id
         self._pending: dict[int, Pending] = {}
         self._wakes: list[tuple[float, int]] = []
-        # A late answer to a request of this node's last life must not count for one of this life.
-        self._ids = count((incarnation << 24) + 1)
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Put: self._on_put,
             Get: self._on_get,
             ListKeys: self._on_list,
             GetRing: self._on_ring,
-            **dict.fromkeys(
-                (CopyStored, CopyFetched, CopiesListed, PutDone, GetDone, Failed), self._on_reply
-            ),
+            Lost: self._on_lost,
+            **dict.fromkeys((CopyFetched, CopiesListed, PutDone, GetDone, Failed), self.on_reply),
         }
 
     @property
@@ -96,8 +96,8 @@ class Coordinator:
             return [envelope.reply(Failed(put.id, *refusal))]
         talk = self._conversation(envelope, put.timeout_s, now)
         if talk.me in owners:
-            return self._begin(talk, PendingPut(talk, self._replica, owners, w), now)
-        return self._begin(talk, PendingRelay(talk, owners), now)
+            return self._begin(talk, PendingPut(talk, self._replica, self._ring, n, w), now)
+        return self._begin(talk, PendingRelay(talk, self._up_first(owners)), now)
 
     def _on_get(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         get: Get = envelope.message  # type: ignore[assignment]
@@ -110,7 +110,7 @@ class Coordinator:
         talk = self._conversation(envelope, get.timeout_s, now)
         if talk.me in owners:
             return self._begin(talk, PendingGet(talk, self._replica, owners, r), now)
-        return self._begin(talk, PendingRelay(talk, owners), now)
+        return self._begin(talk, PendingRelay(talk, self._up_first(owners)), now)
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         wanted: ListKeys = envelope.message  # type: ignore[assignment]
@@ -126,13 +126,28 @@ class Coordinator:
         done = RingDone(envelope.message.id, ring.owners, ring.epoch, self._addresses, *numbers)
         return [envelope.reply(done)]
 
-    def _on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """Lead a reply to the request it belongs to."""
         id = envelope.message.id
         pending = self._pending.get(id)
         if pending is None:  # it has been answered without this one
             return []
         wake_at = pending.wake_at
         return self._keep(id, pending, wake_at, pending.on_reply(envelope, now))
+
+    def _on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A request to `envelope.sender` will not be answered: its node is down."""
+        self._members.unanswered(envelope.sender, now)
+        id = envelope.message.id
+        pending = self._pending.get(id)
+        if pending is None:
+            return []
+        wake_at = pending.wake_at
+        return self._keep(id, pending, wake_at, pending.on_lost(envelope.sender, now))
+
+    def _up_first(self, owners: tuple[str, ...]) -> tuple[str, ...]:
+        up = self._members.up
+        return tuple(sorted(owners, key=lambda owner: owner not in up))
 
     def _refusal(
         self, name: str, quorum: int, n: int, owners: tuple[str, ...]
@@ -149,7 +164,14 @@ class Coordinator:
 
     def _conversation(self, envelope: Envelope, timeout_s: float, now: float) -> Conversation:
         timeout_s = timeout_s or self._settings.timeout_s
-        return Conversation(envelope, next(self._ids), timeout_s, self._settings, now)
+        id = self._next_id()
+        return Conversation(
+            envelope, id, timeout_s, self._settings, self._members, self._has_room, now
+        )
+
+    def _has_room(self) -> bool:
+        """True while answered requests may linger: half of the room is for new ones."""
+        return len(self._pending) < self._settings.pending_limit // 2
 
     def _begin(self, talk: Conversation, pending: Pending, now: float) -> Iterable[Envelope]:
         return self._keep(talk.id, pending, None, pending.start(now))

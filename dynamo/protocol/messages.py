@@ -11,6 +11,7 @@ network died) is a deadline that passes at the one who waits.
     node → node     StoreCopy    CopyStored
                     FetchCopy    CopyFetched | Failed
                     ListCopies   CopiesListed
+                    Ping         Pong
                     Put, Get     as a client's: a node that holds no copy passes a request on
 """
 
@@ -124,11 +125,12 @@ class Failed(Reply, frozen=True):
 
 
 class StoreCopy(Request, frozen=True):
-    """Merge these siblings into your copy."""
+    """Merge these siblings into your copy; or keep them for `hint_for`, the owner that is down."""
 
     key: str
     siblings: Siblings
     durable: bool = True
+    hint_for: str = ""
 
 
 class CopyStored(Reply, frozen=True):
@@ -143,6 +145,18 @@ class FetchCopy(Request, frozen=True):
 
 class CopyFetched(Reply, frozen=True):
     siblings: Siblings
+
+
+class Ping(Request, frozen=True):
+    """Are you there?"""
+
+
+class Pong(Reply, frozen=True):
+    pass
+
+
+class Lost(Reply, frozen=True):
+    """From a node's own shell: the request `id` to this envelope's sender will not be answered."""
 
 
 class ListCopies(Request, frozen=True):
@@ -178,6 +192,9 @@ Message = (
     | GetRing
     | RingDone
     | Failed
+    | Ping
+    | Pong
+    | Lost
     | StoreCopy
     | CopyStored
     | FetchCopy

@@ -10,11 +10,15 @@ in a simulation with a seed (`dynamo.simulation`).
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import NamedTuple
 
 from dynamo.disk.contract import Disk, Write
+from dynamo.disk.staging import Staging
 from dynamo.protocol.coordinator import Coordinator
-from dynamo.protocol.messages import Envelope
+from dynamo.protocol.handoff import Handoff
+from dynamo.protocol.membership import Membership
+from dynamo.protocol.messages import CopyStored, Envelope, StoreCopy
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.values.ring import Ring
@@ -54,18 +58,46 @@ class Node:
         incarnation: int,
     ) -> None:
         self.name = name
-        self.replica = Replica(name, ring, disk, incarnation)
-        self.coordinator = Coordinator(ring, addresses, settings, self.replica, incarnation)
-        self._handlers = {**self.replica.handlers, **self.coordinator.handlers}
+        # A late answer to a request of this node's last life must not count for one of this life.
+        next_id = count((incarnation << 24) + 1).__next__
+        self._staging = Staging(disk)
+        self.members = Membership(name, ring.members, settings, next_id)
+        self.replica = Replica(name, ring, self._staging, incarnation)
+        self.handoff = Handoff(name, disk, self._staging, self.members, settings, next_id)
+        self.coordinator = Coordinator(
+            ring, addresses, settings, self.replica, self.members, next_id
+        )
+        self._ticking = (self.coordinator, self.members, self.handoff)
+        self._handlers = {
+            **self.members.handlers,
+            **self.replica.handlers,
+            **self.coordinator.handlers,
+            StoreCopy: self._on_store,
+            CopyStored: self._on_stored,
+        }
 
     def step(self, envelopes: Iterable[Envelope], now: float) -> Step:
         """Take in `envelopes` at the time `now` (seconds, any origin, never going back)."""
         sent: list[Envelope] = []
         for envelope in envelopes:
+            self.members.heard(envelope)
             sent += self._handlers[type(envelope.message)](envelope, now)
-        sent += self.coordinator.tick(now)
-        return Step(*self.replica.take_writes(), sent)
+        for component in self._ticking:
+            sent += component.tick(now)
+        return Step(*self._staging.take(), sent)
 
     def next_wake(self) -> float | None:
         """When `step` is to be called next even if no envelope comes; None for never."""
-        return self.coordinator.next_wake()
+        wakes = [component.next_wake() for component in self._ticking]
+        return min((at for at in wakes if at is not None), default=None)
+
+    def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A copy is this node's own, or is kept for an owner that is down."""
+        hinted = envelope.message.hint_for  # type: ignore[union-attr]
+        return self.handoff.keep(envelope) if hinted else self.replica.on_store(envelope)
+
+    def _on_stored(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """An acknowledgement is of a delivery, or of a request that this node coordinates."""
+        if self.handoff.delivers(envelope.message.id):
+            return self.handoff.on_delivered(envelope, now)
+        return self.coordinator.on_reply(envelope, now)

@@ -1,15 +1,17 @@
 """One client request in flight, of each kind, as the node that coordinates it sees it.
 
 All have one shape. `start` does what can be done at once, `on_reply` takes in one answer, `on_wake`
-runs when the time `wake_at` has come: it asks again, gives up, or cleans up. Each returns envelopes
-to send. `wake_at` is None once nothing is left to do.
+runs when the time `wake_at` has come: it asks again, gives up, or cleans up; `on_lost` hears of a
+member that will not answer. Each returns envelopes to send. `wake_at` is None once nothing is left
+to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
 
+from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
     CopiesListed,
     CopyFetched,
@@ -46,6 +48,9 @@ class Pending(Protocol):
 
     def on_wake(self, now: float) -> Iterable[Envelope]: ...
 
+    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        """`member` will not answer what it was last asked; it has been marked as down."""
+
 
 class Conversation:
     """What every pending request knows: who asked, under which id the peers are asked, how long.
@@ -55,12 +60,21 @@ class Conversation:
     """
 
     def __init__(
-        self, request: Envelope, id: int, timeout_s: float, settings: Settings, now: float
+        self,
+        request: Envelope,
+        id: int,
+        timeout_s: float,
+        settings: Settings,
+        members: Membership,
+        may_linger: Callable[[], bool],
+        now: float,
     ) -> None:
         self.request = request
         self.id = id
         self.me = request.receiver
         self.settings = settings
+        self.members = members
+        self.may_linger = may_linger
         self.began_at = now
         self.deadline = now + timeout_s
 
@@ -71,6 +85,12 @@ class Conversation:
         """`reply` on its way to the client, under the id the client gave."""
         id = self.request.message.id
         return self.request.reply(msgspec.structs.replace(reply, id=id))  # type: ignore[arg-type]
+
+    def suspect(self, silent: Iterable[str], now: float) -> None:
+        """Tell of those that have let this request wait, once it has waited long enough."""
+        if now - self.began_at >= self.settings.suspect_s:
+            for member in silent:
+                self.members.unanswered(member, now)
 
     def next_wake(self, now: float) -> float:
         return min(now + self.settings.resend_s, self.deadline)
@@ -84,14 +104,24 @@ class Conversation:
 
 
 class PendingPut:
-    """A put on a node that holds the key: store it here, send it to the others, count."""
+    """A put on a node that holds the key: store it here, send it to the others, count.
 
-    def __init__(self, talk: Conversation, replica: Replica, owners: tuple[str, ...], w: int):
+    For an owner that is down the next node around the ring gets the copy, with a hint. A put that
+    has been answered lingers until every owner has its copy or a substitute keeps it for it, as far
+    as there is somebody to wait for: an owner may die with the copy on its way.
+    """
+
+    def __init__(self, talk: Conversation, replica: Replica, ring: Ring, n: int, w: int) -> None:
         self.wake_at: float | None = talk.deadline
         self._talk = talk
         self._replica = replica
-        self._quorum = WriteQuorum(owners, w)
+        self._ring = ring
         self._put: Put = talk.request.message  # type: ignore[assignment]
+        self._n = n
+        self._quorum = WriteQuorum(ring.preference_list(self._put.key, n), w)
+        self._asked: dict[str, str] = {}
+        """Who has been sent the copy, and the owner each stands in for; "" for an owner."""
+        self._answered = False
 
     def start(self, now: float) -> Iterable[Envelope]:
         put = self._put
@@ -100,32 +130,62 @@ class PendingPut:
         )
         # This node's own acknowledgement counts now: nothing is sent before it is on disk.
         self._quorum.add(self._talk.me)
-        return self._send_or_finish(now)
+        self._asked[self._talk.me] = ""
+        self.wake_at = self._talk.next_wake(now)
+        return self._send_to_new_places() + self._answer_or_end()
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if isinstance(envelope.message, CopyStored):
-            self._quorum.add(envelope.sender)
-            if self._quorum.enough:
-                return self._finish()
+            self._quorum.add(envelope.sender, self._asked.get(envelope.sender, ""))
+            return self._answer_or_end()
         return []
 
+    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        if self._asked.get(member):  # a substitute: there may be another one
+            del self._asked[member]
+        return self._send_to_new_places() + self._answer_or_end()
+
     def on_wake(self, now: float) -> Iterable[Envelope]:
-        if now < self._talk.deadline:
-            return self._send_or_finish(now)
-        self.wake_at = None
         quorum = self._quorum
-        return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
-
-    def _send_or_finish(self, now: float) -> list[Envelope]:
-        store = StoreCopy(self._talk.id, self._put.key, self._siblings, self._put.durable)
-        sent = [self._talk.ask(node, store) for node in self._quorum.silent]
+        if now >= self._talk.deadline:
+            self.wake_at = None
+            if self._answered:
+                return []
+            return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
         self.wake_at = self._talk.next_wake(now)
-        return sent + self._finish() if self._quorum.enough else sent
+        self._talk.suspect(quorum.silent, now)
+        again = [self._copy_for(owner, "") for owner in quorum.silent]
+        return again + self._send_to_new_places() + self._answer_or_end()
 
-    def _finish(self) -> list[Envelope]:
-        self.wake_at = None
-        done = PutDone(0, self._quorum.answered)
-        return [self._talk.answer(done)]
+    def _send_to_new_places(self) -> list[Envelope]:
+        """Send the copy to every node that should have it by now and has not been asked."""
+        sent = []
+        for place in self._ring.placements(self._put.key, self._n, self._talk.members.up):
+            if place.node not in self._asked and place.hint_for not in self._asked.values():
+                self._asked[place.node] = place.hint_for or ""
+                sent.append(self._copy_for(place.node, place.hint_for or ""))
+        return sent
+
+    def _copy_for(self, node: str, hint_for: str) -> Envelope:
+        put, id = self._put, self._talk.id
+        return self._talk.ask(node, StoreCopy(id, put.key, self._siblings, put.durable, hint_for))
+
+    def _answer_or_end(self) -> list[Envelope]:
+        """Answer once the quorum is complete; end when nobody is left to wait for."""
+        sent = []
+        if not self._answered and self._quorum.enough(self._talk.members.up):
+            self._answered = True
+            sent.append(self._talk.answer(PutDone(0, self._quorum.answered)))
+        if self._answered and not self._lingers():
+            self.wake_at = None
+        return sent
+
+    def _lingers(self) -> bool:
+        quorum, up = self._quorum, self._talk.members.up
+        owners = any(owner in up for owner in quorum.silent)
+        answered = quorum.answered
+        substitutes = any(hint and node not in answered for node, hint in self._asked.items())
+        return (owners or substitutes) and self._talk.may_linger()
 
 
 class PendingGet:
@@ -165,10 +225,14 @@ class PendingGet:
         if self._answered:
             return self._repair()
         if now < self._talk.deadline:
+            self._talk.suspect(self._quorum.silent, now)
             return self._ask_silent(now)
         self.wake_at = None
         quorum = self._quorum
         return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
+
+    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        return []  # the others were asked at the start, and it is asked again in time
 
     def _ask_silent(self, now: float) -> list[Envelope]:
         self.wake_at = self._talk.next_wake(now)
@@ -202,7 +266,7 @@ class PendingRelay:
         self._asked = 0
 
     def start(self, now: float) -> Iterable[Envelope]:
-        owner = self._owners[self._asked % len(self._owners)]
+        owner = self._last_asked = self._owners[self._asked % len(self._owners)]
         self._asked += 1
         self.wake_at = self._talk.next_wake(now)
         remaining_s = self._talk.deadline - now
@@ -218,9 +282,14 @@ class PendingRelay:
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
+            self._talk.suspect([self._last_asked], now)
             return self.start(now)
         self.wake_at = None
         return [self._talk.too_few(1, (), self._owners, now)]
+
+    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        # All of them may be down: the next one is asked at once, the first one again in time.
+        return self.start(now) if self._asked < len(self._owners) else []
 
 
 class PendingListing:
@@ -251,8 +320,12 @@ class PendingListing:
                 return self._finish()
         return []
 
+    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        return []  # the others were asked at the start, and it is asked again in time
+
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
+            self._talk.suspect(self._silent, now)
             return self._ask_silent(now)
         self.wake_at = None
         answered = tuple(sorted(self._pages))

@@ -1,6 +1,12 @@
-"""Counting replies: accumulators that read like a table (add, enough, answer)."""
+"""Counting replies: accumulators that read like a table (add, enough, answer).
 
-from collections.abc import Iterable
+A write's quorum is strict while it can be: acknowledgements of the key's owners count. Only when
+too few owners are left to be waited for do substitutes count too (a sloppy quorum; the Dynamo
+paper, section 4.6). A read's quorum is always strict: a substitute knows nothing of what was
+written before it came in, and its "nothing" would hide what was acknowledged.
+"""
+
+from collections.abc import Collection, Iterable
 
 from dynamo.values.versions import Siblings, reconcile
 
@@ -8,33 +14,49 @@ from dynamo.values.versions import Siblings, reconcile
 class WriteQuorum:
     """Counts who has stored a write.
 
-    >>> quorum = WriteQuorum(asked=["a", "b", "c"], needed=2)
-    >>> quorum.add("a"), quorum.add("a"), quorum.enough
+    >>> quorum = WriteQuorum(owners=["a", "b", "c"], needed=2)
+    >>> quorum.add("a"), quorum.add("a"), quorum.enough(up=["a", "b", "c"])
     (None, None, False)
-    >>> quorum.add("c"); quorum.enough, quorum.answered, quorum.silent
+    >>> quorum.add("c"); quorum.enough(up=["a", "b", "c"]), quorum.answered, quorum.silent
     (True, ('a', 'c'), ('b',))
+    >>> alone = WriteQuorum(owners=["a", "b", "c"], needed=2)
+    >>> alone.add("a"); alone.add("d", hint_for="b")
+    >>> alone.enough(up=["a", "c", "d"]), alone.enough(up=["a", "d"])
+    (False, True)
     """
 
-    def __init__(self, asked: Iterable[str], needed: int) -> None:
+    def __init__(self, owners: Iterable[str], needed: int) -> None:
         self.needed = needed
-        self._stored = dict.fromkeys(asked, False)
+        self._stored = dict.fromkeys(owners, False)
+        self._substitutes: dict[str, str] = {}
 
-    def add(self, node: str) -> None:
-        """Count `node`'s acknowledgement, once; others than those asked don't count."""
+    def add(self, node: str, hint_for: str = "") -> None:
+        """Count `node`'s acknowledgement, once: as an owner, or as a substitute for one."""
         if node in self._stored:
             self._stored[node] = True
+        elif hint_for in self._stored:
+            self._substitutes[hint_for] = node
 
     @property
     def answered(self) -> tuple[str, ...]:
-        return tuple(node for node, stored in self._stored.items() if stored)
+        """Who has stored it, owners first."""
+        owners = tuple(node for node, stored in self._stored.items() if stored)
+        return owners + tuple(self._substitutes.values())
 
     @property
     def silent(self) -> tuple[str, ...]:
+        """The owners that have not."""
         return tuple(node for node, stored in self._stored.items() if not stored)
 
-    @property
-    def enough(self) -> bool:
-        return sum(self._stored.values()) >= self.needed
+    def enough(self, up: Collection[str]) -> bool:
+        """True if the write may be acknowledged while the nodes in `up` answer."""
+        owners = sum(self._stored.values())
+        if owners >= self.needed:
+            return True
+        silent = self.silent
+        awaited = sum(node in up for node in silent)
+        substitutes = sum(node in self._substitutes for node in silent)
+        return owners + awaited < self.needed <= owners + substitutes
 
 
 class ReadQuorum:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, islice
 
 from dynamo.disk import record
-from dynamo.disk.contract import Disk, Write, copy_key, copy_range, key_of_copy
+from dynamo.disk.contract import copy_key, copy_range, key_of_copy
 from dynamo.disk.record import Copy
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
@@ -43,22 +43,17 @@ class Replica:
     `incarnation` is drawn afresh by whoever starts the node, never read from a disk.
     """
 
-    def __init__(self, name: str, ring: Ring, disk: Disk, incarnation: int) -> None:
+    def __init__(self, name: str, ring: Ring, staging: Staging, incarnation: int) -> None:
         self._ring = ring
-        self._staging = Staging(disk)
+        self._staging = staging
         self._incarnation = f"{name}-{incarnation:x}-"
         self._lives = count(1)
         self.corrupt_reads = 0
         """How many reads met a copy that fails its checksum."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
-            StoreCopy: self._on_store,
             FetchCopy: self._on_fetch,
             ListCopies: self._on_list,
         }
-
-    def take_writes(self) -> tuple[list[Write], bool]:
-        """What has been staged since the last call, and whether its commit has to sync."""
-        return self._staging.take()
 
     def read(self, key: str) -> Siblings | None:
         """This node's copy of `key`; None if it is damaged, which is not the same as empty."""
@@ -98,7 +93,8 @@ class Replica:
         found = list(islice(self._scan(prefix, after), limit + 1))
         return CopiesListed(0, tuple(found[:limit]), more=len(found) > limit)
 
-    def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+    def on_store(self, envelope: Envelope) -> Iterable[Envelope]:
+        """Take in a `StoreCopy` that is meant for this node itself."""
         request: StoreCopy = envelope.message  # type: ignore[assignment]
         self.merge(request.key, request.siblings, request.durable)
         return [envelope.reply(CopyStored(request.id))]

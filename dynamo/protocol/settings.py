@@ -17,6 +17,14 @@ class Settings:
     """How long a request may take."""
     resend_s: float = 0.5
     """How long a replica may be silent before it is asked again."""
+    suspect_s: float = 1.0
+    """How long a member may leave a request unanswered before it is taken to be down."""
+    ping_s: float = 1.0
+    """How often a member that is taken to be down is asked whether it is back."""
+    handoff_batch: int = 64
+    """Hinted copies on their way to one owner at a time."""
+    hints_limit: int = 1_000_000
+    """Hinted copies one node keeps; past it the answer is `Overloaded`."""
     repair_wait_s: float = 1.0
     """How long an answered get waits for late copies before it repairs what it has seen."""
     pending_limit: int = 20_000

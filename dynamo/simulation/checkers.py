@@ -6,6 +6,7 @@ its writer's clock. A write is *accounted for* in a reading if the reading holds
 replaced it, step by step; so a deleted value is accounted for by its tombstone.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -94,18 +95,23 @@ def members(mask: int) -> Iterator[int]:
 
 
 def check(
-    history: History, keys: Sequence[str], copies: Mapping[str, Mapping[str, Siblings]]
+    history: History,
+    owners: Mapping[str, Sequence[str]],
+    copies: Mapping[str, Mapping[str, Siblings]],
+    w: int,
 ) -> list[Violation]:
-    """All that is wrong with a run; `copies` holds, by key and owner, what the disks kept."""
+    """All that is wrong with a run. `owners` are those of each key, `copies` what their disks kept
+    at the end, by key and owner."""
     found: list[Violation] = []
+    keys = list(owners)
     for key in keys:
         writes = Writes(key, history)
         gets = [op for op in history.of_kind("get") if op.key == key and op.succeeded]
         found += invented_values(key, writes, gets, copies[key])
-        found += lost_writes(key, writes, gets)
+        found += lost_writes(key, writes, gets, owners[key], w)
         found += false_siblings(key, writes, gets, history)
         found += differing_copies(key, copies[key])
-    found += wrong_lists(history, keys)
+    found += wrong_lists(history, owners, w)
     found += quiet_failures(history)
     return found
 
@@ -129,8 +135,14 @@ def invented_values(
                 yield Violation("dot used twice", key, text)
 
 
-def lost_writes(key: str, writes: Writes, gets: Iterable[Operation]) -> Iterator[Violation]:
-    """A get that began after a durable write was acknowledged accounts for that write."""
+def lost_writes(
+    key: str, writes: Writes, gets: Iterable[Operation], owners: Sequence[str], w: int
+) -> Iterator[Violation]:
+    """A get that began after a durable write was acknowledged accounts for that write.
+
+    One that only substitutes made up the quorum of is sure to be seen when they have delivered it:
+    by the reader at the quiet end.
+    """
     acknowledged = [
         (number, op)
         for number, op in enumerate(writes.all)
@@ -139,9 +151,49 @@ def lost_writes(key: str, writes: Writes, gets: Iterable[Operation]) -> Iterator
     for get in gets:
         missing = ~writes.accounted(get)
         for number, op in acknowledged:
-            if missing >> number & 1 and op.ended_at is not None and op.ended_at < get.began_at:
+            sure = get.client == "reader" or strict(op, owners, w)
+            if missing >> number & 1 and sure and _before(op, get):
                 text = f"{op} was acknowledged, {get} knows nothing of it: {shown(get)}"
                 yield Violation("lost write", key, text)
+
+
+def strict(op: Operation, owners: Sequence[str], w: int) -> bool:
+    """True if owners alone made up the quorum of an acknowledged write."""
+    return sum(node in owners for node in op.nodes) >= w
+
+
+def _before(op: Operation, other: Operation) -> bool:
+    return op.ended_at is not None and op.ended_at < other.began_at
+
+
+def thin_writes(
+    history: History, rested: Mapping[str, Mapping[str, Siblings]], w: int
+) -> Iterator[Violation]:
+    """Once all is at rest, and before anybody reads, w owners know of every acknowledged write.
+
+    `rested` is what the owners' disks hold then, by key and owner.
+    """
+    for key, copies in rested.items():
+        writes = Writes(key, history)
+        known = [writes.accounted(_as_reading(copy)) for copy in copies.values()]
+        for number, op in enumerate(writes.all):
+            owners = sum(mask >> number & 1 for mask in known)
+            if op.succeeded and op.durable and owners < w:
+                text = f"{op} was acknowledged by {', '.join(op.nodes)}, {owners} owners know of it"
+                yield Violation("thin write", key, text)
+
+
+def _as_reading(copy: Siblings) -> Operation:
+    return Operation("get", siblings=copy, ended_at=math.inf)
+
+
+def forgotten_hints(kept: Mapping[str, Sequence[bytes]]) -> list[Violation]:
+    """At the end every hinted copy has been delivered; `kept` is what the disks still hold."""
+    return [
+        Violation("forgotten hint", "", f"{node} still keeps {hint!r}")
+        for node, hints in kept.items()
+        for hint in hints
+    ]
 
 
 def false_siblings(
@@ -181,11 +233,14 @@ def differing_copies(key: str, copies: Mapping[str, Siblings]) -> Iterator[Viola
         yield Violation("differing copies", key, text)
 
 
-def wrong_lists(history: History, keys: Sequence[str]) -> Iterator[Violation]:
+def wrong_lists(
+    history: History, owners: Mapping[str, Sequence[str]], w: int
+) -> Iterator[Violation]:
     """Lists are in order and miss no key that is surely there; in the quiet end they are exact."""
+    keys = list(owners)
     quiet = {op.key: op.siblings for op in history.of_kind("get") if op.client == "reader"}
-    live = [key for key in keys if (copy := quiet.get(key)) is not None and copy.values]
-    sure = _never_deleted(history, keys)
+    live = [key for key in sorted(keys) if (copy := quiet.get(key)) is not None and copy.values]
+    sure = _never_deleted(history, owners, w)
     for op in history.of_kind("list"):
         if not op.succeeded:
             continue
@@ -198,14 +253,17 @@ def wrong_lists(history: History, keys: Sequence[str]) -> Iterator[Violation]:
             yield Violation("wrong list", op.key, f"{op} lists {op.listed}, but gets find {live}")
 
 
-def _never_deleted(history: History, keys: Sequence[str]) -> dict[str, float]:
+def _never_deleted(
+    history: History, owners: Mapping[str, Sequence[str]], w: int
+) -> dict[str, float]:
     """Keys that all writers wrote durably and none deleted -> the first acknowledgement."""
     unsure = {
         op.key for op in history.of_kind("put", "delete") if op.kind == "delete" or not op.durable
     }
     since: dict[str, float] = {}
     for op in history.of_kind("put"):
-        if op.succeeded and op.ended_at is not None and op.key not in unsure:
+        acknowledged = op.succeeded and strict(op, owners[op.key], w)
+        if acknowledged and op.ended_at is not None and op.key not in unsure:
             since[op.key] = min(op.ended_at, since.get(op.key, op.ended_at))
     return since
 

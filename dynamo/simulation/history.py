@@ -37,6 +37,8 @@ class Operation:
     began_at: float = 0.0
     ended_at: float | None = None
     succeeded: bool = False
+    nodes: tuple[str, ...] = ()
+    """Who had stored a write when it was acknowledged."""
     siblings: Siblings | None = None
     """What a get returned."""
     listed: list[str] = field(default_factory=list)

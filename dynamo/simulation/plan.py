@@ -1,6 +1,6 @@
 """What one seed stands for: how large the world is and what goes wrong in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from dynamo.protocol.settings import Settings
@@ -50,12 +50,27 @@ class Plan:
     """How far a client's clock is off, at most, either way."""
     careless: float = 0.0
     """Share of writes with durable=False."""
-    settings: Settings = Settings(n=3, r=2, w=2, timeout_s=2.0, resend_s=0.3, repair_wait_s=0.4)
+    outages: int = 0
+    """How often one node is down for so long that the others notice."""
+    resets: float = 0.5
+    """Share of requests to a node that is down of which the sender's shell tells it at once."""
+    settings: Settings = Settings(
+        n=3,
+        r=2,
+        w=2,
+        timeout_s=2.0,
+        resend_s=0.3,
+        suspect_s=0.3,
+        ping_s=0.3,
+        handoff_batch=3,
+        repair_wait_s=0.4,
+    )
 
     @classmethod
     def drawn(cls, seed: int) -> "Plan":
         """The plan of a seed: each kind of fault is there in some seeds and missing in others."""
         draw = stream(seed, "plan")
+        r, w = draw.choice(((2, 2), (2, 2), (2, 2), (1, 3)))
         return cls(
             seed=seed,
             nodes=draw.randint(3, 6),
@@ -70,8 +85,11 @@ class Plan:
             crashes=draw.choice((0, 4, 8, 16)),
             blackouts=draw.choice((0, 0, 2, 8)),
             cuts=draw.choice((0, 0, 3)),
+            outages=draw.choice((0, 2, 5)),
+            resets=draw.choice((0.0, 0.5, 1.0)),
             commit_s=draw.choice((0.005, 0.02, 0.1)),
             clock_skew_s=draw.choice((0.0, 0.0, 0.2)),
+            settings=replace(cls.settings, r=r, w=w),
             careless=draw.choice((0.0, 0.0, 0.3)),
         )
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynamo.disk import record
-from dynamo.disk.contract import copy_key
+from dynamo.disk.contract import HINTS, copy_key
 from dynamo.protocol.node import Node
-from dynamo.simulation.checkers import Violation, check
+from dynamo.simulation.checkers import Violation, check, forgotten_hints, thin_writes
 from dynamo.simulation.history import History
 from dynamo.simulation.plan import Plan
-from dynamo.simulation.workload import work
+from dynamo.simulation.workload import read_back, work
 from dynamo.simulation.world import Machine, NodeMaker, Note, Passage, Trace, World
 from dynamo.values import versions
 from dynamo.values.versions import Siblings
@@ -61,11 +61,18 @@ def simulate(
     world = World(plan, node_type, machine_type)
     try:
         work(world)
+        rested = {key: kept_copies(world, key) for key in plan.key_names}
+        read_back(world)
     except Exception as error:
         error.add_note(f"in the world of seed {plan.seed}; again: {command(plan.seed)}")
         raise
     copies = {key: kept_copies(world, key) for key in plan.key_names}
-    violations = check(world.history, plan.key_names, copies)
+    owners = {key: world.owners(key) for key in plan.key_names}
+    violations = check(world.history, owners, copies, plan.settings.w)
+    violations += thin_writes(world.history, rested, plan.settings.w)
+    violations += forgotten_hints(
+        {name: [key for key, _ in m.disk.scan(*HINTS)] for name, m in world.machines.items()}
+    )
     commits = sum(machine.commits for machine in world.machines.values())
     return Run(plan, world.history, world.trace, violations, commits)
 

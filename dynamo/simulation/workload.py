@@ -22,6 +22,9 @@ from dynamo.values.versions import Siblings
 PATIENCE_S = 0.7
 """How long a client waits for one node before it asks the next."""
 
+READER_IDS = 1 << 32
+"""Where the reader's request ids begin: behind those of all clients."""
+
 Readings = dict[str, Siblings]
 """What a client's last get of each key returned."""
 
@@ -56,6 +59,7 @@ class VirtualClient:
             operation.siblings = self.readings[operation.key] = message.siblings
             self._end(operation, True)
         else:
+            operation.nodes = message.nodes if isinstance(message, PutDone) else ()
             self._end(operation, isinstance(message, PutDone) and operation.kind != "get")
         return True
 
@@ -162,12 +166,17 @@ def quiet_script(plan: Plan) -> Iterator[Operation]:
 
 
 def work(world: World) -> None:
-    """The whole of a run: the clients among faults, then silence, then the quiet end."""
+    """The clients among faults, then silence until all that was under way has come to rest."""
     ids = count(1)
     for name in world.plan.client_names:
         client = VirtualClient(name, world, ids, world.plan.pause_s)
         client.follow(random_script(world.plan, client))
     world.clock.run()
     world.calm_down()
-    VirtualClient("reader", world, ids, pause_s=0.0).follow(quiet_script(world.plan))
+    world.clock.run()
+
+
+def read_back(world: World) -> None:
+    """The quiet end."""
+    VirtualClient("reader", world, count(READER_IDS), pause_s=0.0).follow(quiet_script(world.plan))
     world.clock.run()

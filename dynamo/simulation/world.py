@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from dynamo.disk.contract import MemoryDisk
-from dynamo.protocol.messages import Envelope, Put
+from dynamo.protocol.messages import Envelope, Lost, Put, Request
 from dynamo.protocol.node import Node, Step
 from dynamo.simulation.history import History
 from dynamo.simulation.plan import Plan, stream
@@ -49,9 +49,9 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self._order = count()
-        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
 
-    def after(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
+    def after(self, delay_s: float, action: Callable[..., object], *arguments: Any) -> None:
         event = (self.now + delay_s, next(self._order), action, arguments)
         heapq.heappush(self._events, event)
 
@@ -79,6 +79,7 @@ class Network:
         self._clock = clock
         self._plan = plan
         self._trace = trace
+        self._nodes = frozenset(plan.node_names)
         self._random = stream(plan.seed, "network")
 
     def send(self, envelope: Envelope) -> None:
@@ -106,6 +107,10 @@ class Network:
         self._end(sent_at, envelope, "")
         if not self.receivers[envelope.receiver](envelope):
             self._trace[place] = Passage(sent_at, self._clock.now, envelope, "nobody there")
+            told = self._random.random() < self._plan.resets
+            if told and envelope.sender in self._nodes and isinstance(envelope.message, Request):
+                lost = envelope.reply(Lost(envelope.message.id))
+                self._clock.after(0.001, self.receivers[envelope.sender], lost)
 
     def _end(self, sent_at: float, envelope: Envelope, fate: str) -> None:
         self._trace.append(Passage(sent_at, self._clock.now, envelope, fate))
@@ -268,6 +273,10 @@ class World:
             at_s, down_s = random.uniform(0, until_s), random.choice((0.02, 0.2, 1.0))
             self.clock.after(at_s, self._crash, machine)
             self.clock.after(at_s + down_s * random.random(), machine.start)
+        for _ in range(self.plan.outages):
+            machine, at_s = self.machines[random.choice(names)], random.uniform(0, until_s)
+            self.clock.after(at_s, self._crash, machine)
+            self.clock.after(at_s + random.uniform(1.0, 3.0), machine.start)
         for _ in range(self.plan.blackouts):
             at_s = random.uniform(0, until_s)
             for machine in self.machines.values():

@@ -8,14 +8,18 @@ from dynamo.simulation.checkers import (
     Writes,
     differing_copies,
     false_siblings,
+    forgotten_hints,
     invented_values,
     lost_writes,
+    thin_writes,
     wrong_lists,
 )
 from dynamo.simulation.history import History, Operation
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import simulate
 from dynamo.values.versions import EMPTY, Dot, Siblings, Version
+
+OWNERS = ("n1", "n2", "n3")
 
 
 class Story:
@@ -48,6 +52,7 @@ class Story:
         self.history.begin(operation, float(len(self.history.operations)), 0.0)
         operation.ended_at = operation.began_at + 0.9
         operation.succeeded = True
+        operation.nodes = OWNERS[:2]
         if operation.kind in ("put", "delete"):
             self.history.deliveries["key", operation.written_at] += 1
         for name, value in changes.items():
@@ -59,7 +64,7 @@ class Story:
         return list(self.history.of_kind("get"))
 
     def lost(self) -> list[Violation]:
-        return list(lost_writes("key", Writes("key", self.history), self.gets))
+        return list(lost_writes("key", Writes("key", self.history), self.gets, OWNERS, 2))
 
     def false_siblings(self) -> list[Violation]:
         writes = Writes("key", self.history)
@@ -84,6 +89,15 @@ def test_a_write_that_was_not_acknowledged_or_only_later_need_not_be() -> None:
     story.put(b"2", ended_at=2.5)
     story.get()
     assert story.lost() == []
+
+
+def test_a_write_that_substitutes_keep_need_not_be_read_before_they_deliver_it() -> None:
+    story = Story()
+    story.put(b"1", nodes=("n1", "n4"))
+    story.get()
+    assert story.lost() == []
+    story.get(client="reader")
+    assert len(story.lost()) == 1
 
 
 def test_what_replaced_a_write_accounts_for_it_step_by_step() -> None:
@@ -155,7 +169,8 @@ def test_in_the_simulation_some_writes_without_fsync_are_really_lost() -> None:
             operation.durable = True
         for key in run.plan.key_names:
             gets = [op for op in run.history.of_kind("get") if op.key == key and op.succeeded]
-            if list(lost_writes(key, Writes(key, run.history), gets)):
+            owners = run.plan.node_names
+            if list(lost_writes(key, Writes(key, run.history), gets, owners, 2)):
                 return
     raise AssertionError("in 100 seeds no unsynced write was lost")
 
@@ -221,6 +236,25 @@ def test_a_version_nobody_wrote_and_a_dot_of_two_writes() -> None:
     assert rules == {"dot used twice": 1, "invented value": 1}
 
 
+def test_w_owners_know_of_each_write_that_was_acknowledged_when_all_is_at_rest() -> None:
+    story = Story()
+    put = story.put(b"1")
+    knows = story.get(put).siblings
+    assert knows is not None
+    rested = {"key": {"n1": knows, "n2": knows, "n3": EMPTY}}
+    assert list(thin_writes(story.history, rested, 2)) == []
+    rested["key"]["n2"] = EMPTY
+    [violation] = thin_writes(story.history, rested, 2)
+    assert violation.rule == "thin write"
+    put.succeeded = False
+    assert list(thin_writes(story.history, rested, 2)) == []
+
+
+def test_a_hint_that_is_still_there_has_been_forgotten() -> None:
+    assert forgotten_hints({"n1": []}) == []
+    assert [v.rule for v in forgotten_hints({"n1": [b"hn2\x00key"]})] == ["forgotten hint"]
+
+
 def test_copies_that_differ() -> None:
     same = Siblings({"a": 1}, (Version(Dot("a", 1), b"1", 1.0),))
     assert list(differing_copies("key", {"n1": same, "n2": same})) == []
@@ -234,9 +268,9 @@ def test_lists() -> None:
     one = story.put(b"1")
     story.get(one, client="reader")
     story.lists("key", client="reader")
-    assert list(wrong_lists(story.history, ["key"])) == []
+    assert list(wrong_lists(story.history, {"key": OWNERS}, 2)) == []
     story.lists()
     story.lists("key", "key")
     story.lists("key", "invented")
-    assert len(list(wrong_lists(story.history, ["key"]))) == 4
-    assert list(wrong_lists(Story().history, ["key"])) == []
+    assert len(list(wrong_lists(story.history, {"key": OWNERS}, 2))) == 4
+    assert list(wrong_lists(Story().history, {"key": OWNERS}, 2)) == []

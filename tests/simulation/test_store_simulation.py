@@ -5,14 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 
 import pytest
 
 from dynamo.disk.contract import MemoryDisk, Write
 from dynamo.disk.record import Copy
-from dynamo.protocol.coordinator import Coordinator
-from dynamo.protocol.messages import Envelope, FetchCopy, Listed, StoreCopy
+from dynamo.protocol.handoff import Handoff
+from dynamo.protocol.messages import CopyStored, Envelope, FetchCopy, Listed, StoreCopy
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
@@ -128,9 +128,7 @@ class OneNode(Node):
         self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
     ) -> None:
         super().__init__(name, ring, {}, settings, disk, inc)
-        self.replica = self.replica_type(name, ring, disk, inc)
-        self.coordinator = Coordinator(ring, {}, settings, self.replica, inc)
-        self._handlers = {**self.replica.handlers, **self.coordinator.handlers}
+        self.replica.__class__ = self.replica_type
 
 
 class ReadsOneCopy(OneNode):
@@ -149,8 +147,7 @@ class CountsRequestsFromOne(OneNode):
         self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
     ) -> None:
         super().__init__(name, ring, _, settings, disk, inc)
-        self.coordinator = Coordinator(ring, {}, settings, self.replica, 0)
-        self._handlers = {**self.replica.handlers, **self.coordinator.handlers}
+        self.coordinator._next_id = count(1).__next__
 
 
 class OverwritingReplica(Replica):
@@ -229,7 +226,61 @@ class ListsTooLittle(OneNode):
     replica_type = ShortList
 
 
+class BreaksHandoff(OneNode):
+    """A node whose hinted handoff can be broken."""
+
+    handoff_type: type[Handoff] = Handoff
+
+    def __init__(
+        self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
+    ) -> None:
+        super().__init__(name, ring, _, settings, disk, inc)
+        self.handoff.__class__ = self.handoff_type
+
+
+class DroppingHandoff(Handoff):
+    """Acknowledges a hinted copy, and does not keep it."""
+
+    def keep(self, envelope: Envelope) -> Iterable[Envelope]:
+        return [envelope.reply(CopyStored(envelope.message.id))]
+
+
+class DropsHints(BreaksHandoff):
+    handoff_type = DroppingHandoff
+
+
+class HastyHandoff(Handoff):
+    """Deletes a hinted copy as soon as it has been sent."""
+
+    def _next_batch(self, owner: str) -> Iterable[Envelope]:
+        sent = list(super()._next_batch(owner))
+        for id in [envelope.message.id for envelope in sent]:
+            self._drop(*self._sent.pop(id)[:2])
+        return sent
+
+
+class DeletesHintsTooEarly(BreaksHandoff):
+    handoff_type = HastyHandoff
+
+
+class LazyHandoff(Handoff):
+    """Never delivers."""
+
+    def tick(self, now: float) -> Iterable[Envelope]:
+        return []
+
+    def next_wake(self) -> float | None:
+        return None
+
+
+class NeverDelivers(BreaksHandoff):
+    handoff_type = LazyHandoff
+
+
 BROKEN = [
+    ("thin write", DropsHints, Machine),
+    ("thin write", DeletesHintsTooEarly, Machine),
+    ("forgotten hint", NeverDelivers, Machine),
     ("lost write", Node, AcknowledgesTooEarly),
     ("lost write", Node, NeverSyncs),
     ("lost write", ReadsOneCopy, Machine),
@@ -267,9 +318,31 @@ def single(seed: int) -> Plan:
     return replace(plan, settings=replace(plan.settings, n=1, r=1, w=1))
 
 
+def often_down(seed: int) -> Plan:
+    """Nodes that are down for long, and a quorum of all owners: hints have to make it up."""
+    return replace(
+        Plan.drawn(seed),
+        nodes=5,
+        clients=6,
+        keys=30,
+        operations=30,
+        pause_s=0.1,
+        crashes=0,
+        blackouts=0,
+        cuts=0,
+        loss=0.0,
+        outages=8,
+        resets=1.0,
+        settings=replace(Plan.settings, r=1, w=3),
+    )
+
+
 WORLDS: dict[object, Callable[[int], Plan]] = {
     AcknowledgesTooEarly: single,
     CountsRequestsFromOne: hard,
+    DropsHints: often_down,
+    DeletesHintsTooEarly: often_down,
+    NeverDelivers: often_down,
 }
 """Where what is broken shows soon; for all others any world will do."""
 

@@ -24,13 +24,19 @@ def own_cluster(tmp_path: Path) -> Iterator[ClusterConfig]:
 
 
 @pytest.fixture
+def four_nodes(tmp_path: Path) -> Iterator[ClusterConfig]:
+    """A cluster in which a node is left over to stand in for another."""
+    yield from running(tmp_path, nodes=4)
+
+
+@pytest.fixture
 def client(cluster: ClusterConfig) -> Iterator[Client]:
     with Client(addresses(cluster)) as client:
         yield client
 
 
-def running(folder: Path) -> Iterator[ClusterConfig]:
-    config = write_config(folder, masters=0, workers=0)
+def running(folder: Path, nodes: int = 3) -> Iterator[ClusterConfig]:
+    config = write_config(folder, nodes=nodes, masters=0, workers=0)
     processes = ClusterProcesses(config)
     processes.up(say=lambda line: None)
     try:

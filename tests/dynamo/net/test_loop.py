@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import gevent
 import pytest
 
+from cli.local_cluster import free_ports
 from dynamo.disk.contract import MemoryDisk, Write
-from dynamo.errors import NodeFailed
+from dynamo.errors import NodeFailed, Unreachable
 from dynamo.net import queue, wire
 from dynamo.net.loop import NodeLoop
 from dynamo.protocol.messages import Envelope, Failed, Failure, Get, GetDone, Message, Put, PutDone
@@ -102,3 +103,22 @@ def test_a_plain_call_gets_its_own_answer(bench: Bench) -> None:
     status = bench.loop.status()
     assert status["handled"] == {"Put": 1}
     assert status["requests_in_flight"] == 0
+
+
+def test_a_request_that_a_link_has_lost_is_news_to_the_node() -> None:
+    settings = Settings(n=1, r=1, w=1)
+    (nobody,) = free_ports(1)
+    addresses = {"n1": "127.0.0.1:1", "n2": f"127.0.0.1:{nobody}"}
+    disk = WatchedDisk()
+    ring = Ring(("n1", "n2"))
+    node = Node("n1", ring, addresses, settings, disk, 1)
+    loop = NodeLoop(node, disk, addresses)
+    running = gevent.spawn(loop.run)
+    loop._on_lost([Envelope("n1", "n2", Put(5, "key", b"", None, 1.0))], Unreachable("gone"))
+    with gevent.Timeout(5):
+        while "n2" in node.members.up:
+            gevent.sleep(0.005)
+    assert loop.status()["members"] == {"n2": False}
+    loop.stop()
+    running.join(timeout=5)
+    loop.close()

@@ -19,7 +19,33 @@ def test_a_write_is_counted_once_for_each_node_that_was_asked(acks: list[str], w
         quorum.add(node)
     assert set(quorum.answered) == set(acks) & set(NODES)
     assert set(quorum.answered) | set(quorum.silent) == set(NODES)
-    assert quorum.enough == (len(set(acks) & set(NODES)) >= w)
+    assert quorum.enough(up=NODES) == (len(set(acks) & set(NODES)) >= w)
+
+
+def test_a_substitute_counts_only_when_too_few_owners_are_left_to_wait_for() -> None:
+    quorum = WriteQuorum(NODES, 2)
+    quorum.add("a")
+    quorum.add("d", hint_for="b")
+    assert not quorum.enough(up=("a", "c", "d"))  # c may yet answer
+    assert quorum.enough(up=("a", "d"))
+    assert quorum.answered == ("a", "d")
+    assert quorum.silent == ("b", "c")
+
+
+def test_two_substitutes_for_one_owner_count_as_one() -> None:
+    quorum = WriteQuorum(NODES, 2)
+    quorum.add("d", hint_for="b")
+    quorum.add("e", hint_for="b")
+    assert not quorum.enough(up=("d", "e"))
+    quorum.add("d", hint_for="c")
+    assert quorum.enough(up=("d", "e"))
+
+
+def test_an_owner_that_has_answered_makes_its_substitute_superfluous() -> None:
+    quorum = WriteQuorum(NODES, 3)
+    for node, hint_for in (("a", ""), ("d", "b"), ("b", "")):
+        quorum.add(node, hint_for)
+    assert not quorum.enough(up=("a", "b", "d"))  # a and b, and d only again for b
 
 
 def test_a_read_merges_all_copies_that_came() -> None:

@@ -1,0 +1,133 @@
+"""Hinted handoff: copies kept for owners that are down, and delivered when they are back.
+
+A copy that comes with a hint is kept apart from this node's own, on disk, so it survives a restart
+of this node. Once the owner is heard of again the copies go to it, some at a time, and each is
+deleted only on the owner's acknowledgement, and only if no newer one has joined it meanwhile.
+
+Source: the Dynamo paper, section 4.6.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from dynamo.disk import record
+from dynamo.disk.contract import HINTS, Disk, hint_key, owner_and_key_of_hint
+from dynamo.disk.record import Copy
+from dynamo.disk.staging import Staging
+from dynamo.errors import CorruptData
+from dynamo.protocol.membership import Membership
+from dynamo.protocol.messages import CopyStored, Envelope, Failed, Failure, StoreCopy
+from dynamo.protocol.settings import Settings
+from dynamo.values.versions import Siblings, reconcile
+
+
+class Handoff:
+    """The copies that this node, `me`, keeps for others."""
+
+    def __init__(
+        self,
+        me: str,
+        disk: Disk,
+        staging: Staging,
+        members: Membership,
+        settings: Settings,
+        next_id: Callable[[], int],
+    ) -> None:
+        self._me = me
+        self._disk = disk
+        self._staging = staging
+        self._members = members
+        self._settings = settings
+        self._next_id = next_id
+        self.kept: Counter[str] = Counter(
+            owner_and_key_of_hint(disk_key)[0] for disk_key, _ in disk.scan(*HINTS)
+        )
+        """How many hinted copies there are for each owner."""
+        self._sent: dict[int, tuple[str, bytes, bytes]] = {}
+        """Deliveries under way: id -> owner, and the record that was sent with its disk key."""
+        self._look_at: dict[str, float] = {}
+        """When to look after an owner's hints next; missing: at once."""
+
+    def keep(self, envelope: Envelope) -> Iterable[Envelope]:
+        """Take in a `StoreCopy` with a hint."""
+        request: StoreCopy = envelope.message  # type: ignore[assignment]
+        if self.kept.total() >= self._settings.hints_limit:
+            detail = f"{self.kept.total():,} hinted copies wait here, which is the limit"
+            return [envelope.reply(Failed(request.id, Failure.OVERLOADED, detail))]
+        disk_key = hint_key(request.hint_for, request.key)
+        siblings = request.siblings
+        stored = self._staging.get(disk_key)
+        if stored is None:
+            self.kept[request.hint_for] += 1
+        elif (before := _siblings_in(stored)) is not None:
+            siblings = reconcile([before, siblings])
+        self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=request.durable)
+        return [envelope.reply(CopyStored(request.id))]
+
+    def delivers(self, id: int) -> bool:
+        """True if `id` is a delivery under way, so that its acknowledgement belongs here."""
+        return id in self._sent
+
+    def on_delivered(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """The owner has a copy: delete it here, unless it has changed since it was sent."""
+        owner, disk_key, sent = self._sent.pop(envelope.message.id)
+        if self._staging.get(disk_key) == sent:
+            self._drop(owner, disk_key)
+        if not self._under_way(owner):
+            self._look_at.pop(owner, None)
+        return []
+
+    def next_wake(self) -> float | None:
+        reachable = (owner for owner in self.kept if owner in self._members.up)
+        return min((self._look_at.get(owner, -math.inf) for owner in reachable), default=None)
+
+    def tick(self, now: float) -> Iterable[Envelope]:
+        """Send the next batch to every owner that is up and has none under way."""
+        sent: list[Envelope] = []
+        for owner in list(self.kept):
+            if owner not in self._members.up:
+                self._forget_deliveries(owner)
+            elif self._look_at.get(owner, now) <= now:
+                self._forget_deliveries(owner)
+                self._look_at[owner] = now + self._settings.suspect_s
+                sent += self._next_batch(owner)
+        return sent
+
+    def _next_batch(self, owner: str) -> Iterable[Envelope]:
+        start = hint_key(owner, "")
+        waiting = (
+            item
+            for item in self._disk.scan(start, start + b"\xff")
+            if self._staging.get(item[0]) == item[1]  # else this very step has changed it
+        )
+        for disk_key, stored in islice(waiting, self._settings.handoff_batch):
+            siblings = _siblings_in(stored)
+            if siblings is None:  # damaged: it can't be delivered, and other replicas have it
+                self._drop(owner, disk_key)
+                continue
+            id = self._next_id()
+            self._sent[id] = owner, disk_key, stored
+            key = owner_and_key_of_hint(disk_key)[1]
+            yield Envelope(self._me, owner, StoreCopy(id, key, siblings))
+
+    def _drop(self, owner: str, disk_key: bytes) -> None:
+        self._staging.delete(disk_key)
+        self.kept[owner] -= 1
+        if not self.kept[owner]:
+            del self.kept[owner]
+
+    def _under_way(self, owner: str) -> bool:
+        return any(to == owner for to, _, _ in self._sent.values())
+
+    def _forget_deliveries(self, owner: str) -> None:
+        """What was under way to an owner that did not answer is sent again in time."""
+        self._sent = {id: entry for id, entry in self._sent.items() if entry[0] != owner}
+
+
+def _siblings_in(stored: bytes) -> Siblings | None:
+    try:
+        return record.decode(stored).siblings
+    except CorruptData:
+        return None

@@ -1,0 +1,62 @@
+"""Who is up, in this node's own judgement.
+
+No node tells another that a third one is down: each judges from what it hears itself, so a network
+that separates some and not others leads nobody astray. A member is taken to be down when it left a
+request unanswered, and to be up as soon as anything is heard of it; meanwhile it is asked now and
+then whether it is back. A slow member is suspected in this way for a moment, and not buried.
+
+Source: the Dynamo paper, section 4.8.3.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from dynamo.protocol.messages import Envelope, Lost, Ping, Pong
+from dynamo.protocol.settings import Settings
+
+
+class Membership:
+    """The members of the ring as one of them, `me`, sees them."""
+
+    def __init__(
+        self, me: str, members: Iterable[str], settings: Settings, next_id: Callable[[], int]
+    ) -> None:
+        self._me = me
+        self._members = frozenset(members)
+        self._settings = settings
+        self._next_id = next_id
+        self._down: dict[str, float] = {}
+        """Members that are taken to be down -> when to ask them again."""
+        self.up: frozenset[str] = self._members
+        """Those that are taken to be up, this node itself among them."""
+        self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
+            Ping: self._on_ping,
+            Pong: lambda envelope, now: (),
+        }
+
+    def heard(self, envelope: Envelope) -> None:
+        """Something has come from a member; it is up."""
+        if envelope.sender in self._down and not isinstance(envelope.message, Lost):
+            del self._down[envelope.sender]
+            self._judge()
+
+    def unanswered(self, member: str, now: float) -> None:
+        """A member has not answered what it was asked."""
+        if member in self._members and member != self._me and member not in self._down:
+            self._down[member] = now + self._settings.ping_s
+            self._judge()
+
+    def next_wake(self) -> float | None:
+        return min(self._down.values(), default=None)
+
+    def tick(self, now: float) -> Iterable[Envelope]:
+        """Ask those that are down, and whose time has come, whether they are back."""
+        due = [member for member, at in self._down.items() if at <= now]
+        for member in due:
+            self._down[member] = now + self._settings.ping_s
+        return [Envelope(self._me, member, Ping(self._next_id())) for member in due]
+
+    def _on_ping(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        return [envelope.reply(Pong(envelope.message.id))]
+
+    def _judge(self) -> None:
+        self.up = self._members - self._down.keys()

@@ -1,0 +1,48 @@
+"""Hinted handoff between real processes: a node that was killed gets what it has missed."""
+
+from cli.cluster_processes import ClusterProcesses
+from dynamo.config import ClusterConfig
+from dynamo.net.client import Client
+from tests.dynamo.net.conftest import addresses
+from tests.dynamo.net.test_client import kill
+from tests.waiting import wait_until
+
+
+def hints(client: Client) -> dict[str, int]:
+    """Hinted copies in the whole cluster, by owner."""
+    found: dict[str, int] = {}
+    for status in client.status().values():
+        for owner, count in status["hints"].items() if isinstance(status, dict) else ():
+            found[owner] = found.get(owner, 0) + count
+    return found
+
+
+def test_a_node_that_was_dead_is_given_what_it_missed_with_no_read(
+    four_nodes: ClusterConfig,
+) -> None:
+    keys = [f"key {number}" for number in range(300)]
+    with Client(addresses(four_nodes), prefer="n1") as client:
+        client.multi_put(dict.fromkeys(keys, b"before"))
+        kill(four_nodes, "n2")
+        client.put("to notice", b"", timeout_s=20)
+        client.multi_put(dict.fromkeys(keys, b"after"))
+        missed = [key for key in keys if "n2" in client.locate(key)]
+        wait_until(lambda: hints(client).get("n2", 0) >= len(missed), 20, "hints for all it missed")
+        ClusterProcesses(four_nodes).up(say=lambda line: None)
+        wait_until(lambda: hints(client) == {}, 30, "all hints delivered")
+    with Client(addresses(four_nodes), prefer="n2") as client:
+        readings = [client.get(key, r=1) for key in missed]
+    assert {reading.nodes for reading in readings} == {("n2",)}
+    assert {reading.value for reading in readings} == {b"after"}
+
+
+def test_hints_survive_kill_9_of_the_node_that_keeps_them(four_nodes: ClusterConfig) -> None:
+    keys = [f"key {number}" for number in range(100)]
+    with Client(addresses(four_nodes), prefer="n1") as client:
+        kill(four_nodes, "n2")
+        client.multi_put(dict.fromkeys(keys, b"v"), timeout_s=20)
+        wait_until(lambda: hints(client).get("n2", 0) > 0, 20, "hints")
+        kill(four_nodes, "n1", "n3", "n4")
+        ClusterProcesses(four_nodes).up(say=lambda line: None)
+        wait_until(lambda: hints(client) == {}, 30, "all hints delivered")
+        assert {r.value for r in client.multi_get(keys).values()} == {b"v"}
