@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli import show
+from cli import node_view, show
 from cli.errors import CommandGroup, Failure
 from cli.options import (
     CONTEXT_SETTINGS,
@@ -222,7 +222,9 @@ def status(as_json: bool, config: ClusterConfig) -> None:
     if as_json:
         show.as_json({node.name: found[node.address] for node in config.nodes})
     else:
-        rows = (_status_row(node.name, node.address, found[node.address]) for node in config.nodes)
+        rows = (
+            node_view.row(node.name, node.address, found[node.address]) for node in config.nodes
+        )
         show.table(("node", "address", "state", "details"), rows)
     if silent:
         raise Failure(f"no answer from {', '.join(silent)}; start nodes with `mapreduce up`")
@@ -381,17 +383,6 @@ def _places(store: Store, key: str) -> Iterator[dict[str, Any]]:
         end = extent.offset + extent.size_bytes
         nodes = list(store.locate(extent.chunk_key(0)))
         yield {"what": f"bytes {extent.offset:,} to {end:,}", "nodes": nodes}
-
-
-def _status_row(name: str, address: str, found: Any) -> tuple[str, str, str, str]:
-    if not isinstance(found, dict):
-        return name, address, "no answer", str(found or "")
-    details = ", ".join(f"{key} {value}" for key, value in found.items() if _is_detail(key, value))
-    return name, address, "up", details
-
-
-def _is_detail(key: str, value: object) -> bool:
-    return key != "name" and isinstance(value, str | int | float)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,21 @@ class NodeLoop:
             "members": {peer: peer in self.node.members.up for peer in self._links},
             "requests_in_flight": self.node.coordinator.pending_requests,
             "inbox_bytes": self._inbox.bytes,
-            "hints": dict(self.node.handoff.kept),
+            "hints": self._hints(),
             "corrupt_reads": self.node.replica.corrupt_reads,
             "handled": dict(self.handled),
+        }
+
+    def _hints(self) -> dict[str, dict[str, Any]]:
+        """The copies kept for others: how many, since when, and why they are still here."""
+        kept, up, now = self.node.handoff.kept, self.node.members.up, time.time()
+        return {
+            owner: {
+                "copies": copies,
+                "age_s": max(now - self.node.handoff.since.get(owner, now), 0.0),
+                "waits_for": "its acknowledgement" if owner in up else f"{owner} to answer",
+            }
+            for owner, copies in kept.items()
         }
 
     def stop(self) -> None:

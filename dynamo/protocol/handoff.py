@@ -41,10 +41,12 @@ class Handoff:
         self._members = members
         self._settings = settings
         self._next_id = next_id
-        self.kept: Counter[str] = Counter(
-            owner_and_key_of_hint(disk_key)[0] for disk_key, _ in disk.scan(*HINTS)
-        )
+        self.kept: Counter[str] = Counter()
         """How many hinted copies there are for each owner."""
+        self.since: dict[str, float] = {}
+        """When the oldest write that has waited for an owner was made, by its writer's clock."""
+        for disk_key, stored in disk.scan(*HINTS):
+            self._count(owner_and_key_of_hint(disk_key)[0], _siblings_in(stored))
         self._sent: dict[int, tuple[str, bytes, bytes]] = {}
         """Deliveries under way: id -> owner, and the record that was sent with its disk key."""
         self._look_at: dict[str, float] = {}
@@ -60,7 +62,7 @@ class Handoff:
         siblings = request.siblings
         stored = self._staging.get(disk_key)
         if stored is None:
-            self.kept[request.hint_for] += 1
+            self._count(request.hint_for, siblings)
         elif (before := _siblings_in(stored)) is not None:
             siblings = reconcile([before, siblings])
         self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=request.durable)
@@ -112,11 +114,17 @@ class Handoff:
             key = owner_and_key_of_hint(disk_key)[1]
             yield Envelope(self._me, owner, StoreCopy(id, key, siblings))
 
+    def _count(self, owner: str, siblings: Siblings | None) -> None:
+        self.kept[owner] += 1
+        for version in siblings.versions if siblings else ():
+            self.since[owner] = min(version.written_at, self.since.get(owner, math.inf))
+
     def _drop(self, owner: str, disk_key: bytes) -> None:
         self._staging.delete(disk_key)
         self.kept[owner] -= 1
         if not self.kept[owner]:
             del self.kept[owner]
+            self.since.pop(owner, None)
 
     def _under_way(self, owner: str) -> bool:
         return any(to == owner for to, _, _ in self._sent.values())

@@ -12,8 +12,9 @@ def hints(client: Client) -> dict[str, int]:
     """Hinted copies in the whole cluster, by owner."""
     found: dict[str, int] = {}
     for status in client.status().values():
-        for owner, count in status["hints"].items() if isinstance(status, dict) else ():
-            found[owner] = found.get(owner, 0) + count
+        for owner, kept in status["hints"].items() if isinstance(status, dict) else ():
+            assert kept["age_s"] < 120
+            found[owner] = found.get(owner, 0) + kept["copies"]
     return found
 
 

@@ -123,6 +123,7 @@ def test_it_is_delivered_when_the_owner_is_back_and_deleted_on_its_acknowledgeme
     bench.hears(CopyStored(delivery.message.id), sender="n2")
     assert hints(bench) == []
     assert bench.node.handoff.kept == {}
+    assert bench.node.handoff.since == {}
     assert bench.node.next_wake() is None
 
 
@@ -153,6 +154,7 @@ def test_hints_survive_a_restart_of_the_node_that_keeps_them() -> None:
     bench.hears(StoreCopy(5, KEY, NEW, hint_for="n2"), sender="n1")
     bench.restart(incarnation=2)
     assert bench.node.handoff.kept == {"n2": 1}
+    assert bench.node.handoff.since == {"n2": 1.0}
     wake_at = bench.node.next_wake()
     assert wake_at is not None
     assert wake_at <= bench.now  # nobody has to ask it for anything
