@@ -96,7 +96,7 @@ class Client:
         """End the background thread; calls that still wait end with an error at their deadline."""
         self._hub.post(self._router.close)
         self._hub.close()
-        self._context.term()
+        self._context.destroy(linger=0)
 
     def get(
         self,
