@@ -16,7 +16,8 @@ def _details(status: dict[str, Any]) -> Iterator[str]:
     >>> print(*_details({"members": {"n2": False, "n3": True}, "requests_in_flight": 4}))
     4 requests under way takes n2 for down
     """
-    yield f"{status['requests_in_flight']} requests under way"
+    requests = status["requests_in_flight"]
+    yield f"{requests} {'request' if requests == 1 else 'requests'} under way"
     if down := [member for member, up in status["members"].items() if not up]:
         yield f"takes {', '.join(down)} for down"
     for owner, kept in status.get("hints", {}).items():
