@@ -13,7 +13,7 @@ def child_processes() -> dict[int, str]:
     """Process id -> command line of this process' children, the interpreter's own helpers apart."""
     children: dict[int, str] = {}
     for task in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, task.read_text().split()):
+        for pid in map(int, _text(task).split()):
             command = _command_line(pid)
             # multiprocessing keeps one tracker for the life of the interpreter.
             if command and "resource_tracker" not in command:
@@ -23,8 +23,13 @@ def child_processes() -> dict[int, str]:
 
 def _command_line(pid: int) -> str:
     """The command line of a process, or "" where it has ended (a zombie has none)."""
+    return _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+
+
+def _text(path: Path) -> str:
+    """What a file of /proc says, or "" where its thread or process has ended meanwhile."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        return path.read_bytes().decode()
     except OSError:
         return ""
 
