@@ -6,6 +6,7 @@ one process, for tests and for jobs that run without a cluster. One battery of t
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -158,7 +159,52 @@ def check_value(value: bytes) -> None:
         raise TooLarge("value", len(value), VALUE_LIMIT_BYTES)
 
 
-class MemoryStore:
+class OneByOne(ABC):
+    """The batch forms of a `Store` that gains nothing by batches; a bad batch is refused whole."""
+
+    @abstractmethod
+    def get(self, key: str) -> Reading: ...
+
+    @abstractmethod
+    def put(self, key: str, value: bytes) -> Written: ...
+
+    @abstractmethod
+    def delete(self, key: str) -> Written: ...
+
+    def multi_get(
+        self,
+        keys: Iterable[str],
+        *,
+        n: int | None = None,
+        r: int | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Reading]:
+        return {key: self.get(key) for key in keys}
+
+    def multi_put(
+        self,
+        items: Mapping[str, bytes],
+        *,
+        n: int | None = None,
+        w: int | None = None,
+        timeout_s: float | None = None,
+        durable: bool = True,
+    ) -> dict[str, Written]:
+        for key, value in items.items():
+            check_key(key)
+            check_value(value)
+        return {key: self.put(key, value) for key, value in items.items()}
+
+    def multi_delete(
+        self, keys: Iterable[str], *, timeout_s: float | None = None, durable: bool = True
+    ) -> dict[str, Written]:
+        keys = list(keys)
+        for key in keys:
+            check_key(key)
+        return {key: self.delete(key) for key in keys}
+
+
+class MemoryStore(OneByOne):
     """A `Store` in the memory of one process: one replica, the same versions and the same errors.
 
     >>> store = MemoryStore()
@@ -209,38 +255,6 @@ class MemoryStore:
         durable: bool = True,
     ) -> Written:
         return self._write(key, None, context)
-
-    def multi_get(
-        self,
-        keys: Iterable[str],
-        *,
-        n: int | None = None,
-        r: int | None = None,
-        timeout_s: float | None = None,
-    ) -> dict[str, Reading]:
-        return {key: self.get(key) for key in keys}
-
-    def multi_put(
-        self,
-        items: Mapping[str, bytes],
-        *,
-        n: int | None = None,
-        w: int | None = None,
-        timeout_s: float | None = None,
-        durable: bool = True,
-    ) -> dict[str, Written]:
-        for key, value in items.items():
-            check_key(key)
-            check_value(value)
-        return {key: self.put(key, value) for key, value in items.items()}
-
-    def multi_delete(
-        self, keys: Iterable[str], *, timeout_s: float | None = None, durable: bool = True
-    ) -> dict[str, Written]:
-        keys = list(keys)
-        for key in keys:
-            check_key(key)
-        return {key: self.delete(key) for key in keys}
 
     def list(
         self, prefix: str, *, after: str = "", timeout_s: float | None = None

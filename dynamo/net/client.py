@@ -93,7 +93,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the background thread; calls that still wait end with an error at their deadline."""
+        """End the background thread; calls that still wait end with `Unreachable` at once."""
         self._hub.post(self._router.close)
         self._hub.close()
         self._context.destroy(linger=0)

@@ -5,24 +5,19 @@ each node is asked by itself, and nothing is changed. For commands and tests; pr
 `dynamo.net.client`.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar, cast
-from uuid import uuid4
+from typing import TypeVar
 
 import gevent
 import zerorpc
-from gevent import socket
 
-from dynamo.errors import CorruptData, DynamoError, Unreachable
-from dynamo.net import wire
+from dynamo.errors import CorruptData, DynamoError
+from dynamo.net.asking import ask
 from dynamo.net.failures import failure
 from dynamo.net.hub import HubThread
-from dynamo.net.link import connect
 from dynamo.protocol.messages import (
     CopyFetched,
-    Envelope,
     Failed,
     FetchCopy,
     GetRing,
@@ -76,7 +71,7 @@ def ask_each(
 
     def ask_all() -> dict[str, Message | DynamoError]:
         asked = {
-            node: gevent.spawn(_ask, node, address, request, timeout_s, context)
+            node: gevent.spawn(ask, address, request, timeout_s, context)
             for node, address in addresses.items()
         }
         return {node: greenlet.get() for node, greenlet in asked.items()}
@@ -86,7 +81,7 @@ def ask_each(
         return answers.result()
     finally:
         hub.close()
-        context.term()
+        context.destroy(linger=0)
 
 
 def _into(future: "Future[Result]", work: Callable[[], Result]) -> None:
@@ -94,52 +89,6 @@ def _into(future: "Future[Result]", work: Callable[[], Result]) -> None:
         future.set_result(work())
     except BaseException as error:
         future.set_exception(error)  # the thread that waits must not wait for ever
-
-
-def _ask(
-    node: str, address: str, request: Request, timeout_s: float, context: zerorpc.Context
-) -> Message | DynamoError:
-    if not _listens(address, timeout_s):
-        return Unreachable(f"nothing listens at {address}")
-    rpc = connect(address, timeout_s, context)
-    try:
-        reply = _converse(rpc, node, request, time.monotonic() + timeout_s)
-    except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
-        reply = None
-    except (zerorpc.RemoteError, CorruptData) as error:
-        return Unreachable(f"the answer from {address} can't be read: {error}")
-    finally:
-        rpc.close()
-    return reply or Unreachable(f"{address} listens, and had no answer within {timeout_s:g} s")
-
-
-def _listens(address: str, timeout_s: float) -> bool:
-    """zerorpc would wait its whole time for a node that may yet start."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=timeout_s).close()
-    except OSError:
-        return False
-    return True
-
-
-def _converse(rpc: zerorpc.Client, node: str, request: Request, deadline: float) -> Message | None:
-    """Exchange frames until the node has answered `request`; None if it doesn't in time.
-
-    An exchange returns after a short hold with what is ready (see `dynamo.net.link`), so a node
-    that works on the request is asked again.
-    """
-    me = f"inspect-{uuid4().hex}"
-    sent = [Envelope(me, node, cast(Message, request))]
-    while time.monotonic() < deadline:
-        frame = wire.Frame(me, 1 - len(sent), sent)
-        answer = wire.decode(rpc.exchange(wire.encode(frame)))
-        for envelope in answer.envelopes:
-            return envelope.message
-        if not answer.open:  # the node has started again and knows nothing of the request
-            return None
-        sent = []
-    return None
 
 
 def _expected(

@@ -13,10 +13,10 @@ import gevent.event
 import msgspec
 import zerorpc
 
-from dynamo.errors import CorruptData, DynamoError, Overloaded, Unreachable
-from dynamo.net import wire
+from dynamo.errors import DynamoError, Overloaded, Unreachable
+from dynamo.net.asking import ask
 from dynamo.net.calls import Call, Operation
-from dynamo.net.link import SILENCE_S, Link, connect
+from dynamo.net.link import SILENCE_S, Link
 from dynamo.protocol.messages import ClientRequest, Envelope, Get, GetRing, Message, Put, RingDone
 from dynamo.values.ring import Ring
 
@@ -164,8 +164,8 @@ class Router:
         """Ask one seed after another for the ring until one answers."""
         while self._ring is None:
             for address in self._seeds:
-                found = _ask_for_ring(self._me, address, self._context)
-                if found is not None:
+                found = ask(address, GetRing(0), SILENCE_S, self._context)
+                if isinstance(found, RingDone):
                     self._take(found)
                     break
             else:
@@ -181,16 +181,3 @@ class Router:
         self._ring = Ring(found.owners, found.epoch)
         homeless, self._homeless = self._homeless, []
         self._send(homeless)
-
-
-def _ask_for_ring(me: str, address: str, context: zerorpc.Context) -> RingDone | None:
-    rpc = connect(address, SILENCE_S, context)
-    try:
-        request = Envelope(me, address, GetRing(0))
-        answer = wire.decode(rpc.exchange(wire.encode(wire.Frame(me, 1, [request]))))
-    except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError, CorruptData):
-        return None
-    finally:
-        rpc.close()
-    replies = [envelope.message for envelope in answer.envelopes]
-    return next((reply for reply in replies if isinstance(reply, RingDone)), None)

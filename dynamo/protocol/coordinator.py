@@ -90,26 +90,44 @@ class Coordinator:
         put: Put = envelope.message  # type: ignore[assignment]
         n = put.n or self._settings.n
         w = put.w or min(self._settings.w, n)
-        owners = self._ring.preference_list(put.key, max(n, 0))
-        refusal = self._refusal("w", w, n, owners)
-        if refusal:
-            return [envelope.reply(Failed(put.id, *refusal))]
-        talk = self._conversation(envelope, put.timeout_s, now)
-        if talk.me in owners:
-            return self._begin(talk, PendingPut(talk, self._replica, self._ring, n, w), now)
-        return self._begin(talk, PendingRelay(talk, self._up_first(owners)), now)
+        return self._take_on(
+            envelope,
+            ("w", w, n),
+            lambda talk, owners: PendingPut(talk, self._replica, self._ring, n, w),
+            now,
+        )
 
     def _on_get(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         get: Get = envelope.message  # type: ignore[assignment]
         n = get.n or self._settings.n
         r = get.r or min(self._settings.r, n)
-        owners = self._ring.preference_list(get.key, max(n, 0))
-        refusal = self._refusal("r", r, n, owners)
+        return self._take_on(
+            envelope,
+            ("r", r, n),
+            lambda talk, owners: PendingGet(talk, self._replica, owners, r),
+            now,
+        )
+
+    def _take_on(
+        self,
+        envelope: Envelope,
+        quorum: tuple[str, int, int],
+        coordinate: Callable[[Conversation, tuple[str, ...]], Pending],
+        now: float,
+    ) -> Iterable[Envelope]:
+        """Refuse a put or get, coordinate it here, or pass it to a node that holds the key.
+
+        `quorum` is its name (r or w), how many answers are needed, and of how many replicas.
+        """
+        request: Put | Get = envelope.message  # type: ignore[assignment]
+        name, needed, n = quorum
+        owners = self._ring.preference_list(request.key, max(n, 0))
+        refusal = self._refusal(name, needed, n, owners)
         if refusal:
-            return [envelope.reply(Failed(get.id, *refusal))]
-        talk = self._conversation(envelope, get.timeout_s, now)
+            return [envelope.reply(Failed(request.id, *refusal))]
+        talk = self._conversation(envelope, request.timeout_s, now)
         if talk.me in owners:
-            return self._begin(talk, PendingGet(talk, self._replica, owners, r), now)
+            return self._begin(talk, coordinate(talk, owners), now)
         return self._begin(talk, PendingRelay(talk, self._up_first(owners)), now)
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -128,22 +146,21 @@ class Coordinator:
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """Lead a reply to the request it belongs to."""
-        id = envelope.message.id
-        pending = self._pending.get(id)
-        if pending is None:  # it has been answered without this one
-            return []
-        wake_at = pending.wake_at
-        return self._keep(id, pending, wake_at, pending.on_reply(envelope, now))
+        return self._tell(envelope.message.id, lambda pending: pending.on_reply(envelope, now))
 
     def _on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A request to `envelope.sender` will not be answered: its node is down."""
-        self._members.unanswered(envelope.sender, now)
-        id = envelope.message.id
+        lost = envelope.sender
+        self._members.unanswered(lost, now)
+        return self._tell(envelope.message.id, lambda pending: pending.on_lost(lost, now))
+
+    def _tell(self, id: int, news: Callable[[Pending], Iterable[Envelope]]) -> Iterable[Envelope]:
+        """Tell a request its news, unless it has ended without them."""
         pending = self._pending.get(id)
         if pending is None:
             return []
         wake_at = pending.wake_at
-        return self._keep(id, pending, wake_at, pending.on_lost(envelope.sender, now))
+        return self._keep(id, pending, wake_at, news(pending))
 
     def _up_first(self, owners: tuple[str, ...]) -> tuple[str, ...]:
         up = self._members.up

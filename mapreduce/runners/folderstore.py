@@ -3,18 +3,18 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from dynamo.store import Reading, Written, check_key, check_value
+from dynamo.store import OneByOne, Reading, Written, check_key, check_value
 from dynamo.values.versions import Context
 
 _NAME_CHARACTERS = 200
 """File systems allow 255; longer keys go on in a folder below."""
 
 
-class FolderStore:
+class FolderStore(OneByOne):
     """One copy of each key, one file for it; of several puts the last one stays.
 
     There are no siblings and no quorum, so contexts, `n`, `r`, `w` and `durable` change nothing.
@@ -70,32 +70,6 @@ class FolderStore:
         with contextlib.suppress(FileNotFoundError):
             self._path(key).unlink()
         return Written(("folder",))
-
-    def multi_get(
-        self,
-        keys: Iterable[str],
-        *,
-        n: int | None = None,
-        r: int | None = None,
-        timeout_s: float | None = None,
-    ) -> dict[str, Reading]:
-        return {key: self.get(key) for key in keys}
-
-    def multi_put(
-        self,
-        items: Mapping[str, bytes],
-        *,
-        n: int | None = None,
-        w: int | None = None,
-        timeout_s: float | None = None,
-        durable: bool = True,
-    ) -> dict[str, Written]:
-        return {key: self.put(key, value) for key, value in items.items()}
-
-    def multi_delete(
-        self, keys: Iterable[str], *, timeout_s: float | None = None, durable: bool = True
-    ) -> dict[str, Written]:
-        return {key: self.delete(key) for key in keys}
 
     def list(
         self, prefix: str, *, after: str = "", timeout_s: float | None = None
