@@ -107,8 +107,7 @@ def kill_job(name: str, config: ClusterConfig) -> None:
     Example:
       mapreduce kill_job wc
     """
-    open_master(config).kill_job(name)
-    click.echo(f"job {name} is killed")
+    click.echo(_what_killing_did(open_master(config).kill_job(name)))
 
 
 @click.command(short_help="Say how far a job is, or how the cluster is.")
@@ -260,6 +259,20 @@ def _wait_and_tell(
     job_view.print_summary(record)
     if record["state"] != "succeeded":
         raise Failure(f"job {name} {record['state']}")
+
+
+def _what_killing_did(record: job_view.Record) -> str:
+    """
+    >>> _what_killing_did({"name": "wc", "state": "killed", "committing": False})
+    'job wc is killed'
+    """
+    name = record["name"]
+    if record["committing"] and not job_view.ended(record):
+        return (
+            f"job {name} is making its output visible, which is let finish; "
+            f"`mapreduce status {name}` says how it ended"
+        )
+    return f"job {name} is killed"
 
 
 def _checked_code(source: Path, code: bytes, options: dict[str, Any]) -> "Code":
