@@ -77,7 +77,7 @@ class NodeLoop:
             self._inbox.wait(self._until_wake())
             envelopes = self._inbox.take(STEP_BYTES)
             self.handled.update(type(envelope.message).__name__ for envelope in envelopes)
-            step = self.node.step(envelopes, time.monotonic())
+            step = self.node.step(envelopes, time.monotonic(), time.time())
             if step.writes:
                 commit = get_hub().threadpool.apply
                 commit(self._disk.commit, (step.writes,), {"sync": step.sync})

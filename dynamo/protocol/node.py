@@ -1,8 +1,8 @@
 """The node: one table that leads each message to the component that handles it.
 
-    step = node.step(envelopes, now)       # nothing has happened yet
+    step = node.step(envelopes, now, wall)  # nothing has happened yet
     disk.commit(step.writes, sync=step.sync)
-    send(step.envelopes)                   # only now may anybody hear of the writes
+    send(step.envelopes)                    # only now may anybody hear of the writes
 
 A node reads no clock, opens no socket and writes to no disk; it reads the disk it was given. So the
 same node runs over zerorpc and LevelDB (`dynamo.net.server`) and, many times faster than real time,
@@ -43,7 +43,7 @@ class Node:
     >>> disk = MemoryDisk()
     >>> node = Node("n1", Ring(("n1",)), {}, Settings(n=1, r=1, w=1), disk, incarnation=7)
     >>> put = Put(1, "colour", b"green", None, written_at=0.0)
-    >>> step = node.step([Envelope("client", "n1", put)], now=0.0)
+    >>> step = node.step([Envelope("client", "n1", put)], now=0.0, wall=0.0)
     >>> len(step.writes), step.sync, step.envelopes[0].message.nodes
     (1, True, ('n1',))
     """
@@ -60,6 +60,8 @@ class Node:
         self.name = name
         # A late answer to a request of this node's last life must not count for one of this life.
         next_id = count((incarnation << 24) + 1).__next__
+        self.wall = 0.0
+        """What this machine's clock said at the last step."""
         self._staging = Staging(disk)
         self.members = Membership(name, ring.members, settings, next_id)
         self.replica = Replica(name, ring, self._staging, incarnation)
@@ -76,8 +78,12 @@ class Node:
             CopyStored: self._on_stored,
         }
 
-    def step(self, envelopes: Iterable[Envelope], now: float) -> Step:
-        """Take in `envelopes` at the time `now` (seconds, any origin, never going back)."""
+    def step(self, envelopes: Iterable[Envelope], now: float, wall: float) -> Step:
+        """Take in `envelopes` at the time `now` (seconds, any origin, never going back).
+
+        `wall` is this machine's clock, in seconds since 1970: it may jump, and be wrong.
+        """
+        self.wall = wall
         sent: list[Envelope] = []
         for envelope in envelopes:
             self.members.heard(envelope)

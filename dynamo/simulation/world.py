@@ -175,7 +175,7 @@ class Machine:
         if self._node is None or self._committing is not None:
             return
         envelopes, self._inbox = self._inbox, []
-        step = self._node.step(envelopes, self._clock.now + self._origin)
+        step = self._node.step(envelopes, self._clock.now + self._origin, self._clock.now)
         if step.writes:
             self.perform(step)
         else:

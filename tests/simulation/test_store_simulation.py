@@ -189,8 +189,8 @@ class AcknowledgesAndForgets(OneNode):
 class NeverRepairs(Node):
     """Leaves stale replicas as they are: drops what it would send them after a get."""
 
-    def step(self, envelopes: Iterable[Envelope], now: float) -> Step:
-        step = super().step(envelopes, now)
+    def step(self, envelopes: Iterable[Envelope], now: float, wall: float) -> Step:
+        step = super().step(envelopes, now, wall)
         self._gets = getattr(self, "_gets", set()) | {
             sent.message.id for sent in step.envelopes if isinstance(sent.message, FetchCopy)
         }

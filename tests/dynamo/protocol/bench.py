@@ -40,7 +40,7 @@ class Bench:
         self.node = Node(self.name, self.ring, addresses, self.settings, self.disk, incarnation)
 
     def step(self, *envelopes: Envelope) -> Step:
-        step = self.node.step(envelopes, self.now)
+        step = self.node.step(envelopes, self.now, self.now)
         self.disk.commit(step.writes, sync=step.sync)
         return step
 

@@ -22,7 +22,7 @@ PUT = Put(7, "colour", b"green", None, written_at=1.0)
 def test_a_step_writes_nothing_itself() -> None:
     disk = MemoryDisk()
     node = Node("n1", Ring(("n1",)), {}, Settings(n=1, r=1, w=1), disk, incarnation=7)
-    step = node.step([Envelope("client", "n1", PUT)], now=0.0)
+    step = node.step([Envelope("client", "n1", PUT)], now=0.0, wall=0.0)
     assert len(step.writes) == 1
     assert step.sync
     assert list(disk.scan(b"", b"\xff")) == []

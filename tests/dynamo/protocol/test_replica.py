@@ -49,7 +49,7 @@ def test_writes_of_one_step_see_each_other() -> None:
 
 def test_only_durable_writes_make_the_commit_sync() -> None:
     bench = Bench()
-    careless = bench.node.step([], 0.0)
+    careless = bench.node.step([], 0.0, 0.0)
     assert not careless.sync
     bench.node.replica.merge("colour", ONE, durable=False)
     assert not bench.step().sync

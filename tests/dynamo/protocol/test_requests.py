@@ -110,7 +110,7 @@ def test_the_silent_are_asked_again_and_the_put_fails_at_its_deadline() -> None:
 
 def test_a_put_without_fsync_asks_nobody_for_one() -> None:
     bench = Bench()
-    step = bench.node.step([envelope(bench, changed(PUT, durable=False))], 0.0)
+    step = bench.node.step([envelope(bench, changed(PUT, durable=False))], 0.0, 0.0)
     assert not step.sync
     assert [sent.message.durable for sent in step.envelopes] == [False, False]
 
