@@ -386,7 +386,7 @@ def test_a_violation_is_told_with_the_command_that_repeats_it(
 
 
 class Raises(Node):
-    def step(self, envelopes: Iterable[Envelope], now: float) -> Step:
+    def step(self, envelopes: Iterable[Envelope], now: float, wall: float) -> Step:
         raise ZeroDivisionError
 
 
