@@ -29,6 +29,9 @@ class Disk(Protocol):
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values with start <= key < stop, in order of the keys' bytes."""
 
+    def size(self, start: bytes, stop: bytes) -> int:
+        """About how many bytes the keys with start <= key < stop take; cheap, and an estimate."""
+
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         """Apply all of `writes` or none. With `sync`, return only when they, and every commit
         before them, would survive a loss of power."""
@@ -98,6 +101,9 @@ class MemoryDisk:
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted(item for item in self._now.items() if start <= item[0] < stop))
+
+    def size(self, start: bytes, stop: bytes) -> int:
+        return sum(len(key) + len(value) for key, value in self.scan(start, stop))
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         for key, value in writes:

@@ -40,6 +40,12 @@ class LevelDisk:
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(self._db.iterator(start=start, stop=stop))
 
+    def size(self, start: bytes, stop: bytes) -> int:
+        """What LevelDB's sorted files hold, compressed; what was written last is not in them yet,
+        up to `WRITE_BUFFER_BYTES`."""
+        size_bytes: int = self._db.approximate_size(start, stop)
+        return size_bytes
+
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         try:
             self._write(writes, sync and self._fsync)

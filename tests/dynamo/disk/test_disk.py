@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -74,6 +75,18 @@ def test_the_last_write_of_a_key_in_a_batch_counts(disk: Disk) -> None:
     disk.commit([Write(b"a", b"1"), Write(b"a", None), Write(b"b", None)], sync=True)
     disk.commit([Write(b"b", b"1"), Write(b"b", b"2")], sync=True)
     assert everything(disk) == [(b"b", b"2")]
+
+
+def test_the_size_of_a_range_is_about_what_it_holds(reopen: Reopen) -> None:
+    disk = reopen()
+    chance = Random(1)  # nothing that could be compressed
+    small = [Write(b"a%03d" % number, chance.randbytes(1_000)) for number in range(100)]
+    large = [Write(b"b%03d" % number, chance.randbytes(10_000)) for number in range(100)]
+    disk.commit(small + large, sync=True)
+    disk = reopen()  # LevelDB moves its log into a sorted file
+    assert disk.size(b"a", b"b") == pytest.approx(100_000, rel=0.2)
+    assert disk.size(b"b", b"c") == pytest.approx(1_000_000, rel=0.1)
+    assert disk.size(b"c", b"d") == 0
 
 
 def test_an_empty_commit_is_allowed(disk: Disk) -> None:
