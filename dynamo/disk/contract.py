@@ -20,6 +20,14 @@ class Write(NamedTuple):
     value: bytes | None
 
 
+class Usage(NamedTuple):
+    """How much room a disk takes, and how much is left for it."""
+
+    used_bytes: int
+    free_bytes: int | None
+    """None where nothing but the machine's memory bounds it."""
+
+
 class Disk(Protocol):
     """An ordered map from bytes to bytes. Only one thread at a time may call `commit`."""
 
@@ -31,6 +39,9 @@ class Disk(Protocol):
 
     def size(self, start: bytes, stop: bytes) -> int:
         """About how many bytes the keys with start <= key < stop take; cheap, and an estimate."""
+
+    def usage(self) -> Usage:
+        """What is used and what is free; it looks at every file, so not in a hub, nor often."""
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         """Apply all of `writes` or none. With `sync`, return only when they, and every commit
@@ -104,6 +115,9 @@ class MemoryDisk:
 
     def size(self, start: bytes, stop: bytes) -> int:
         return sum(len(key) + len(value) for key, value in self.scan(start, stop))
+
+    def usage(self) -> Usage:
+        return Usage(sum(len(key) + len(value) for key, value in self._now.items()), None)
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         for key, value in writes:

@@ -1,11 +1,13 @@
 """A `Disk` in LevelDB; the only place that knows plyvel."""
 
+import contextlib
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import plyvel
 
-from dynamo.disk.contract import Write
+from dynamo.disk.contract import Usage, Write
 from dynamo.errors import NodeFailed
 
 WRITE_BUFFER_BYTES = 16 << 20
@@ -45,6 +47,13 @@ class LevelDisk:
         up to `WRITE_BUFFER_BYTES`."""
         size_bytes: int = self._db.approximate_size(start, stop)
         return size_bytes
+
+    def usage(self) -> Usage:
+        used_bytes = 0
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # LevelDB has just done away with it
+                used_bytes += path.stat().st_size
+        return Usage(used_bytes, shutil.disk_usage(self._folder).free)
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         try:

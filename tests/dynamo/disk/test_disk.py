@@ -89,6 +89,13 @@ def test_the_size_of_a_range_is_about_what_it_holds(reopen: Reopen) -> None:
     assert disk.size(b"c", b"d") == 0
 
 
+def test_usage_grows_with_what_is_kept(disk: Disk) -> None:
+    before = disk.usage()
+    disk.commit([Write(b"a", Random(1).randbytes(100_000))], sync=True)
+    assert disk.usage().used_bytes - before.used_bytes >= 100_000
+    assert before.free_bytes is None or before.free_bytes > 0
+
+
 def test_an_empty_commit_is_allowed(disk: Disk) -> None:
     disk.commit([], sync=True)
     disk.commit([], sync=False)
