@@ -22,7 +22,8 @@ from dynamo.protocol.messages import Get, GetDone, GetRing, Message, Put, PutDon
 from dynamo.protocol.node import Node
 from dynamo.protocol.settings import Settings
 from dynamo.store import check_key, check_value
-from dynamo.values.ring import Ring, claim
+from dynamo.values.cluster import found
+from dynamo.values.ring import Ring
 
 log = logging.getLogger("dynamo.server")
 
@@ -144,11 +145,9 @@ def _listen(rpc: zerorpc.Server, name: str, address: str) -> None:
 
 
 def _node_of(config: ClusterConfig, name: str, disk: Disk) -> Node:
-    members = [node.name for node in config.nodes]
     return Node(
         name,
-        Ring(claim(members, config.partitions, config.replicas)),
-        {node.name: node.address for node in config.nodes},
+        found(config.node_addresses, config.partitions, config.replicas),
         Settings(
             config.replicas, config.read_quorum, config.write_quorum, timeout_s=config.timeout_s
         ),

@@ -33,7 +33,7 @@ from dynamo.protocol.pending import (
 )
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
-from dynamo.values.ring import Ring
+from dynamo.protocol.view import View
 
 PAGE_LIMIT = 1000
 """Keys in one page of a listing, at most."""
@@ -44,15 +44,13 @@ class Coordinator:
 
     def __init__(
         self,
-        ring: Ring,
-        addresses: Mapping[str, str],
+        view: View,
         settings: Settings,
         replica: Replica,
         members: Membership,
         next_id: Callable[[], int],
     ) -> None:
-        self._ring = ring
-        self._addresses = dict(addresses)
+        self._view = view
         self._settings = settings
         self._replica = replica
         self._members = members
@@ -86,6 +84,13 @@ class Coordinator:
                 sent += self._keep(id, pending, None, pending.on_wake(now))
         return sent
 
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        """The view has changed: each request goes by the new one from now on."""
+        sent: list[Envelope] = []
+        for id, pending in list(self._pending.items()):
+            sent += self._keep(id, pending, pending.wake_at, pending.on_ring(now))
+        return sent
+
     def _on_put(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         put: Put = envelope.message  # type: ignore[assignment]
         n = put.n or self._settings.n
@@ -93,7 +98,7 @@ class Coordinator:
         return self._take_on(
             envelope,
             ("w", w, n),
-            lambda talk, owners: PendingPut(talk, self._replica, self._ring, n, w),
+            lambda talk: PendingPut(talk, self._replica, self._view, n, w),
             now,
         )
 
@@ -104,7 +109,7 @@ class Coordinator:
         return self._take_on(
             envelope,
             ("r", r, n),
-            lambda talk, owners: PendingGet(talk, self._replica, owners, r),
+            lambda talk: PendingGet(talk, self._replica, self._view, n, r),
             now,
         )
 
@@ -112,7 +117,7 @@ class Coordinator:
         self,
         envelope: Envelope,
         quorum: tuple[str, int, int],
-        coordinate: Callable[[Conversation, tuple[str, ...]], Pending],
+        coordinate: Callable[[Conversation], Pending],
         now: float,
     ) -> Iterable[Envelope]:
         """Refuse a put or get, coordinate it here, or pass it to a node that holds the key.
@@ -121,14 +126,14 @@ class Coordinator:
         """
         request: Put | Get = envelope.message  # type: ignore[assignment]
         name, needed, n = quorum
-        owners = self._ring.preference_list(request.key, max(n, 0))
+        owners = self._view.ring.preference_list(request.key, max(n, 0))
         refusal = self._refusal(name, needed, n, owners)
         if refusal:
             return [envelope.reply(Failed(request.id, *refusal))]
         talk = self._conversation(envelope, request.timeout_s, now)
         if talk.me in owners:
-            return self._begin(talk, coordinate(talk, owners), now)
-        return self._begin(talk, PendingRelay(talk, self._up_first(owners)), now)
+            return self._begin(talk, coordinate(talk), now)
+        return self._begin(talk, PendingRelay(talk, self._view, self._up_first(owners)), now)
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         wanted: ListKeys = envelope.message  # type: ignore[assignment]
@@ -136,12 +141,14 @@ class Coordinator:
             detail = f"a page holds 1 to {PAGE_LIMIT} keys, not {wanted.limit}"
             return [envelope.reply(Failed(wanted.id, Failure.REQUEST, detail))]
         talk = self._conversation(envelope, wanted.timeout_s, now)
-        return self._begin(talk, PendingListing(talk, self._replica, self._ring), now)
+        return self._begin(talk, PendingListing(talk, self._replica, self._view), now)
 
     def _on_ring(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        ring, settings = self._ring, self._settings
+        ring, settings = self._view.ring, self._settings
         numbers = (settings.n, settings.r, settings.w, settings.timeout_s)
-        done = RingDone(envelope.message.id, ring.owners, ring.epoch, self._addresses, *numbers)
+        done = RingDone(
+            envelope.message.id, ring.owners, ring.epoch, self._view.addresses, *numbers
+        )
         return [envelope.reply(done)]
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -171,7 +178,7 @@ class Coordinator:
     ) -> tuple[Failure, str] | None:
         """Why a request for `quorum` of `n` replicas can't be taken, if so."""
         if not 1 <= quorum <= len(owners):  # so neither may n be less than 1
-            members = len(self._ring.members)
+            members = len(self._view.ring.members)
             detail = f"{name}={quorum} of n={n} can't be met by a cluster of {members} nodes"
             return Failure.REQUEST, f"{detail}; ask for 1 to {min(n, members)}"
         if len(self._pending) >= self._settings.pending_limit:

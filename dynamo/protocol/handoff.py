@@ -66,7 +66,7 @@ class Handoff:
         elif (before := _siblings_in(stored)) is not None:
             siblings = reconcile([before, siblings])
         self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=request.durable)
-        return [envelope.reply(CopyStored(request.id))]
+        return [envelope.reply(CopyStored(request.id, request.hint_for))]
 
     def delivers(self, id: int) -> bool:
         """True if `id` is a delivery under way, so that its acknowledgement belongs here."""

@@ -134,7 +134,8 @@ class StoreCopy(Request, frozen=True):
 
 
 class CopyStored(Reply, frozen=True):
-    pass
+    hint_for: str = ""
+    """The owner that the copy is kept for, as the request said."""
 
 
 class FetchCopy(Request, frozen=True):

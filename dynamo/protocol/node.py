@@ -9,7 +9,7 @@ same node runs over zerorpc and LevelDB (`dynamo.net.server`) and, many times fa
 in a simulation with a seed (`dynamo.simulation`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import count
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import CopyStored, Envelope, StoreCopy
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
-from dynamo.values.ring import Ring
+from dynamo.protocol.view import View
+from dynamo.values.cluster import Cluster
 
 
 class Step(NamedTuple):
@@ -35,13 +36,15 @@ class Step(NamedTuple):
 class Node:
     """One member of the store.
 
-    `addresses` says where each member is reached, for clients that ask. `incarnation` must be
-    drawn afresh, at random and below 2**38, at every start of the node.
+    `founding` is the cluster that its configuration describes. `incarnation` must be drawn afresh,
+    at random and below 2**38, at every start of the node.
 
     >>> from dynamo.disk.contract import MemoryDisk
     >>> from dynamo.protocol.messages import Put
     >>> disk = MemoryDisk()
-    >>> node = Node("n1", Ring(("n1",)), {}, Settings(n=1, r=1, w=1), disk, incarnation=7)
+    >>> from dynamo.values.cluster import found
+    >>> cluster = found({"n1": "127.0.0.1:7401"}, partitions=1, n=1)
+    >>> node = Node("n1", cluster, Settings(n=1, r=1, w=1), disk, incarnation=7)
     >>> put = Put(1, "colour", b"green", None, written_at=0.0)
     >>> step = node.step([Envelope("client", "n1", put)], now=0.0, wall=0.0)
     >>> len(step.writes), step.sync, step.envelopes[0].message.nodes
@@ -51,8 +54,7 @@ class Node:
     def __init__(
         self,
         name: str,
-        ring: Ring,
-        addresses: Mapping[str, str],
+        founding: Cluster,
         settings: Settings,
         disk: Disk,
         incarnation: int,
@@ -63,12 +65,11 @@ class Node:
         self.wall = 0.0
         """What this machine's clock said at the last step."""
         self._staging = Staging(disk)
-        self.members = Membership(name, ring.members, settings, next_id)
-        self.replica = Replica(name, ring, self._staging, incarnation)
+        self.view = View(name, founding)
+        self.members = Membership(name, self.view.members, settings, next_id)
+        self.replica = Replica(self.view, self._staging, incarnation)
         self.handoff = Handoff(name, disk, self._staging, self.members, settings, next_id)
-        self.coordinator = Coordinator(
-            ring, addresses, settings, self.replica, self.members, next_id
-        )
+        self.coordinator = Coordinator(self.view, settings, self.replica, self.members, next_id)
         self._ticking = (self.coordinator, self.members, self.handoff)
         self._handlers = {
             **self.members.handlers,

@@ -35,7 +35,7 @@ from dynamo.protocol.messages import (
 from dynamo.protocol.quorum import ReadQuorum, WriteQuorum
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
-from dynamo.values.ring import Ring
+from dynamo.protocol.view import View
 from dynamo.values.versions import Siblings, reconcile
 
 
@@ -50,6 +50,9 @@ class Pending(Protocol):
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
         """`member` will not answer what it was last asked; it has been marked as down."""
+
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        """The view has changed: other nodes may hold the key now."""
 
 
 class Conversation:
@@ -111,15 +114,15 @@ class PendingPut:
     as there is somebody to wait for: an owner may die with the copy on its way.
     """
 
-    def __init__(self, talk: Conversation, replica: Replica, ring: Ring, n: int, w: int) -> None:
+    def __init__(self, talk: Conversation, replica: Replica, view: View, n: int, w: int) -> None:
         self.wake_at: float | None = talk.deadline
         self._talk = talk
         self._replica = replica
-        self._ring = ring
+        self._view = view
         self._put: Put = talk.request.message  # type: ignore[assignment]
         self._n = n
-        self._quorum = WriteQuorum(ring.preference_list(self._put.key, n), w)
-        self._asked: dict[str, str] = {}
+        self._quorum = WriteQuorum(view.write_lists(self._put.key, n), w)
+        self._asked: dict[tuple[str, str], None] = {}
         """Who has been sent the copy, and the owner each stands in for; "" for an owner."""
         self._answered = False
 
@@ -130,19 +133,24 @@ class PendingPut:
         )
         # This node's own acknowledgement counts now: nothing is sent before it is on disk.
         self._quorum.add(self._talk.me)
-        self._asked[self._talk.me] = ""
+        self._asked[self._talk.me, ""] = None
         self.wake_at = self._talk.next_wake(now)
         return self._send_to_new_places() + self._answer_or_end()
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if isinstance(envelope.message, CopyStored):
-            self._quorum.add(envelope.sender, self._asked.get(envelope.sender, ""))
+            self._quorum.add(envelope.sender, envelope.message.hint_for)
             return self._answer_or_end()
         return []
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
-        if self._asked.get(member):  # a substitute: there may be another one
-            del self._asked[member]
+        for node, hint_for in list(self._asked):
+            if node == member and hint_for:  # a substitute: there may be another one
+                del self._asked[node, hint_for]
+        return self._send_to_new_places() + self._answer_or_end()
+
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        self._quorum.go_by(self._view.write_lists(self._put.key, self._n))
         return self._send_to_new_places() + self._answer_or_end()
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
@@ -160,11 +168,17 @@ class PendingPut:
     def _send_to_new_places(self) -> list[Envelope]:
         """Send the copy to every node that should have it by now and has not been asked."""
         sent = []
-        for place in self._ring.placements(self._put.key, self._n, self._talk.members.up):
-            if place.node not in self._asked and place.hint_for not in self._asked.values():
-                self._asked[place.node] = place.hint_for or ""
-                sent.append(self._copy_for(place.node, place.hint_for or ""))
+        for place in self._view.placements(self._put.key, self._n, self._talk.members.up):
+            hint_for = place.hint_for or ""
+            if (place.node, hint_for) in self._asked or self._kept_for(hint_for):
+                continue
+            self._asked[place.node, hint_for] = None
+            sent.append(self._copy_for(place.node, hint_for))
         return sent
+
+    def _kept_for(self, owner: str) -> bool:
+        """True if a substitute for this owner has been asked already."""
+        return owner != "" and any(hint_for == owner for _, hint_for in self._asked)
 
     def _copy_for(self, node: str, hint_for: str) -> Envelope:
         put, id = self._put, self._talk.id
@@ -184,19 +198,21 @@ class PendingPut:
         quorum, up = self._quorum, self._talk.members.up
         owners = any(owner in up for owner in quorum.silent)
         answered = quorum.answered
-        substitutes = any(hint and node not in answered for node, hint in self._asked.items())
+        substitutes = any(hint and node not in answered for node, hint in self._asked)
         return (owners or substitutes) and self._talk.may_linger()
 
 
 class PendingGet:
     """A get on a node that holds the key: read here, ask the others, merge, answer, repair."""
 
-    def __init__(self, talk: Conversation, replica: Replica, owners: tuple[str, ...], r: int):
+    def __init__(self, talk: Conversation, replica: Replica, view: View, n: int, r: int):
         self.wake_at: float | None = talk.deadline
         self._talk = talk
         self._replica = replica
-        self._quorum = ReadQuorum(owners, r)
+        self._view = view
         self._get: Get = talk.request.message  # type: ignore[assignment]
+        self._n = n
+        self._quorum = ReadQuorum(view.ring.preference_list(self._get.key, n), r)
         self._answered = False
 
     def start(self, now: float) -> Iterable[Envelope]:
@@ -212,14 +228,11 @@ class PendingGet:
         if not isinstance(envelope.message, CopyFetched):
             return []
         self._quorum.add(envelope.sender, envelope.message.siblings)
-        sent: list[Envelope] = []
-        if self._quorum.enough and not self._answered:
-            self._answered = True
-            self.wake_at = now + self._talk.settings.repair_wait_s
-            sent.append(self._answer())
-        if not self._quorum.silent:
-            sent += self._repair()
-        return sent
+        return self._answer_or_end(now)
+
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        self._quorum.go_by(self._view.ring.preference_list(self._get.key, self._n))
+        return self._answer_or_end(now) or self._ask_silent(now)
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if self._answered:
@@ -233,6 +246,16 @@ class PendingGet:
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
         return []  # the others were asked at the start, and it is asked again in time
+
+    def _answer_or_end(self, now: float) -> list[Envelope]:
+        sent: list[Envelope] = []
+        if self._quorum.enough and not self._answered:
+            self._answered = True
+            self.wake_at = now + self._talk.settings.repair_wait_s
+            sent.append(self._answer())
+        if not self._quorum.silent:
+            sent += self._repair()
+        return sent
 
     def _ask_silent(self, now: float) -> list[Envelope]:
         self.wake_at = self._talk.next_wake(now)
@@ -259,13 +282,23 @@ class PendingGet:
 class PendingRelay:
     """A put or get on a node that does not hold the key: one owner after another is asked."""
 
-    def __init__(self, talk: Conversation, owners: tuple[str, ...]):
+    def __init__(self, talk: Conversation, view: View, owners: tuple[str, ...]):
         self.wake_at: float | None = talk.deadline
         self._talk = talk
+        self._view = view
+        self._key = talk.request.message.key  # type: ignore[union-attr]
         self._owners = owners
+        self._last_asked = ""
         self._asked = 0
 
     def start(self, now: float) -> Iterable[Envelope]:
+        if self._talk.request.sender in self._view.members:
+            # Passed on to here by a node that sees another ring: one of the two will learn.
+            self.wake_at = self._talk.next_wake(now)
+            return []
+        return self._ask_next(now)
+
+    def _ask_next(self, now: float) -> list[Envelope]:
         owner = self._last_asked = self._owners[self._asked % len(self._owners)]
         self._asked += 1
         self.wake_at = self._talk.next_wake(now)
@@ -283,13 +316,18 @@ class PendingRelay:
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
             self._talk.suspect([self._last_asked], now)
-            return self.start(now)
+            return self._ask_next(now)
         self.wake_at = None
         return [self._talk.too_few(1, (), self._owners, now)]
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
         # All of them may be down: the next one is asked at once, the first one again in time.
-        return self.start(now) if self._asked < len(self._owners) else []
+        return self._ask_next(now) if self._asked < len(self._owners) else []
+
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        owners = self._view.ring.preference_list(self._key, len(self._owners))
+        self._owners = tuple(owner for owner in owners if owner != self._talk.me) or self._owners
+        return []  # whoever was asked may still answer; the next one is asked in time
 
 
 class PendingListing:
@@ -298,11 +336,11 @@ class PendingListing:
     With r + w > n, r owners of a partition know every acknowledged write of it.
     """
 
-    def __init__(self, talk: Conversation, replica: Replica, ring: Ring):
+    def __init__(self, talk: Conversation, replica: Replica, view: View):
         self.wake_at: float | None = talk.deadline
         self._talk = talk
         self._replica = replica
-        self._ring = ring
+        self._view = view
         self._list: ListKeys = talk.request.message  # type: ignore[assignment]
         self._pages: dict[str, CopiesListed] = {}
 
@@ -323,6 +361,9 @@ class PendingListing:
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
         return []  # the others were asked at the start, and it is asked again in time
 
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        return self._finish() if self._covered else self._ask_silent(now)
+
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
             self._talk.suspect(self._silent, now)
@@ -333,15 +374,15 @@ class PendingListing:
 
     @property
     def _silent(self) -> tuple[str, ...]:
-        return tuple(node for node in self._ring.members if node not in self._pages)
+        return tuple(node for node in self._view.ring.members if node not in self._pages)
 
     @property
     def _covered(self) -> bool:
-        settings = self._talk.settings
+        settings, ring = self._talk.settings, self._view.ring
         return all(
-            sum(owner in self._pages for owner in self._ring.partition_owners(p, settings.n))
+            sum(owner in self._pages for owner in ring.partition_owners(p, settings.n))
             >= settings.r
-            for p in range(len(self._ring.owners))
+            for p in range(len(ring.owners))
         )
 
     def _ask_silent(self, now: float) -> list[Envelope]:

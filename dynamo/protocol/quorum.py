@@ -6,57 +6,72 @@ paper, section 4.6). A read's quorum is always strict: a substitute knows nothin
 written before it came in, and its "nothing" would hide what was acknowledged.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from dynamo.values.versions import Siblings, reconcile
 
 
 class WriteQuorum:
-    """Counts who has stored a write.
+    """Counts who has stored a write: `needed` of each preference list that it goes by.
 
-    >>> quorum = WriteQuorum(owners=["a", "b", "c"], needed=2)
+    There is one list, except while partitions move to other nodes.
+
+    >>> quorum = WriteQuorum([["a", "b", "c"]], needed=2)
     >>> quorum.add("a"), quorum.add("a"), quorum.enough(up=["a", "b", "c"])
     (None, None, False)
     >>> quorum.add("c"); quorum.enough(up=["a", "b", "c"]), quorum.answered, quorum.silent
     (True, ('a', 'c'), ('b',))
-    >>> alone = WriteQuorum(owners=["a", "b", "c"], needed=2)
+    >>> alone = WriteQuorum([["a", "b", "c"]], needed=2)
     >>> alone.add("a"); alone.add("d", hint_for="b")
     >>> alone.enough(up=["a", "c", "d"]), alone.enough(up=["a", "d"])
     (False, True)
     """
 
-    def __init__(self, owners: Iterable[str], needed: int) -> None:
+    def __init__(self, lists: Sequence[Sequence[str]], needed: int) -> None:
         self.needed = needed
-        self._stored = dict.fromkeys(owners, False)
+        self._stored: set[str] = set()
         self._substitutes: dict[str, str] = {}
+        self.go_by(lists)
+
+    def go_by(self, lists: Sequence[Sequence[str]]) -> None:
+        """From now on these are the owners; what has been counted stays counted."""
+        self._lists = lists
+        if len(lists) == 1:
+            self._owners = tuple(lists[0])
+        else:
+            self._owners = tuple(dict.fromkeys(owner for owners in lists for owner in owners))
 
     def add(self, node: str, hint_for: str = "") -> None:
         """Count `node`'s acknowledgement, once: as an owner, or as a substitute for one."""
-        if node in self._stored:
-            self._stored[node] = True
-        elif hint_for in self._stored:
+        if hint_for:
             self._substitutes[hint_for] = node
+        else:
+            self._stored.add(node)
 
     @property
     def answered(self) -> tuple[str, ...]:
         """Who has stored it, owners first."""
-        owners = tuple(node for node, stored in self._stored.items() if stored)
-        return owners + tuple(self._substitutes.values())
+        owners = [node for node in self._owners if node in self._stored]
+        return tuple(dict.fromkeys((*owners, *self._substitutes.values())))
 
     @property
     def silent(self) -> tuple[str, ...]:
         """The owners that have not."""
-        return tuple(node for node, stored in self._stored.items() if not stored)
+        return tuple([node for node in self._owners if node not in self._stored])
 
     def enough(self, up: Collection[str]) -> bool:
         """True if the write may be acknowledged while the nodes in `up` answer."""
-        owners = sum(self._stored.values())
-        if owners >= self.needed:
+        return all(self._enough_of(owners, up) for owners in self._lists)
+
+    def _enough_of(self, owners: Sequence[str], up: Collection[str]) -> bool:
+        needed = min(self.needed, len(owners))
+        silent = [node for node in owners if node not in self._stored]
+        stored = len(owners) - len(silent)
+        if stored >= needed:
             return True
-        silent = self.silent
         awaited = sum(node in up for node in silent)
         substitutes = sum(node in self._substitutes for node in silent)
-        return owners + awaited < self.needed <= owners + substitutes
+        return stored + awaited < needed <= stored + substitutes
 
 
 class ReadQuorum:
@@ -65,6 +80,10 @@ class ReadQuorum:
     def __init__(self, asked: Iterable[str], needed: int) -> None:
         self.needed = needed
         self._copies: dict[str, Siblings | None] = dict.fromkeys(asked)
+
+    def go_by(self, asked: Iterable[str]) -> None:
+        """From now on these are the owners; the copies of those that still are one count."""
+        self._copies = {node: self._copies.get(node) for node in asked}
 
     def add(self, node: str, siblings: Siblings) -> None:
         """Count `node`'s copy, its latest if it sends several; others than those asked don't

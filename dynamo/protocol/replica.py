@@ -30,8 +30,8 @@ from dynamo.protocol.messages import (
     Listed,
     StoreCopy,
 )
+from dynamo.protocol.view import View
 from dynamo.values import versions
-from dynamo.values.ring import Ring
 from dynamo.values.versions import Context, Siblings
 
 NO_COPY = Copy("", versions.EMPTY)
@@ -43,10 +43,10 @@ class Replica:
     `incarnation` is drawn afresh by whoever starts the node, never read from a disk.
     """
 
-    def __init__(self, name: str, ring: Ring, staging: Staging, incarnation: int) -> None:
-        self._ring = ring
+    def __init__(self, view: View, staging: Staging, incarnation: int) -> None:
+        self._view = view
         self._staging = staging
-        self._incarnation = f"{name}-{incarnation:x}-"
+        self._incarnation = f"{view.me}-{incarnation:x}-"
         self._lives = count(1)
         self.corrupt_reads = 0
         """How many reads met a copy that fails its checksum."""
@@ -115,7 +115,7 @@ class Replica:
         disk = self._staging.disk
         partitions = [
             disk.scan(*copy_range(partition, prefix, after))
-            for partition in range(len(self._ring.owners))
+            for partition in range(self._view.partitions)
         ]
         for disk_key, stored in heapq.merge(*partitions, key=lambda item: item[0][3:]):
             try:
@@ -126,7 +126,7 @@ class Replica:
             yield Listed(key_of_copy(disk_key), _without_values(siblings))
 
     def _load(self, key: str) -> Copy:
-        stored = self._staging.get(copy_key(self._ring.partition_of(key), key))
+        stored = self._staging.get(copy_key(self._view.partition_of(key), key))
         if stored is None:
             return NO_COPY
         try:
@@ -143,7 +143,7 @@ class Replica:
             return NO_COPY
 
     def _stage(self, key: str, copy: Copy, durable: bool) -> None:
-        disk_key = copy_key(self._ring.partition_of(key), key)
+        disk_key = copy_key(self._view.partition_of(key), key)
         self._staging.put(disk_key, record.encode(copy), durable=durable)
 
 

@@ -15,7 +15,7 @@ from dynamo.protocol.messages import Envelope, Lost, Put, Request
 from dynamo.protocol.node import Node, Step
 from dynamo.simulation.history import History
 from dynamo.simulation.plan import Plan, stream
-from dynamo.values.ring import Ring, claim
+from dynamo.values.cluster import found
 
 PARTITIONS = 8
 EVENT_LIMIT = 500_000
@@ -241,7 +241,8 @@ class World:
         self.history = History()
         self.network = Network(self.clock, plan, self.trace)
         names = plan.node_names
-        self.ring = Ring(claim(names, PARTITIONS, plan.settings.n))
+        self.founding = found({name: name for name in names}, PARTITIONS, plan.settings.n)
+        self.ring = self.founding.table.reading
         self._node_type = node_type
         self.machines = {name: machine_type(name, self) for name in names}
         for name, machine in self.machines.items():
@@ -250,7 +251,7 @@ class World:
         self._plan_faults(stream(plan.seed, "faults"))
 
     def make_node(self, name: str, disk: MemoryDisk, incarnation: int) -> Node:
-        return self._node_type(name, self.ring, {}, self.plan.settings, disk, incarnation)
+        return self._node_type(name, self.founding, self.plan.settings, disk, incarnation)
 
     def put_arrived(self, node: str, put: Put) -> None:
         if node in self.owners(put.key):

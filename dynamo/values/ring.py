@@ -80,6 +80,10 @@ class Ring:
         """The nodes that should hold every key of `partition`."""
         return self._walks[partition][:n]
 
+    def walk(self, key: str) -> tuple[str, ...]:
+        """All members, in the order in which a walk around the ring from `key` meets them."""
+        return self._walks[self.partition_of(key)]
+
     def placements(self, key: str, n: int, up: Collection[str]) -> list[Placement]:
         """The `n` nodes that take part in a request while only the nodes in `up` answer.
 
@@ -134,3 +138,8 @@ def _shares(order: Sequence[str], partitions: int, present: Sequence[str] | None
     base, left_over = divmod(partitions, len(order))
     richest = sorted(order, key=lambda member: (-owned[member], member))
     return Counter({member: base + (member in richest[:left_over]) for member in order})
+
+
+def replace(owners: Sequence[str], old: str, new: str) -> tuple[str, ...]:
+    """The table in which `new` owns exactly what `old` owned."""
+    return tuple(new if owner == old else owner for owner in owners)

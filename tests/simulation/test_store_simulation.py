@@ -21,7 +21,7 @@ from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import Run, command, simulate
 from dynamo.simulation.world import Machine
 from dynamo.values import versions
-from dynamo.values.ring import Ring
+from dynamo.values.cluster import Cluster
 from dynamo.values.versions import NOTHING_SEEN, Context, Siblings
 
 SEEDS = 500
@@ -125,9 +125,9 @@ class OneNode(Node):
     replica_type: type[Replica] = Replica
 
     def __init__(
-        self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
+        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
     ) -> None:
-        super().__init__(name, ring, {}, settings, disk, inc)
+        super().__init__(name, founding, settings, disk, inc)
         self.replica.__class__ = self.replica_type
 
 
@@ -135,18 +135,18 @@ class ReadsOneCopy(OneNode):
     """Answers a get from the first copy it finds."""
 
     def __init__(
-        self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
+        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
     ) -> None:
-        super().__init__(name, ring, _, replace(settings, r=1), disk, inc)
+        super().__init__(name, founding, replace(settings, r=1), disk, inc)
 
 
 class CountsRequestsFromOne(OneNode):
     """Gives its requests the same numbers in each of its lives."""
 
     def __init__(
-        self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
+        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
     ) -> None:
-        super().__init__(name, ring, _, settings, disk, inc)
+        super().__init__(name, founding, settings, disk, inc)
         self.coordinator._next_id = count(1).__next__
 
 
@@ -232,9 +232,9 @@ class BreaksHandoff(OneNode):
     handoff_type: type[Handoff] = Handoff
 
     def __init__(
-        self, name: str, ring: Ring, _: object, settings: Settings, disk: MemoryDisk, inc: int
+        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
     ) -> None:
-        super().__init__(name, ring, _, settings, disk, inc)
+        super().__init__(name, founding, settings, disk, inc)
         self.handoff.__class__ = self.handoff_type
 
 
@@ -242,7 +242,8 @@ class DroppingHandoff(Handoff):
     """Acknowledges a hinted copy, and does not keep it."""
 
     def keep(self, envelope: Envelope) -> Iterable[Envelope]:
-        return [envelope.reply(CopyStored(envelope.message.id))]
+        request: StoreCopy = envelope.message  # type: ignore[assignment]
+        return [envelope.reply(CopyStored(request.id, request.hint_for))]
 
 
 class DropsHints(BreaksHandoff):

@@ -239,7 +239,7 @@ def damage(config: ClusterConfig, name: str, key: str) -> None:
 def test_the_ring_as_text(dynamo: Call, cluster: ClusterConfig) -> None:
     result = dynamo("ring")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("64 partitions, epoch 1, N=3 R=2 W=2\n")
+    assert result.stdout.startswith("64 partitions, epoch 0, N=3 R=2 W=2\n")
     assert "balanced: each member owns 21 to 22 partitions, 21.33 would be even" in result.stdout
     for name, address in cluster.node_addresses.items():
         assert any(

@@ -13,7 +13,7 @@ from dynamo.net.loop import NodeLoop
 from dynamo.protocol.messages import Envelope, Failed, Failure, Get, GetDone, Message, Put, PutDone
 from dynamo.protocol.node import Node
 from dynamo.protocol.settings import Settings
-from dynamo.values.ring import Ring
+from dynamo.values.cluster import found
 
 
 class WatchedDisk(MemoryDisk):
@@ -37,7 +37,8 @@ class Bench:
     def __init__(self) -> None:
         self.disk = WatchedDisk()
         settings = Settings(n=1, r=1, w=1)
-        node = Node("n1", Ring(("n1",)), {"n1": "127.0.0.1:1"}, settings, self.disk, 1)
+        founding = found({"n1": "127.0.0.1:1"}, partitions=1, n=1)
+        node = Node("n1", founding, settings, self.disk, 1)
         self.loop = NodeLoop(node, self.disk, {"n1": "127.0.0.1:1"})
         self.running = gevent.spawn(self.loop.run)
 
@@ -110,8 +111,7 @@ def test_a_request_that_a_link_has_lost_is_news_to_the_node() -> None:
     (nobody,) = free_ports(1)
     addresses = {"n1": "127.0.0.1:1", "n2": f"127.0.0.1:{nobody}"}
     disk = WatchedDisk()
-    ring = Ring(("n1", "n2"))
-    node = Node("n1", ring, addresses, settings, disk, 1)
+    node = Node("n1", found(addresses, partitions=2, n=1), settings, disk, 1)
     loop = NodeLoop(node, disk, addresses)
     running = gevent.spawn(loop.run)
     loop._on_lost([Envelope("n1", "n2", Put(5, "key", b"", None, 1.0))], Unreachable("gone"))

@@ -7,6 +7,7 @@ from dynamo.disk.contract import Disk, MemoryDisk, copy_key
 from dynamo.protocol.messages import Envelope, Message
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.settings import Settings
+from dynamo.values.cluster import Cluster, Member, Phase, Rank, Seen, Table
 from dynamo.values.ring import Ring, claim
 from dynamo.values.versions import EMPTY, Siblings
 
@@ -15,6 +16,13 @@ SETTINGS = Settings(n=3, r=2, w=2, timeout_s=10.0, resend_s=0.5, repair_wait_s=1
 
 def ring_of(count: int, partitions: int = 8, n: int = 3) -> Ring:
     return Ring(claim([f"n{number}" for number in range(1, count + 1)], partitions, n))
+
+
+def cluster_of(ring: Ring, n: int = 3) -> Cluster:
+    """A cluster that goes by this ring and has come to rest."""
+    members = {name: Member(f"host-of-{name}") for name in ring.members}
+    table = Table(Rank(ring.epoch), Phase.STABLE, n, ring.members, ring.owners)
+    return Cluster(table, members, {name: Seen(table.rank, True) for name in members})
 
 
 class Bench:
@@ -36,8 +44,8 @@ class Bench:
         self.restart(incarnation)
 
     def restart(self, incarnation: int) -> None:
-        addresses = {member: f"host-of-{member}" for member in self.ring.members}
-        self.node = Node(self.name, self.ring, addresses, self.settings, self.disk, incarnation)
+        cluster = cluster_of(self.ring, self.settings.n)
+        self.node = Node(self.name, cluster, self.settings, self.disk, incarnation)
 
     def step(self, *envelopes: Envelope) -> Step:
         step = self.node.step(envelopes, self.now, self.now)

@@ -85,7 +85,7 @@ def test_a_substitute_completes_the_quorum_only_when_the_owners_can_not() -> Non
     bench.hears(Lost(99), sender="n2")
     sent = bench.hears(Put(7, KEY, b"v", None, 1.0))
     id = sent[0].message.id
-    assert bench.hears(CopyStored(id), sender=SUBSTITUTE) == []  # n3 may yet answer
+    assert bench.hears(CopyStored(id, "n2"), sender=SUBSTITUTE) == []  # n3 may yet answer
     answers = bench.hears(Lost(id), sender="n3")
     assert PutDone(7, ("n1", SUBSTITUTE)) in [e.message for e in answers]
 

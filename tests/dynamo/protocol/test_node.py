@@ -14,14 +14,14 @@ from dynamo.protocol.messages import (
 from dynamo.protocol.node import Node
 from dynamo.protocol.settings import Settings
 from dynamo.values.ring import Ring
-from tests.dynamo.protocol.bench import SETTINGS, Bench
+from tests.dynamo.protocol.bench import SETTINGS, Bench, cluster_of
 
 PUT = Put(7, "colour", b"green", None, written_at=1.0)
 
 
 def test_a_step_writes_nothing_itself() -> None:
     disk = MemoryDisk()
-    node = Node("n1", Ring(("n1",)), {}, Settings(n=1, r=1, w=1), disk, incarnation=7)
+    node = Node("n1", cluster_of(Ring(("n1",)), 1), Settings(n=1, r=1, w=1), disk, incarnation=7)
     step = node.step([Envelope("client", "n1", PUT)], now=0.0, wall=0.0)
     assert len(step.writes) == 1
     assert step.sync

@@ -1,0 +1,69 @@
+"""What a node knows of its cluster just now, as its components look at it."""
+
+from collections.abc import Collection, Mapping
+
+from dynamo.values.cluster import Cluster, Member, Table
+from dynamo.values.ring import Placement, Ring
+
+
+class View:
+    """The cluster as the node `me` sees it; whoever keeps a `View` sees each change of it.
+
+    While partitions move there are two rings (see `dynamo.values.cluster`): reads go by one of
+    them, writes need a quorum in both.
+    """
+
+    def __init__(self, me: str, cluster: Cluster) -> None:
+        self.me = me
+        self.partitions = len(cluster.table.owners)
+        """How many there are; it never changes."""
+        self.change(cluster)
+
+    def change(self, cluster: Cluster) -> None:
+        """From now on the cluster is this one."""
+        self.cluster = cluster
+        self.table: Table = cluster.table
+        self.ring: Ring = self.table.reading
+        """The ring that reads go by."""
+        self.rings: tuple[Ring, ...] = self.table.writing
+        """The rings that a write needs a quorum in, each; one, unless partitions move."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All that take part, this node among them, unless it has not joined or has left."""
+        return self.table.live
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each member is reached."""
+        known: Mapping[str, Member] = self.cluster.members
+        return {name: known[name].address for name in self.table.live}
+
+    def partition_of(self, key: str) -> int:
+        return self.ring.partition_of(key)
+
+    def holders(self, partition: int) -> tuple[str, ...]:
+        """The nodes that should hold a partition: by the table there is, and by that to come."""
+        n = self.table.n
+        lists = (ring.partition_owners(partition, n) for ring in self.rings)
+        return tuple(dict.fromkeys(node for owners in lists for node in owners))
+
+    def write_lists(self, key: str, n: int) -> tuple[tuple[str, ...], ...]:
+        """The preference lists in which a write needs a quorum, each."""
+        return tuple(ring.preference_list(key, n) for ring in self.rings)
+
+    def placements(self, key: str, n: int, up: Collection[str]) -> list[Placement]:
+        """The nodes that take part in a write while only those in `up` answer.
+
+        Each owner that is up stands for itself, and for each that is down the next node around the
+        ring stands in, with a hint (the Dynamo paper, section 4.6).
+        """
+        if len(self.rings) == 1:
+            return self.ring.placements(key, n, up)
+        owners = list(dict.fromkeys(node for owners in self.write_lists(key, n) for node in owners))
+        substitutes = (node for node in self.ring.walk(key) if node in up and node not in owners)
+        placed = (
+            Placement(owner) if owner in up else Placement(next(substitutes, ""), hint_for=owner)
+            for owner in owners
+        )
+        return [placement for placement in placed if placement.node]

@@ -1,0 +1,325 @@
+"""The cluster as its nodes tell it to each other: members, the table of owners, a change under way.
+
+Every node holds one `Cluster` and merges what it hears from others into it (`merge`); the merge is
+commutative, associative and idempotent, so gossip in any order ends with the same everywhere.
+
+A change of members moves partitions from one table of owners to another, through *phases*:
+
+    STABLE      reads ask the owners, writes go to the owners.
+    FILLING     `target` is the table to come. Reads ask the old owners; writes need a quorum of the
+                old owners and one of the new. Nodes that are to hold more fill up from the others.
+    SWITCHING   everyone has filled up. Reads ask the new owners; writes still need both quorums.
+    STABLE      again: the target has become the table.
+
+Reads and writes of one phase and of the next overlap in a node, those of two phases apart do not.
+So a phase begins only when all members have *seen* the one before it. `advance` says when that is,
+by a rule that gives the same result wherever it is applied: no member has to lead, and no two can
+disagree. A member that is down holds a change up, unless it is declared dead, which an operator has
+to do; the others refuse it from then on.
+
+Source: the joint quorum is that of Raft's joint consensus (Ongaro and Ousterhout 2014, section 6);
+"seen by all" is what Riak's ring gossip waits for.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from dynamo.values import ring
+from dynamo.values.ring import Ring, claim
+
+
+class Phase(StrEnum):
+    STABLE = "stable"
+    FILLING = "filling"
+    SWITCHING = "switching"
+
+
+class Kind(StrEnum):
+    """What a change does with a node."""
+
+    JOIN = "join"
+    LEAVE = "leave"
+    REPLACE = "replace"
+    """`node` leaves and `by` joins in its place."""
+    REMOVE = "remove"
+    """`node` is dead and will not come back; what only it held is lost."""
+
+
+class Change(NamedTuple):
+    """One staged change; `address` is that of the node that joins.
+
+    >>> str(Change(Kind.REPLACE, "n2", by="n5", address="127.0.0.1:7405"))
+    'replace n2 by n5'
+    """
+
+    kind: Kind
+    node: str
+    by: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.node}" + (f" by {self.by}" if self.by else "")
+
+    @property
+    def joins(self) -> str:
+        """The node that is a member afterwards and was not before; "" for none."""
+        return self.node if self.kind is Kind.JOIN else self.by
+
+
+class Rank(NamedTuple):
+    """Of two tables the one of higher rank holds; `proposer` decides between two made at once."""
+
+    epoch: int
+    stage: int = 0
+    proposer: str = ""
+
+
+class Seen(NamedTuple):
+    """What a member says of itself: the table it has, and if it is `ready`: holds all it asks."""
+
+    rank: Rank
+    ready: bool
+
+
+class Member(NamedTuple):
+    """A node and where it is reached.
+
+    Only the node itself changes its entry, and raises `version` with it. `life` is drawn at each
+    start: a node that hears of another life of its own, of no lower version, knows that its disk
+    is not the one it last had.
+    """
+
+    address: str
+    version: int = 0
+    life: int = 0
+
+
+class Table(NamedTuple):
+    """Who owns what, and what is to become of it."""
+
+    rank: Rank
+    phase: Phase
+    n: int
+    """How many nodes hold each partition."""
+    members: tuple[str, ...]
+    """In order of name. A member may own nothing: one that has just joined or is about to leave."""
+    owners: tuple[str, ...]
+    target: tuple[str, ...] = ()
+    """The owners to come; empty while stable."""
+    leaving: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    staged: tuple[Change, ...] = ()
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The members that take part: all but the dead."""
+        return tuple(member for member in self.members if member not in self.dead)
+
+    @property
+    def reading(self) -> Ring:
+        """The ring that reads go by."""
+        owners = self.target if self.phase is Phase.SWITCHING else self.owners
+        return Ring(owners, self.rank.epoch)
+
+    @property
+    def writing(self) -> tuple[Ring, ...]:
+        """The rings that a write needs a quorum in, each."""
+        tables = (self.owners, self.target) if self.target else (self.owners,)
+        return tuple(Ring(owners, self.rank.epoch) for owners in tables)
+
+
+class Cluster(NamedTuple):
+    """All that is told from node to node."""
+
+    table: Table
+    members: Mapping[str, Member]
+    seen: Mapping[str, Seen]
+
+
+def found(addresses: Mapping[str, str], partitions: int, n: int) -> Cluster:
+    """The cluster as its founders make it, each by itself from the same configuration.
+
+    Until all of them have met (`advance`) it gives way to any that exists already, and to one of
+    fewer founders: a node that is new in the configuration founds nothing beside an old cluster.
+
+    >>> cluster = found({"n1": "127.0.0.1:7401", "n2": "127.0.0.1:7402"}, partitions=4, n=2)
+    >>> cluster.table.rank.epoch, cluster.table.owners
+    (0, ('n1', 'n2', 'n1', 'n2'))
+    """
+    members = tuple(sorted(addresses))
+    owners = claim(members, partitions, n)
+    name = hashlib.blake2b("\0".join((*members, *owners)).encode(), digest_size=8).hexdigest()
+    table = Table(Rank(0, -len(members), name), Phase.STABLE, n, members, owners)
+    return Cluster(table, {name: Member(address) for name, address in addresses.items()}, {})
+
+
+def merge(one: Cluster, other: Cluster) -> Cluster:
+    """What both know together."""
+    table = max(one.table, other.table, key=lambda table: table.rank)
+    members = dict(one.members)
+    for name, member in other.members.items():
+        members[name] = max(members.get(name, member), member, key=_age)
+    seen = dict(one.seen)
+    for name, said in other.seen.items():
+        seen[name] = max(seen.get(name, said), said)
+    return _only_members(Cluster(table, members, seen))
+
+
+def advance(cluster: Cluster) -> Cluster:
+    """The next phase, if all live members have seen this one and are ready; else the same.
+
+    >>> alone = found({"n1": "127.0.0.1:7401"}, partitions=4, n=1)
+    >>> alone = alone._replace(seen={"n1": Seen(alone.table.rank, ready=True)})
+    >>> advance(alone).table.rank
+    Rank(epoch=1, stage=0, proposer='')
+    """
+    table = cluster.table
+    said = [cluster.seen.get(member) for member in table.live]
+    if any(one is None or one.rank != table.rank for one in said):
+        return cluster
+    next_rank = Rank(table.rank.epoch + 1)
+    if table.phase is Phase.FILLING:
+        if not all(one and one.ready for one in said):
+            return cluster
+        table = table._replace(rank=next_rank, phase=Phase.SWITCHING)
+    elif table.phase is Phase.SWITCHING:
+        gone = tuple(name for name in table.dead if name not in table.target)
+        table = table._replace(
+            rank=next_rank,
+            phase=Phase.STABLE,
+            owners=table.target,
+            target=(),
+            members=_without(table.members, gone),
+            leaving=_without(table.leaving, gone),
+            dead=_without(table.dead, gone),
+        )
+    elif table.dead:  # declared dead while the last change was too far on to be planned anew
+        table = _begin(table, next_rank, table.owners)
+    elif table.rank.epoch == 0:
+        table = table._replace(rank=next_rank)
+    else:
+        return cluster
+    return _only_members(cluster._replace(table=table))
+
+
+def stage(cluster: Cluster, change: Change, proposer: str) -> Cluster:
+    """`cluster` with one more change to be planned and committed; ValueError says why not."""
+    table = cluster.table
+    _check(cluster, change, proposer)
+    rank = table.rank._replace(stage=table.rank.stage + 1, proposer=proposer)
+    return cluster._replace(table=table._replace(rank=rank, staged=(*table.staged, change)))
+
+
+def clear(cluster: Cluster, proposer: str) -> Cluster:
+    """`cluster` with nothing staged."""
+    table = cluster.table
+    rank = table.rank._replace(stage=table.rank.stage + 1, proposer=proposer)
+    return cluster._replace(table=table._replace(rank=rank, staged=()))
+
+
+def commit(cluster: Cluster, proposer: str) -> Cluster:
+    """`cluster` with all that is staged begun; ValueError says why not."""
+    table = cluster.table
+    if not table.staged:
+        raise ValueError("nothing is staged; see `dynamo join --help` and `dynamo leave --help`")
+    if table.phase is not Phase.STABLE and any(c.kind is not Kind.REMOVE for c in table.staged):
+        raise ValueError(_UNDER_WAY)
+    joining = {change.joins: change.address for change in table.staged if change.joins}
+    left = {change.node for change in table.staged if change.kind in (Kind.LEAVE, Kind.REPLACE)}
+    dead = {change.node for change in table.staged if change.kind is Kind.REMOVE}
+    present = table.target if table.phase is Phase.FILLING else table.owners
+    for change in table.staged:
+        if change.kind is Kind.REPLACE:
+            present = ring.replace(present, change.node, change.by)
+    wanted = table._replace(
+        members=tuple(sorted({*table.members, *joining})),
+        leaving=tuple(sorted({*table.leaving, *left} - dead)),
+        dead=tuple(sorted({*table.dead, *dead})),
+        staged=(),
+    )
+    rank = Rank(table.rank.epoch + 1, proposer=proposer)
+    members = {**cluster.members, **{name: Member(at) for name, at in joining.items()}}
+    return _only_members(cluster._replace(table=_begin(wanted, rank, present), members=members))
+
+
+def depart(cluster: Cluster, name: str) -> Cluster:
+    """`cluster` without a member that was leaving and that nobody needs any more."""
+    table = cluster.table
+    if name not in table.leaving or name in (*table.owners, *table.target):
+        raise ValueError(f"{name} is still in use and can't depart")
+    left = table._replace(
+        rank=Rank(table.rank.epoch + 1, proposer=name),
+        members=_without(table.members, [name]),
+        leaving=_without(table.leaving, [name]),
+    )
+    return _only_members(cluster._replace(table=left))
+
+
+_UNDER_WAY = "a change is under way: see `dynamo transfers`, and wait until it is done"
+
+
+def _begin(table: Table, rank: Rank, present: Sequence[str]) -> Table:
+    """The change of a table to one without those that leave or are dead, nor gaps for the new."""
+    if table.phase is Phase.SWITCHING:  # reads go by the target already; `advance` will take it up
+        return table._replace(rank=rank)
+    stay = _without(table.live, table.leaving)
+    target = claim(stay, len(table.owners), table.n, present)
+    if target != table.owners:
+        return table._replace(rank=rank, phase=Phase.FILLING, target=target)
+    members = _without(table.members, table.dead)
+    return table._replace(rank=rank, phase=Phase.STABLE, target=(), members=members, dead=())
+
+
+def _check(cluster: Cluster, change: Change, proposer: str) -> None:
+    """Refuse a change that can't be made, in words for the operator."""
+    table, node = cluster.table, change.node
+    if table.rank.epoch == 0:
+        missing = [name for name in table.members if name not in cluster.seen]
+        raise ValueError(f"the cluster's first nodes have not all met yet: {', '.join(missing)}")
+    if (table.phase is not Phase.STABLE or table.leaving) and change.kind is not Kind.REMOVE:
+        raise ValueError(_UNDER_WAY)
+    for other in table.staged:
+        if {node, change.joins} & {other.node, other.joins} - {""}:
+            raise ValueError(f"{other} is staged already; `dynamo plan --clear` forgets it")
+    if change.joins and not change.address:
+        raise ValueError(f"the address of {change.joins} is missing")
+    if change.joins in table.members:
+        raise ValueError(f"{change.joins} is a member already; members: {', '.join(table.members)}")
+    taken = [name for name, member in cluster.members.items() if member.address == change.address]
+    if change.joins and taken:
+        raise ValueError(f"{change.address} is the address of {taken[0]}")
+    if change.kind is Kind.JOIN:
+        joining = sum(bool(other.joins) for other in table.staged)
+        if len(table.members) + joining >= len(table.owners):
+            raise ValueError(f"{len(table.owners)} partitions can't be shared by more nodes")
+        return
+    if node not in table.members:
+        raise ValueError(f"{node} is no member; members: {', '.join(table.members)}")
+    if node in table.dead:
+        raise ValueError(f"{node} is declared dead already")
+    if change.kind is Kind.REMOVE and node == proposer:
+        raise ValueError(f"{node} answers, so it is not dead; `dynamo leave {node}` loses nothing")
+    gone = {node, *(other.node for other in table.staged if other.kind is not Kind.JOIN)}
+    if not change.by and not {*table.live} - {*table.leaving} - gone:
+        raise ValueError(f"{node} is the last member; a cluster needs one")
+
+
+def _only_members(cluster: Cluster) -> Cluster:
+    """Without what is known of nodes that are no members (any more)."""
+    names = set(cluster.table.members)
+    if names == cluster.members.keys() and names >= cluster.seen.keys():
+        return cluster
+    return cluster._replace(
+        members={name: member for name, member in cluster.members.items() if name in names},
+        seen={name: seen for name, seen in cluster.seen.items() if name in names},
+    )
+
+
+def _without(names: Sequence[str], gone: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in gone)
+
+
+def _age(member: Member) -> tuple[int, int, str]:
+    return member.version, member.life, member.address
