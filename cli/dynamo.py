@@ -1,6 +1,7 @@
 """The command `dynamo`: a store node, and everything one does with keys and files."""
 
 import itertools
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,7 @@ def serve(node: str, config: ClusterConfig, ready_fd: int | None) -> None:
       dynamo serve n1
     """
     address = config.node(node).address
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     from dynamo.net import server
 
     server.serve(config, node, say_ready(f"node {node} answers on {address}", ready_fd))

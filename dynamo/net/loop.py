@@ -20,8 +20,11 @@ from dynamo.disk.contract import Disk
 from dynamo.errors import DynamoError
 from dynamo.net import wire
 from dynamo.net.link import HOLD_S, Link
+from dynamo.net.measures import Measures
 from dynamo.net.queue import EnvelopeQueue
+from dynamo.net.resources import Resources
 from dynamo.net.session import Session
+from dynamo.net.watch import Watch
 from dynamo.protocol.messages import Envelope, Failed, Failure, Lost, Message, Request
 from dynamo.protocol.node import Node
 
@@ -40,6 +43,9 @@ class NodeLoop:
         self.node = node
         self.handled: Counter[str] = Counter()
         """Messages that the node has taken in, by type."""
+        self.measures = Measures(time.monotonic())
+        self._watch = Watch(node.name, time.monotonic())
+        self._resources = Resources(disk)
         self._disk = disk
         self._inbox = EnvelopeQueue()
         self._sessions: dict[str, Session] = {}
@@ -55,6 +61,8 @@ class NodeLoop:
     def exchange(self, frame: bytes) -> bytes:
         """Take in what a caller sends; give back what is ready for it (see `dynamo.net.link`)."""
         address, _, envelopes = wire.decode(frame)
+        if address in self._links:
+            self._watch.heard(address, time.monotonic())
         session = self._submit(address, envelopes)
         ready = session.collect(HOLD_S)
         return wire.encode(wire.Frame(self.node.name, session.open, ready))
@@ -80,31 +88,34 @@ class NodeLoop:
             step = self.node.step(envelopes, time.monotonic(), time.time())
             if step.writes:
                 commit = get_hub().threadpool.apply
+                began = time.monotonic()
                 commit(self._disk.commit, (step.writes,), {"sync": step.sync})
+                self.measures.committed(len(step.writes), began)
             self._send(step.envelopes)
+            self._watch.look(self.node, self.measures.refused, time.monotonic())
 
     def status(self) -> dict[str, Any]:
-        """What this node says of itself; text, numbers and lists only."""
+        """What this node says of itself; text, numbers, lists and dicts keyed by text only."""
+        now = time.monotonic()
+        own = self.node.status(now, time.time())
         return {
-            "name": self.node.name,
-            "members": {peer: peer in self.node.members.up for peer in self._links},
-            "requests_in_flight": self.node.coordinator.pending_requests,
-            "inbox_bytes": self._inbox.bytes,
-            "hints": self._hints(),
-            "corrupt_reads": self.node.replica.corrupt_reads,
+            **own,
+            **self._watch.status(now),
+            **self.measures.status(now),
+            **self._resources.status(own["ring"]["partitions"]),
+            "queues": self._queues(),
             "handled": dict(self.handled),
         }
 
-    def _hints(self) -> dict[str, dict[str, Any]]:
-        """The copies kept for others: how many, since when, and why they are still here."""
-        kept, up, now = self.node.handoff.kept, self.node.members.up, time.time()
+    def _queues(self) -> dict[str, Any]:
+        """What waits: to be taken in, to be fetched by callers, to be sent to other members."""
+        sessions = self._sessions.values()
         return {
-            owner: {
-                "copies": copies,
-                "age_s": max(now - self.node.handoff.since.get(owner, now), 0.0),
-                "waits_for": "its acknowledgement" if owner in up else f"{owner} to answer",
-            }
-            for owner, copies in kept.items()
+            "inbox_requests": len(self._inbox),
+            "inbox_bytes": self._inbox.bytes,
+            "callers": len(sessions),
+            "unanswered": sum(session.open for session in sessions),
+            "to_members": {peer: link.backlog for peer, link in self._links.items()},
         }
 
     def stop(self) -> None:
@@ -118,16 +129,19 @@ class NodeLoop:
             link.close()
 
     def _until_wake(self) -> float | None:
-        wake_at = self.node.next_wake()
+        wakes = self.node.next_wake(), self._watch.next_look()
+        wake_at = min((at for at in wakes if at is not None), default=None)
         return None if wake_at is None else max(wake_at - time.monotonic(), 0.0)
 
     def _submit(self, address: str, envelopes: list[Envelope]) -> Session:
         session = self._sessions.get(address)
         if session is None:
             self._drop_idle_sessions()
-            session = self._sessions[address] = Session()
+            session = self._sessions[address] = Session(
+                self.measures, of_client=address not in self._links
+            )
         requests = [e for e in envelopes if isinstance(e.message, Request)]
-        session.expect(len(requests))
+        session.expect(requests)
         if requests and not self._inbox.put(requests):
             detail = f"{self._inbox.bytes:,} bytes of requests wait at {self.node.name}"
             for request in requests:
@@ -151,6 +165,8 @@ class NodeLoop:
             self._links[peer].send(requests)
 
     def _on_replies(self, replies: list[Envelope]) -> None:
+        if replies:
+            self._watch.heard(replies[0].sender, time.monotonic())
         self._inbox.force(replies)  # to this node's own requests: their number is bounded by it
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:

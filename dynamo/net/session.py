@@ -1,18 +1,28 @@
 """A session: what a node owes to one caller, a client or another node."""
 
+from collections.abc import Sequence
+
 import gevent.event
 
 from dynamo.net import wire
+from dynamo.net.measures import Measures
 from dynamo.net.queue import EnvelopeQueue
 from dynamo.protocol.messages import Envelope, Failed, Failure
 
 
 class Session:
-    """Counts a caller's open requests and keeps the answers until the caller fetches them."""
+    """Counts a caller's open requests and keeps the answers until the caller fetches them.
 
-    def __init__(self) -> None:
+    How long a client's requests take is measured; a node's are part of some client's.
+    """
+
+    def __init__(self, measures: Measures, *, of_client: bool) -> None:
         self.open = 0
         """Requests that have not been answered yet."""
+        self._measures = measures
+        self._of_client = of_client
+        self._begun: dict[int, tuple[str, float]] = {}
+        """A client's open requests: id -> kind, and when it came."""
         self._ready = EnvelopeQueue()
         self._settled = gevent.event.Event()
 
@@ -20,9 +30,11 @@ class Session:
     def idle(self) -> bool:
         return not self.open and not self._ready
 
-    def expect(self, requests: int) -> None:
-        """The caller has sent this many requests."""
-        self.open += requests
+    def expect(self, requests: Sequence[Envelope]) -> None:
+        """The caller has sent these requests."""
+        self.open += len(requests)
+        if self._of_client:
+            self._begun.update(self._measures.begun(requests))
         if self.open:
             self._settled.clear()
 
@@ -32,7 +44,12 @@ class Session:
         if not self._ready.put([reply]):
             detail = "the answers that wait for this caller are over their limit; ask for less"
             refusal = Failed(reply.message.id, Failure.OVERLOADED, detail)
-            self._ready.force([Envelope(reply.sender, reply.receiver, refusal)])
+            reply = Envelope(reply.sender, reply.receiver, refusal)
+            self._ready.force([reply])
+        if (begun := self._begun.pop(reply.message.id, None)) is not None:
+            self._measures.answered(*begun)
+        if type(reply.message) is Failed:
+            self._measures.refuse(reply.message)
         if not self.open or self._ready.bytes >= wire.FRAME_LIMIT_BYTES:
             self._settled.set()
 

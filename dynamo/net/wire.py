@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo.errors import CorruptData
-from dynamo.protocol.messages import CopyFetched, Envelope, GetDone, Put, StoreCopy
+from dynamo.protocol.messages import CopyFetched, Envelope, GetDone, HintsFetched, Put, StoreCopy
+from dynamo.values.versions import Siblings
 
 VERSION = b"\x01"
 FRAME_LIMIT_BYTES = 8 << 20
@@ -67,6 +68,12 @@ def weight(envelope: Envelope) -> int:
     if kind is Put:
         return ENVELOPE_BYTES + len(message.value or b"")  # type: ignore[union-attr]
     if kind in _WITH_SIBLINGS:
-        versions = message.siblings.versions  # type: ignore[union-attr]
-        return ENVELOPE_BYTES + sum([len(version.value or b"") for version in versions])
+        return ENVELOPE_BYTES + _value_bytes(message.siblings)  # type: ignore[union-attr]
+    if kind is HintsFetched:
+        hints = message.hints.values()  # type: ignore[union-attr]
+        return ENVELOPE_BYTES + sum([_value_bytes(siblings) for siblings in hints])
     return ENVELOPE_BYTES
+
+
+def _value_bytes(siblings: Siblings) -> int:
+    return sum([len(version.value or b"") for version in siblings.versions])

@@ -9,8 +9,9 @@ Source: the Dynamo paper, section 4.6.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from typing import Any
 
 from dynamo.disk import record
 from dynamo.disk.contract import HINTS, Disk, hint_key, owner_and_key_of_hint
@@ -18,7 +19,15 @@ from dynamo.disk.record import Copy
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
 from dynamo.protocol.membership import Membership
-from dynamo.protocol.messages import CopyStored, Envelope, Failed, Failure, StoreCopy
+from dynamo.protocol.messages import (
+    CopyStored,
+    Envelope,
+    Failed,
+    Failure,
+    FetchHints,
+    HintsFetched,
+    StoreCopy,
+)
 from dynamo.protocol.settings import Settings
 from dynamo.values.versions import Siblings, reconcile
 
@@ -45,12 +54,17 @@ class Handoff:
         """How many hinted copies there are for each owner."""
         self.since: dict[str, float] = {}
         """When the oldest write that has waited for an owner was made, by its writer's clock."""
+        self.delivered: Counter[str] = Counter()
+        """How many hinted copies each owner has acknowledged since this node started."""
         for disk_key, stored in disk.scan(*HINTS):
             self._count(owner_and_key_of_hint(disk_key)[0], _siblings_in(stored))
         self._sent: dict[int, tuple[str, bytes, bytes]] = {}
         """Deliveries under way: id -> owner, and the record that was sent with its disk key."""
         self._look_at: dict[str, float] = {}
         """When to look after an owner's hints next; missing: at once."""
+        self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
+            FetchHints: self._on_fetch,
+        }
 
     def keep(self, envelope: Envelope) -> Iterable[Envelope]:
         """Take in a `StoreCopy` with a hint."""
@@ -68,6 +82,10 @@ class Handoff:
         self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=request.durable)
         return [envelope.reply(CopyStored(request.id, request.hint_for))]
 
+    def _on_fetch(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        request: FetchHints = envelope.message  # type: ignore[assignment]
+        return [envelope.reply(HintsFetched(request.id, self.kept_of(request.key)))]
+
     def delivers(self, id: int) -> bool:
         """True if `id` is a delivery under way, so that its acknowledgement belongs here."""
         return id in self._sent
@@ -75,6 +93,7 @@ class Handoff:
     def on_delivered(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """The owner has a copy: delete it here, unless it has changed since it was sent."""
         owner, disk_key, sent = self._sent.pop(envelope.message.id)
+        self.delivered[owner] += 1
         if self._staging.get(disk_key) == sent:
             self._drop(owner, disk_key)
         if not self._under_way(owner):
@@ -96,6 +115,29 @@ class Handoff:
                 self._look_at[owner] = now + self._settings.suspect_s
                 sent += self._next_batch(owner)
         return sent
+
+    def status(self, wall: float) -> dict[str, Any]:
+        """By owner: how many copies are kept, since when, and why they are still here."""
+        return {
+            owner: {
+                "copies": copies,
+                "age_s": max(wall - self.since.get(owner, wall), 0.0),
+                "waits_for": (
+                    "its acknowledgement" if owner in self._members.up else f"{owner} to answer"
+                ),
+            }
+            for owner, copies in self.kept.items()
+        }
+
+    def kept_of(self, key: str) -> dict[str, Siblings]:
+        """The copies of `key` that are kept here, by the owner each is for."""
+        found = {}
+        for owner in self.kept:
+            stored = self._staging.get(hint_key(owner, key))
+            siblings = None if stored is None else _siblings_in(stored)
+            if siblings is not None:
+                found[owner] = siblings
+        return found
 
     def _next_batch(self, owner: str) -> Iterable[Envelope]:
         start = hint_key(owner, "")

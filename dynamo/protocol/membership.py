@@ -45,6 +45,10 @@ class Membership:
             self._down[member] = now + self._settings.ping_s
             self._judge()
 
+    def status(self) -> dict[str, bool]:
+        """Which of the others this node takes to be up."""
+        return {member: member in self.up for member in sorted(self._members - {self._me})}
+
     def next_wake(self) -> float | None:
         return min(self._down.values(), default=None)
 

@@ -8,6 +8,7 @@ network died) is a deadline that passes at the one who waits.
                     Get          GetDone | Failed
                     ListKeys     KeysListed | Failed
                     GetRing      RingDone
+    people → node   FetchHints   HintsFetched      (`dynamo explain`)
     node → node     StoreCopy    CopyStored
                     FetchCopy    CopyFetched | Failed
                     ListCopies   CopiesListed
@@ -148,6 +149,17 @@ class CopyFetched(Reply, frozen=True):
     siblings: Siblings
 
 
+class FetchHints(Request, frozen=True):
+    """Tell which copies of `key` you keep for owners that are down."""
+
+    key: str
+
+
+class HintsFetched(Reply, frozen=True):
+    hints: dict[str, Siblings]
+    """By the owner each is kept for."""
+
+
 class Ping(Request, frozen=True):
     """Are you there?"""
 
@@ -200,6 +212,8 @@ Message = (
     | CopyStored
     | FetchCopy
     | CopyFetched
+    | FetchHints
+    | HintsFetched
     | ListCopies
     | CopiesListed
 )

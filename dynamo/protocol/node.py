@@ -11,7 +11,7 @@ in a simulation with a seed (`dynamo.simulation`).
 
 from collections.abc import Iterable
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dynamo.disk.contract import Disk, Write
 from dynamo.disk.staging import Staging
@@ -60,6 +60,7 @@ class Node:
         incarnation: int,
     ) -> None:
         self.name = name
+        self._ring = ring
         # A late answer to a request of this node's last life must not count for one of this life.
         next_id = count((incarnation << 24) + 1).__next__
         self.wall = 0.0
@@ -75,6 +76,7 @@ class Node:
             **self.members.handlers,
             **self.replica.handlers,
             **self.coordinator.handlers,
+            **self.handoff.handlers,
             StoreCopy: self._on_store,
             CopyStored: self._on_stored,
         }
@@ -92,6 +94,21 @@ class Node:
         for component in self._ticking:
             sent += component.tick(now)
         return Step(*self._staging.take(), sent)
+
+    def status(self, now: float, wall: float) -> dict[str, Any]:
+        """What each component says of itself: text, numbers, lists and dicts keyed by text only."""
+        return {
+            "name": self.name,
+            "ring": {
+                "epoch": self._ring.epoch,
+                "partitions": len(self._ring.owners),
+                "owned": self._ring.owners.count(self.name),
+            },
+            "members": self.members.status(),
+            "requests_in_flight": self.coordinator.pending_requests,
+            "hints": self.handoff.status(wall),
+            "corrupt_reads": self.replica.corrupt_reads,
+        }
 
     def next_wake(self) -> float | None:
         """When `step` is to be called next even if no envelope comes; None for never."""

@@ -3,6 +3,7 @@
 import pytest
 
 from dynamo.net import queue, wire
+from dynamo.net.measures import Measures
 from dynamo.net.queue import EnvelopeQueue
 from dynamo.net.session import Session
 from dynamo.protocol.messages import CopyStored, Envelope, Failed, Failure, GetDone, Put
@@ -39,8 +40,8 @@ def test_a_batch_larger_than_the_limit_is_taken_by_an_empty_queue(
 
 
 def test_a_session_is_settled_when_all_is_answered() -> None:
-    session = Session()
-    session.expect(2)
+    session = Session(Measures(0.0), of_client=True)
+    session.expect([put(1), put(2)])
     session.answer(put(1).reply(CopyStored(1)))
     assert (session.open, session.idle) == (1, False)
     session.answer(put(2).reply(CopyStored(2)))
@@ -50,8 +51,8 @@ def test_a_session_is_settled_when_all_is_answered() -> None:
 
 def test_a_session_without_room_answers_overloaded_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "LIMIT_BYTES", 1 << 20)
-    session = Session()
-    session.expect(2)
+    session = Session(Measures(0.0), of_client=True)
+    session.expect([put(1), put(2)])
     big = versions.update(versions.EMPTY, None, "a", bytes(1 << 20), 0.0)
     for id in (1, 2):
         session.answer(Envelope("n1", "client", GetDone(id, big, ("n1",))))

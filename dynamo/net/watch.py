@@ -1,0 +1,142 @@
+"""A line in the log for each change of a node's state, once.
+
+The protocol logs nothing: after each step its state is compared with that after the step before.
+What comes and goes with single requests (refusals, hints that are delivered at once) is taken for
+one episode until it has been quiet for `QUIET_S`, so no line is a request's.
+"""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from dynamo.protocol.node import Node
+
+log = logging.getLogger("dynamo.node")
+
+QUIET_S = 10.0
+REFUSALS = {
+    "overloaded": "refuses requests, because more wait than it can take",
+    "quorum": "fails requests, because too few replicas answer",
+}
+"""The reasons of refusals that are a state of the node or its cluster, and no caller's mistake."""
+
+
+class Episode:
+    """Something that goes on."""
+
+    def __init__(self, began: float, counted_before: int) -> None:
+        self.began = began
+        self.counted_before = counted_before
+        self.over_at = math.inf
+        """When it will have been quiet for long enough; infinite while it is not quiet."""
+
+
+class Watch:
+    """Watches the node `name`. All times have one origin and never go back."""
+
+    def __init__(self, name: str, now: float) -> None:
+        self._name = name
+        self._began = now
+        self._up: Collection[str] | None = None
+        self._down: dict[str, float] = {}
+        """Members that are taken to be down -> since when."""
+        self._heard: dict[str, float] = {}
+        self._hints: dict[str, Episode] = {}
+        self._refusals: dict[str, Episode] = {}
+        self._refused: Counter[str] = Counter()
+        self._corrupt = False
+
+    def heard(self, member: str, now: float) -> None:
+        """Something has come from `member`."""
+        self._heard[member] = now
+
+    def look(self, node: Node, refused: Mapping[str, int], now: float) -> None:
+        """Tell what has changed since the last look; `refused` counts refusals by their reason."""
+        if node.members.up is not self._up:
+            self._look_at_members(node.members.status(), now)
+            self._up = node.members.up
+        self._look_at_hints(node.handoff.kept.keys(), node.handoff.delivered, now)
+        self._look_at_refusals(refused, now)
+        if node.replica.corrupt_reads and not self._corrupt:
+            self._corrupt = True
+            self._say(logging.WARNING, "has met a copy that fails its checksum; more are counted")
+
+    def next_look(self) -> float | None:
+        """When to look again even if nothing happens; None for never."""
+        episodes = [*self._hints.values(), *self._refusals.values()]
+        at = min((episode.over_at for episode in episodes), default=math.inf)
+        return None if at == math.inf else at
+
+    def status(self, now: float) -> dict[str, Any]:
+        """For how long members have been silent, and for how long they were taken to be down."""
+        return {
+            "silent_s": {member: now - at for member, at in self._heard.items()},
+            "down_s": {member: now - since for member, since in self._down.items()},
+        }
+
+    def _look_at_members(self, members: Mapping[str, bool], now: float) -> None:
+        for member, up in members.items():
+            if not up and member not in self._down:
+                self._down[member] = now
+                self._say(
+                    logging.WARNING, f"takes {member} to be down: {self._silence(member, now)}"
+                )
+            elif up and member in self._down:
+                away_s = now - self._down.pop(member)
+                self._say(logging.INFO, f"{member} is back, after {away_s:.1f} s")
+
+    def _silence(self, member: str, now: float) -> str:
+        if member in self._heard:
+            return (
+                f"it does not answer, and was last heard of {now - self._heard[member]:.1f} s ago"
+            )
+        return f"it has not answered since this node started, {now - self._began:.1f} s ago"
+
+    def _look_at_hints(
+        self, owners: Collection[str], delivered: Mapping[str, int], now: float
+    ) -> None:
+        for owner in owners:
+            if owner not in self._hints:
+                self._hints[owner] = Episode(now, delivered.get(owner, 0))
+                self._say(logging.INFO, f"keeps copies for {owner}, until it takes them itself")
+            self._hints[owner].over_at = math.inf
+        for owner, episode in self._hints.items():
+            if owner not in owners and episode.over_at == math.inf:
+                episode.over_at = now + QUIET_S
+        for owner, episode in _over(self._hints, now):
+            count = delivered.get(owner, 0) - episode.counted_before
+            took_s = episode.over_at - QUIET_S - episode.began
+            self._say(
+                logging.INFO,
+                f"keeps no more copies for {owner}: delivered {count:,}, the last {took_s:.1f} s "
+                "after the first was kept",
+            )
+
+    def _look_at_refusals(self, refused: Mapping[str, int], now: float) -> None:
+        for reason, words in REFUSALS.items():
+            before, count = self._refused[reason], refused.get(reason, 0)
+            if count > before:
+                if reason not in self._refusals:
+                    self._refusals[reason] = Episode(now, before)
+                    self._say(logging.WARNING, words)
+                self._refusals[reason].over_at = now + QUIET_S
+                self._refused[reason] = count
+        for reason, episode in _over(self._refusals, now):
+            count = self._refused[reason] - episode.counted_before
+            took_s = episode.over_at - QUIET_S - episode.began
+            self._say(
+                logging.INFO,
+                f"has answered as it should for {QUIET_S:.0f} s ({reason}: {count:,} requests "
+                f"within {took_s:.1f} s)",
+            )
+
+    def _say(self, level: int, text: str) -> None:
+        log.log(level, "%s: %s", self._name, text)
+
+
+def _over(episodes: dict[str, Episode], now: float) -> Iterator[tuple[str, Episode]]:
+    """Take out the episodes that are over."""
+    for name in [name for name, episode in episodes.items() if episode.over_at <= now]:
+        yield name, episodes.pop(name)
