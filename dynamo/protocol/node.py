@@ -60,7 +60,6 @@ class Node:
         incarnation: int,
     ) -> None:
         self.name = name
-        self._ring = ring
         # A late answer to a request of this node's last life must not count for one of this life.
         next_id = count((incarnation << 24) + 1).__next__
         self.wall = 0.0
@@ -100,9 +99,9 @@ class Node:
         return {
             "name": self.name,
             "ring": {
-                "epoch": self._ring.epoch,
-                "partitions": len(self._ring.owners),
-                "owned": self._ring.owners.count(self.name),
+                "epoch": self.view.ring.epoch,
+                "partitions": len(self.view.ring.owners),
+                "owned": self.view.ring.owners.count(self.name),
             },
             "members": self.members.status(),
             "requests_in_flight": self.coordinator.pending_requests,
