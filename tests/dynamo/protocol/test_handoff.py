@@ -105,7 +105,7 @@ def test_without_substitutes_a_small_cluster_still_says_who_was_silent() -> None
 def test_a_hinted_copy_is_kept_apart_and_is_not_the_nodes_own() -> None:
     bench = substitute()
     [answer] = bench.hears(StoreCopy(5, KEY, NEW, hint_for="n2"), sender="n1")
-    assert answer.message == CopyStored(5)
+    assert answer.message == CopyStored(5, "n2")
     assert hints(bench) == [hint_key("n2", KEY)]
     assert bench.copy(KEY) == EMPTY
     assert bench.node.handoff.kept == {"n2": 1}

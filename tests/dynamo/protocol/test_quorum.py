@@ -14,7 +14,7 @@ BESIDE = update(EMPTY, NOTHING_SEEN, "b-1", b"beside", 3.0)
 
 @given(st.lists(st.sampled_from((*NODES, "stranger"))), st.integers(1, 3))
 def test_a_write_is_counted_once_for_each_node_that_was_asked(acks: list[str], w: int) -> None:
-    quorum = WriteQuorum(NODES, w)
+    quorum = WriteQuorum([NODES], w)
     for node in acks:
         quorum.add(node)
     assert set(quorum.answered) == set(acks) & set(NODES)
@@ -23,7 +23,7 @@ def test_a_write_is_counted_once_for_each_node_that_was_asked(acks: list[str], w
 
 
 def test_a_substitute_counts_only_when_too_few_owners_are_left_to_wait_for() -> None:
-    quorum = WriteQuorum(NODES, 2)
+    quorum = WriteQuorum([NODES], 2)
     quorum.add("a")
     quorum.add("d", hint_for="b")
     assert not quorum.enough(up=("a", "c", "d"))  # c may yet answer
@@ -33,7 +33,7 @@ def test_a_substitute_counts_only_when_too_few_owners_are_left_to_wait_for() -> 
 
 
 def test_two_substitutes_for_one_owner_count_as_one() -> None:
-    quorum = WriteQuorum(NODES, 2)
+    quorum = WriteQuorum([NODES], 2)
     quorum.add("d", hint_for="b")
     quorum.add("e", hint_for="b")
     assert not quorum.enough(up=("d", "e"))
@@ -42,7 +42,7 @@ def test_two_substitutes_for_one_owner_count_as_one() -> None:
 
 
 def test_an_owner_that_has_answered_makes_its_substitute_superfluous() -> None:
-    quorum = WriteQuorum(NODES, 3)
+    quorum = WriteQuorum([NODES], 3)
     for node, hint_for in (("a", ""), ("d", "b"), ("b", "")):
         quorum.add(node, hint_for)
     assert not quorum.enough(up=("a", "b", "d"))  # a and b, and d only again for b
@@ -90,3 +90,27 @@ def test_strangers_and_second_copies() -> None:
     quorum.add("a", NEW)
     assert quorum.answered == ("a",)
     assert quorum.answer() == NEW
+
+
+def test_while_partitions_move_a_write_needs_a_quorum_of_both_tables() -> None:
+    quorum = WriteQuorum([("a", "b", "c"), ("b", "c", "d")], 2)
+    up = ("a", "b", "c", "d")
+    quorum.add("a")
+    quorum.add("b")
+    assert not quorum.enough(up)  # enough of the old owners, one of the new
+    quorum.add("d")
+    assert quorum.enough(up)
+    assert quorum.answered == ("a", "b", "d")
+    assert quorum.silent == ("c",)
+
+
+def test_what_was_counted_stays_counted_when_other_nodes_become_owners() -> None:
+    write, read = WriteQuorum([("a", "b", "c")], 2), ReadQuorum(("a", "b", "c"), 2)
+    write.add("a")
+    write.add("c")
+    read.add("a", OLD)
+    read.add("c", NEW)
+    write.go_by([("a", "b", "d")])
+    read.go_by(("a", "b", "d"))
+    assert not write.enough(up=("a", "b", "c", "d")) and write.answered == ("a",)
+    assert not read.enough and read.answered == ("a",)

@@ -13,9 +13,10 @@ from dynamo.protocol.messages import (
     StoreCopy,
 )
 from dynamo.protocol.replica import Replica
+from dynamo.protocol.view import View
 from dynamo.values import versions
 from dynamo.values.versions import EMPTY, NOTHING_SEEN, Dot, Siblings, update
-from tests.dynamo.protocol.bench import Bench, ring_of
+from tests.dynamo.protocol.bench import Bench, cluster_of, ring_of
 
 ONE = update(EMPTY, None, "n2-1-1", b"1", 1.0)
 TWO = update(ONE, ONE.context, "n2-1-1", b"2", 2.0)
@@ -114,7 +115,8 @@ def test_a_restarted_node_writes_under_a_new_actor() -> None:
 
 def test_a_node_on_an_old_copy_of_its_disk_loses_no_write() -> None:
     """Riak lost acknowledged writes so (riak_kv issue 679)."""
-    bench, peer = Bench(incarnation=1), Replica("n2", ring_of(3), Staging(MemoryDisk()), 7)
+    bench = Bench(incarnation=1)
+    peer = Replica(View("n2", cluster_of(ring_of(3))), Staging(MemoryDisk()), 7)
     old = bench.node.replica.write("colour", b"old", None, 1.0, durable=True)
     bench.step()
     backup = list(bench.disk.scan(b"", b"\xff"))
