@@ -6,10 +6,13 @@ N-1 distinct nodes around the ring. Everything here is a pure function of the ta
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain, islice
+
+from dynamo.values.claim import claim as claim  # how a table of owners is made
+from dynamo.values.claim import replace as replace
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,9 @@ class Ring:
         return tuple(sorted(set(self.owners)))
 
     @cached_property
-    def _walks(self) -> tuple[tuple[str, ...], ...]:
-        """For each partition, all members in the order in which a walk from it meets them."""
-        owners = self.owners
-        return tuple(tuple(dict.fromkeys(owners[p:] + owners[:p])) for p in range(len(owners)))
+    def _known_walks(self) -> list[tuple[str, ...]]:
+        """For each partition, the nodes that a walk from it met, as far as one was asked for."""
+        return [()] * len(self.owners)
 
     def partition_of(self, key: str) -> int:
         """The partition that holds `key`: the leading bits of its position."""
@@ -74,15 +76,39 @@ class Ring:
 
     def preference_list(self, key: str, n: int) -> tuple[str, ...]:
         """The `n` distinct nodes that should hold `key`; fewer when there are fewer members."""
-        return self._walks[self.partition_of(key)][:n]
+        partition = self.partition_of(key)  # and then as partition_owners does: this is hot
+        known = self._known_walks[partition]
+        return known[:n] if len(known) >= n else self._reach(partition, n)
 
     def partition_owners(self, partition: int, n: int) -> tuple[str, ...]:
         """The nodes that should hold every key of `partition`."""
-        return self._walks[partition][:n]
+        known = self._known_walks[partition]
+        return known[:n] if len(known) >= n else self._reach(partition, n)
 
-    def walk(self, key: str) -> tuple[str, ...]:
+    def _reach(self, partition: int, count: int) -> tuple[str, ...]:
+        """The first `count` nodes that a walk from `partition` meets, walked now and then known."""
+        known = self._known_walks[partition]
+        if len(known) < min(count, len(self.members)):
+            known = self._known_walks[partition] = tuple(islice(self._walk(partition), count))
+        return known[:count]
+
+    def _walk(self, partition: int) -> Iterator[str]:
+        """All members in the order in which a walk around the ring from `partition` meets them."""
+        met: set[str] = set()
+        for owner in chain(islice(self.owners, partition, None), islice(self.owners, partition)):
+            if owner not in met:
+                met.add(owner)
+                yield owner
+
+    def _beyond(self, partition: int, n: int) -> Iterator[str]:
+        """The nodes that the walk meets behind the first `n`."""
+        for place in range(n, len(self.members)):
+            known = self._known_walks[partition]
+            yield (known if place < len(known) else self._reach(partition, 2 * place + 1))[place]
+
+    def walk(self, key: str) -> Iterator[str]:
         """All members, in the order in which a walk around the ring from `key` meets them."""
-        return self._walks[self.partition_of(key)]
+        return self._beyond(self.partition_of(key), 0)
 
     def placements(self, key: str, n: int, up: Collection[str]) -> list[Placement]:
         """The `n` nodes that take part in a request while only the nodes in `up` answer.
@@ -91,55 +117,11 @@ class Ring:
         ring that is up stands in, with a hint (the paper's sloppy quorum, section 4.6). With too
         few nodes up the list is shorter than `n`.
         """
-        walk = self._walks[self.partition_of(key)]
-        substitutes = (node for node in walk[n:] if node in up)
+        partition = self.partition_of(key)
+        owners = self.partition_owners(partition, n)
+        substitutes = (node for node in self._beyond(partition, n) if node in up)
         placed = (
             Placement(owner) if owner in up else Placement(next(substitutes, ""), hint_for=owner)
-            for owner in walk[:n]
+            for owner in owners
         )
         return [placement for placement in placed if placement.node]
-
-
-def claim(
-    members: Sequence[str], partitions: int, n: int, present: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """A table of owners for `members`, made from the `present` table by moving little.
-
-    Each member owns partitions // len(members) partitions, or one more. A member keeps what it
-    owns up to its share; partitions without an owner go to the member that lacks most and does
-    not own one of the n-1 neighbours on either side, where there is such a member.
-
-    >>> claim(["a", "b"], partitions=4, n=2)
-    ('a', 'b', 'a', 'b')
-    """
-    if not members:
-        raise ValueError("a ring needs at least one member")
-    order = sorted(set(members))
-    if len(order) > partitions:
-        raise ValueError(f"{len(order)} members can't share {partitions} partitions")
-    share = _shares(order, partitions, present)
-    owners: list[str | None] = [None] * partitions
-    for partition, owner in enumerate(present or ()):
-        if share.get(owner, 0) > 0:
-            owners[partition] = owner
-            share[owner] -= 1
-    for partition in range(partitions):
-        if owners[partition] is None:
-            near = {owners[(partition + step) % partitions] for step in range(1 - n, n)}
-            taker = max(order, key=lambda m: (share[m] > 0, m not in near, share[m]))
-            owners[partition] = taker
-            share[taker] -= 1
-    return tuple(owner for owner in owners if owner is not None)
-
-
-def _shares(order: Sequence[str], partitions: int, present: Sequence[str] | None) -> Counter[str]:
-    """How many partitions each member is to own; who owns most now gets what is left over."""
-    owned = Counter(present or ())
-    base, left_over = divmod(partitions, len(order))
-    richest = sorted(order, key=lambda member: (-owned[member], member))
-    return Counter({member: base + (member in richest[:left_over]) for member in order})
-
-
-def replace(owners: Sequence[str], old: str, new: str) -> tuple[str, ...]:
-    """The table in which `new` owns exactly what `old` owned."""
-    return tuple(new if owner == old else owner for owner in owners)

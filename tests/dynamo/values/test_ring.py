@@ -1,4 +1,4 @@
-"""The ring: every key has its nodes, shares are even, little moves."""
+"""The ring: every key has its nodes, and for those that are down others stand in."""
 
 from collections import Counter
 
@@ -59,34 +59,6 @@ def test_keys_spread_over_all_partitions() -> None:
     assert max(spread.values()) < 2 * 100
 
 
-@given(MEMBERS, PARTITIONS, N)
-def test_shares_differ_by_one_at_most(members: list[str], partitions: int, n: int) -> None:
-    owned = Counter(claim(members, partitions, n))
-    assert set(owned) == set(members)
-    assert max(owned.values()) - min(owned.values()) <= 1
-
-
-@pytest.mark.parametrize("count", range(4, 17))
-def test_in_a_new_ring_neighbours_within_n_differ(count: int) -> None:
-    owners = ring_of(count, n=3).owners
-    for place, owner in enumerate(owners):
-        assert owner not in (owners[(place + 1) % 64], owners[(place + 2) % 64])
-
-
-@given(MEMBERS, MEMBERS, PARTITIONS)
-def test_nothing_moves_that_need_not(before: list[str], after: list[str], partitions: int) -> None:
-    present = claim(before, partitions, 3)
-    changed = claim(after, partitions, 3, present)
-    kept_shares = Counter(present) & Counter(changed)
-    moved = sum(old != new for old, new in zip(present, changed))
-    assert moved == partitions - kept_shares.total()
-
-
-def test_the_present_table_is_kept_when_nothing_changes() -> None:
-    present = claim(["a", "b", "c"], 16, 3)
-    assert claim(["c", "a", "b"], 16, 3, present) == present
-
-
 def test_owners_that_are_up_stand_for_themselves() -> None:
     ring = ring_of(5)
     everyone = ring.members
@@ -104,6 +76,29 @@ def test_a_substitute_stands_in_for_each_owner_that_is_down() -> None:
     assert placed[1].hint_for == owners[1]
 
 
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=16, max_size=16), N, st.sets(st.integers(0, 7))
+)
+def test_a_walk_around_the_ring_decides_who_takes_part(
+    owners: list[str], n: int, down: set[int]
+) -> None:
+    ring = Ring(tuple(owners))
+    partition = ring.partition_of("colour")
+    walk = list(dict.fromkeys(owners[partition:] + owners[:partition]))
+    up = {node for number, node in enumerate("abcdefgh") if number not in down}
+    rest = iter([node for node in walk[n:] if node in up])
+    expected = [
+        Placement(node) if node in up else Placement(next(rest, ""), hint_for=node)
+        for node in walk[:n]
+    ]
+    assert ring.preference_list("colour", n) == tuple(walk[:n])
+    assert list(ring.walk("colour")) == walk
+    for _ in range(2):  # what was walked once is known the second time
+        assert ring.placements("colour", n, up) == [place for place in expected if place.node]
+    for count in (n, 8, 1, n + 1):
+        assert ring.partition_owners(partition, count) == tuple(walk[:count])
+
+
 def test_with_too_few_nodes_up_the_list_is_short_and_names_nobody_twice() -> None:
     ring = ring_of(4)
     owners = ring.preference_list("colour", 3)
@@ -119,7 +114,3 @@ def test_what_can_be_no_ring_is_refused() -> None:
         Ring(("a", "b", "c"))
     with pytest.raises(ValueError, match="power of two"):
         Ring(())
-    with pytest.raises(ValueError, match="at least one member"):
-        claim([], 8, 3)
-    with pytest.raises(ValueError, match="9 members can't share 8"):
-        claim([str(number) for number in range(9)], 8, 3)
