@@ -31,12 +31,16 @@ def encode(copy: Copy) -> bytes:
     return zlib.crc32(body).to_bytes(4, "big") + body
 
 
+def check(record: bytes) -> None:
+    """Raise `CorruptData` if `record` was damaged."""
+    if zlib.crc32(memoryview(record)[4:]) != int.from_bytes(record[:4], "big"):
+        raise CorruptData(f"a stored copy of {len(record):,} bytes fails its checksum")
+
+
 def decode(record: bytes) -> Copy:
     """The copy in `record`; raises `CorruptData` if the record was damaged."""
-    body = memoryview(record)[4:]
-    if zlib.crc32(body) != int.from_bytes(record[:4], "big"):
-        raise CorruptData(f"a stored copy of {len(record):,} bytes fails its checksum")
+    check(record)
     try:
-        return _decoder.decode(body)
+        return _decoder.decode(memoryview(record)[4:])
     except msgspec.MsgspecError as error:
         raise CorruptData(f"a stored copy of {len(record):,} bytes has no known format") from error

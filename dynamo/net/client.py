@@ -8,6 +8,7 @@ it and it does), and to the next one if that one does not answer.
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -22,18 +23,22 @@ import zerorpc
 from dynamo.errors import RequestError
 from dynamo.net.calls import Call, Operation
 from dynamo.net.hub import HubThread
+from dynamo.net.lots import Lot, SizeBytes, cut, rounds, singly
 from dynamo.net.router import Router
 from dynamo.net.status import StatusByAddress, gather_status
 from dynamo.protocol.messages import (
     ClientRequest,
     Get,
     GetDone,
+    GetMany,
     GetRing,
+    GotMany,
     KeysListed,
     ListKeys,
     Message,
     Put,
     PutDone,
+    PutMany,
     RingDone,
 )
 from dynamo.store import Reading, Written, check_key, check_value
@@ -42,11 +47,9 @@ from dynamo.values.versions import Context
 
 PAGE_KEYS = 1000
 """Keys asked for at once by a listing."""
-ROUND_OPERATIONS = 5_000
-ROUND_BYTES = 32 << 20
-"""A batch call goes out in rounds of at most so many operations and bytes of values."""
+UNDER_WAY = 2
+"""Rounds of one batch call on their way at a time."""
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -146,11 +149,18 @@ class Client:
         for key in keys:
             check_key(key)
         found: dict[str, Reading] = {}
-        for some in _rounds(keys, lambda key: 0):
-            requests = [(key, Get(next(self._ids), key, n or 0, r or 0)) for key in some]
-            replies = self._run("get", requests, timeout_s)
-            found.update(zip(some, map(_reading, replies)))
-        return found
+
+        def request(lot: Lot) -> ClientRequest:
+            id, quorum = next(self._ids), (n or 0, r or 0)
+            return Get(id, lot[0], *quorum) if len(lot) == 1 else GetMany(id, tuple(lot), *quorum)
+
+        missing = keys
+        while missing:  # an answer that is full leaves the last keys of its lot to be asked again
+            lots = singly(self._cut("get", missing, _unknown_size, timeout_s))
+            for lot, reply in self._in_rounds("get", lots, _unknown_size, request, timeout_s):
+                found.update(zip(lot, _readings(reply)))
+            missing = [key for key in missing if key not in found]
+        return {key: found[key] for key in keys}
 
     def multi_put(
         self,
@@ -184,11 +194,7 @@ class Client:
 
     def locate(self, key: str, *, n: int | None = None) -> tuple[str, ...]:
         check_key(key)
-        if self._ring is None:
-            (reply,) = self._run("locate", [(key, GetRing(next(self._ids)))], None)
-            done = cast(RingDone, reply)
-            self._ring = Ring(done.owners, done.epoch), done.n
-        ring, default_n = self._ring
+        ring, default_n = self._known_ring("locate", key, None)
         return ring.preference_list(key, n or default_n)
 
     def status(self, timeout_s: float = 2.0) -> StatusByAddress:
@@ -233,15 +239,57 @@ class Client:
         operation = "delete" if None in items.values() else "put"
         now = time.time()
 
-        def put(key: str) -> Put:
-            value, id = items[key], next(self._ids)
-            return Put(id, key, value, context, now, n or 0, w or 0, durable=durable)
+        def size_bytes(key: str) -> int:
+            return len(items[key] or b"")
+
+        def request(lot: Lot) -> ClientRequest:
+            id, quorum = next(self._ids), (n or 0, w or 0)
+            if len(lot) == 1:
+                return Put(id, lot[0], items[lot[0]], context, now, *quorum, durable=durable)
+            pairs = tuple([(key, items[key]) for key in lot])
+            return PutMany(id, pairs, now, *quorum, durable=durable)
 
         done: dict[str, Written] = {}
-        for some in _rounds(list(items), lambda key: len(items[key] or b"")):
-            replies = self._run(operation, [(key, put(key)) for key in some], timeout_s)
-            done.update(zip(some, map(_written, replies)))
-        return done
+        lots = self._cut(operation, list(items), size_bytes, timeout_s)
+        for lot, reply in self._in_rounds(operation, lots, size_bytes, request, timeout_s):
+            done.update(dict.fromkeys(lot, _written(reply)))
+        return {key: done[key] for key in items}
+
+    def _cut(
+        self, name: str, keys: Sequence[str], size_bytes: SizeBytes, timeout_s: float | None
+    ) -> Iterable[Lot]:
+        """Keys in lots; one key alone is one, and is not held up by asking for the ring."""
+        if len(keys) <= 1:
+            return [keys] if keys else []
+        return cut(keys, self._known_ring(name, keys[0], timeout_s)[0], size_bytes)
+
+    def _in_rounds(
+        self,
+        name: str,
+        lots: Iterable[Lot],
+        size_bytes: SizeBytes,
+        request: Callable[[Lot], ClientRequest],
+        timeout_s: float | None,
+    ) -> Iterator[tuple[Lot, Message]]:
+        """Send a request for each lot, some rounds at a time, and give each lot with its reply."""
+        under_way: deque[tuple[Sequence[Lot], Future[Sequence[Message]]]] = deque()
+        for some in rounds(lots, size_bytes):
+            if len(under_way) == UNDER_WAY:
+                sent, future = under_way.popleft()
+                yield from zip(sent, future.result())
+            requests = [(lot[0], request(lot)) for lot in some]
+            future = self._begin(name, requests, timeout_s or self._timeout_s, _unchanged)
+            under_way.append((some, future))
+        for sent, future in under_way:
+            yield from zip(sent, future.result())
+
+    def _known_ring(self, name: str, key: str, timeout_s: float | None) -> tuple[Ring, int]:
+        """The ring and the cluster's n, asked for once."""
+        if self._ring is None:
+            (reply,) = self._run(name, [(key, GetRing(next(self._ids)))], timeout_s)
+            done = cast(RingDone, reply)
+            self._ring = Ring(done.owners, done.epoch), done.n
+        return self._ring
 
     def _begin(
         self,
@@ -282,20 +330,16 @@ def _reading(reply: Message) -> Reading:
     return Reading(done.siblings.values, done.siblings.context, done.nodes)
 
 
+def _readings(reply: Message) -> Iterable[Reading]:
+    if isinstance(reply, GetDone):
+        return [_reading(reply)]
+    done = cast(GotMany, reply)
+    return [Reading(copy.values, copy.context, done.nodes) for copy in done.siblings]
+
+
+def _unknown_size(key: str) -> int:
+    return 0
+
+
 def _written(reply: Message) -> Written:
     return Written(cast(PutDone, reply).nodes)
-
-
-def _rounds(items: Sequence[Item], size_bytes: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
-    """Cut a batch into rounds that a link's queue has room for."""
-    some: list[Item] = []
-    some_bytes = 0
-    for item in items:
-        size = size_bytes(item)
-        if some and (len(some) >= ROUND_OPERATIONS or some_bytes + size > ROUND_BYTES):
-            yield some
-            some, some_bytes = [], 0
-        some.append(item)
-        some_bytes += size
-    if some:
-        yield some

@@ -17,7 +17,16 @@ from dynamo.errors import DynamoError, Overloaded, Unreachable
 from dynamo.net.asking import ask
 from dynamo.net.calls import Call, Operation
 from dynamo.net.link import SILENCE_S, Link
-from dynamo.protocol.messages import ClientRequest, Envelope, Get, GetRing, Message, Put, RingDone
+from dynamo.protocol.messages import (
+    ClientRequest,
+    Envelope,
+    GetMany,
+    GetRing,
+    KeyRequest,
+    Message,
+    PutMany,
+    RingDone,
+)
 from dynamo.values.ring import Ring
 
 TICK_S = 0.05
@@ -122,7 +131,7 @@ class Router:
         if self._ring is None:
             return None
         usable = [node for node in self._favourites if self._usable(node, operation)]
-        if not isinstance(operation.request, Put | Get):
+        if not isinstance(operation.request, KeyRequest):
             return usable[0] if usable else None
         owners = self._ring.preference_list(operation.key, operation.request.n or self._n)
         holders = [node for node in usable if node in owners]
@@ -130,9 +139,10 @@ class Router:
             node: self._links[node].backlog + len(chosen.get(node, ()))
             for node in holders or usable
         }
-        for node, backlog in backlogs.items():
-            if backlog < ENOUGH_GATHERED:
-                return node
+        if not isinstance(operation.request, PutMany | GetMany):  # a lot is a batch by itself
+            for node, backlog in backlogs.items():
+                if backlog < ENOUGH_GATHERED:
+                    return node
         return min(backlogs, key=backlogs.__getitem__, default=None)
 
     def _usable(self, node: str, operation: Operation) -> bool:

@@ -13,7 +13,21 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo.errors import CorruptData
-from dynamo.protocol.messages import CopyFetched, Envelope, GetDone, HintsFetched, Put, StoreCopy
+from dynamo.protocol.messages import (
+    CopiesFetched,
+    CopyFetched,
+    Envelope,
+    FetchCopies,
+    GetDone,
+    GetMany,
+    GotMany,
+    HintsFetched,
+    Message,
+    Put,
+    PutMany,
+    StoreCopies,
+    StoreCopy,
+)
 from dynamo.values.versions import Siblings
 
 VERSION = b"\x01"
@@ -24,6 +38,8 @@ REFUSED_BYTES = 64 << 20
 ENVELOPE_BYTES = 2048
 """What an envelope is taken to weigh beside its values: more than it has, because handling it takes
 as long as a value of about that size. It bounds a frame, and a step, to some thousand envelopes."""
+KEY_BYTES = 1024
+"""What one key of a lot is taken to weigh beside its value, for the same reason."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -58,7 +74,7 @@ def decode(frame: object) -> Frame:
         raise CorruptData(f"a frame of {len(frame):,} bytes can't be read: {error}") from error
 
 
-_WITH_SIBLINGS = frozenset({StoreCopy, CopyFetched, GetDone})
+_ONE_KEY = frozenset({StoreCopy, CopyFetched, GetDone})
 
 
 def weight(envelope: Envelope) -> int:
@@ -67,13 +83,26 @@ def weight(envelope: Envelope) -> int:
     kind = type(message)
     if kind is Put:
         return ENVELOPE_BYTES + len(message.value or b"")  # type: ignore[union-attr]
-    if kind in _WITH_SIBLINGS:
-        return ENVELOPE_BYTES + _value_bytes(message.siblings)  # type: ignore[union-attr]
-    if kind is HintsFetched:
-        hints = message.hints.values()  # type: ignore[union-attr]
-        return ENVELOPE_BYTES + sum([_value_bytes(siblings) for siblings in hints])
-    return ENVELOPE_BYTES
+    if kind in _ONE_KEY:
+        return ENVELOPE_BYTES + _values_bytes(message.siblings)  # type: ignore[union-attr, arg-type]
+    return ENVELOPE_BYTES + _lot_bytes(message)
 
 
-def _value_bytes(siblings: Siblings) -> int:
+def _lot_bytes(message: Message) -> int:
+    """What the keys of a message for many keys weigh; none for any other message."""
+    match message:
+        case PutMany():
+            return sum([KEY_BYTES + len(value or b"") for _, value in message.items])
+        case StoreCopies():
+            return sum([KEY_BYTES + len(record) for _, record in message.copies])
+        case GotMany() | CopiesFetched():
+            return sum([KEY_BYTES + _values_bytes(siblings) for siblings in message.siblings])
+        case GetMany() | FetchCopies():
+            return KEY_BYTES * len(message.keys)
+        case HintsFetched():
+            return sum([KEY_BYTES + _values_bytes(kept) for kept in message.hints.values()])
+    return 0
+
+
+def _values_bytes(siblings: Siblings) -> int:
     return sum([len(version.value or b"") for version in siblings.versions])

@@ -5,10 +5,12 @@ does and the answer back, so that a client may ask any node.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from dynamo.protocol.lots import PendingGetMany, PendingPutMany
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
+    CopiesFetched,
     CopiesListed,
     CopyFetched,
     Envelope,
@@ -16,11 +18,15 @@ from dynamo.protocol.messages import (
     Failure,
     Get,
     GetDone,
+    GetMany,
     GetRing,
+    GotMany,
+    KeyRequest,
     ListKeys,
     Lost,
     Put,
     PutDone,
+    PutMany,
     RingDone,
 )
 from dynamo.protocol.pending import (
@@ -37,6 +43,8 @@ from dynamo.protocol.view import View
 
 PAGE_LIMIT = 1000
 """Keys in one page of a listing, at most."""
+
+REPLIES = (CopyFetched, CopiesFetched, CopiesListed, PutDone, GetDone, GotMany, Failed)
 
 
 class Coordinator:
@@ -60,10 +68,12 @@ class Coordinator:
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Put: self._on_put,
             Get: self._on_get,
+            PutMany: self._on_put_many,
+            GetMany: self._on_get_many,
             ListKeys: self._on_list,
             GetRing: self._on_ring,
             Lost: self._on_lost,
-            **dict.fromkeys((CopyFetched, CopiesListed, PutDone, GetDone, Failed), self.on_reply),
+            **dict.fromkeys(REPLIES, self.on_reply),
         }
 
     @property
@@ -92,24 +102,52 @@ class Coordinator:
         return sent
 
     def _on_put(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        put: Put = envelope.message  # type: ignore[assignment]
+        return self._take_on_put(envelope, PendingPut, now)
+
+    def _on_get(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        return self._take_on_get(envelope, PendingGet, now)
+
+    def _on_put_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        put: PutMany = envelope.message  # type: ignore[assignment]
+        refused = self._refuse_lot(envelope, [key for key, _ in put.items])
+        return refused or self._take_on_put(envelope, PendingPutMany, now)
+
+    def _on_get_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        get: GetMany = envelope.message  # type: ignore[assignment]
+        refused = self._refuse_lot(envelope, get.keys)
+        return refused or self._take_on_get(envelope, PendingGetMany, now)
+
+    def _refuse_lot(self, envelope: Envelope, keys: Sequence[str]) -> list[Envelope]:
+        """The answer to keys that are no lot: other nodes than those asked should hold some."""
+        partitions = set(map(self._view.partition_of, keys))
+        if len(partitions) == 1:
+            return []
+        detail = f"a lot has keys of one partition; these {len(keys):,} are of {len(partitions)}"
+        return [envelope.reply(Failed(envelope.message.id, Failure.REQUEST, detail))]
+
+    def _take_on_put(
+        self, envelope: Envelope, kind: type[PendingPut], now: float
+    ) -> Iterable[Envelope]:
+        put: Put | PutMany = envelope.message  # type: ignore[assignment]
         n = put.n or self._settings.n
         w = put.w or min(self._settings.w, n)
         return self._take_on(
             envelope,
             ("w", w, n),
-            lambda talk: PendingPut(talk, self._replica, self._view, n, w),
+            lambda talk: kind(talk, self._replica, self._view, n, w),
             now,
         )
 
-    def _on_get(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        get: Get = envelope.message  # type: ignore[assignment]
+    def _take_on_get(
+        self, envelope: Envelope, kind: type[PendingGet], now: float
+    ) -> Iterable[Envelope]:
+        get: Get | GetMany = envelope.message  # type: ignore[assignment]
         n = get.n or self._settings.n
         r = get.r or min(self._settings.r, n)
         return self._take_on(
             envelope,
             ("r", r, n),
-            lambda talk: PendingGet(talk, self._replica, self._view, n, r),
+            lambda talk: kind(talk, self._replica, self._view, n, r),
             now,
         )
 
@@ -124,7 +162,7 @@ class Coordinator:
 
         `quorum` is its name (r or w), how many answers are needed, and of how many replicas.
         """
-        request: Put | Get = envelope.message  # type: ignore[assignment]
+        request: KeyRequest = envelope.message  # type: ignore[assignment]
         name, needed, n = quorum
         owners = self._view.ring.preference_list(request.key, max(n, 0))
         refusal = self._refusal(name, needed, n, owners)

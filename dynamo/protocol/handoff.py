@@ -26,6 +26,7 @@ from dynamo.protocol.messages import (
     Failure,
     FetchHints,
     HintsFetched,
+    StoreCopies,
     StoreCopy,
 )
 from dynamo.protocol.settings import Settings
@@ -67,20 +68,27 @@ class Handoff:
         }
 
     def keep(self, envelope: Envelope) -> Iterable[Envelope]:
-        """Take in a `StoreCopy` with a hint."""
-        request: StoreCopy = envelope.message  # type: ignore[assignment]
+        """Take in a `StoreCopy` or `StoreCopies` with a hint."""
+        request: StoreCopy | StoreCopies = envelope.message  # type: ignore[assignment]
         if self.kept.total() >= self._settings.hints_limit:
             detail = f"{self.kept.total():,} hinted copies wait here, which is the limit"
             return [envelope.reply(Failed(request.id, Failure.OVERLOADED, detail))]
-        disk_key = hint_key(request.hint_for, request.key)
-        siblings = request.siblings
+        try:
+            copies = _copies_in(request)
+        except CorruptData:
+            return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
+        for key, siblings in copies:
+            self._keep(request.hint_for, key, siblings, request.durable)
+        return [envelope.reply(CopyStored(request.id, request.hint_for))]
+
+    def _keep(self, owner: str, key: str, siblings: Siblings, durable: bool) -> None:
+        disk_key = hint_key(owner, key)
         stored = self._staging.get(disk_key)
         if stored is None:
-            self._count(request.hint_for, siblings)
+            self._count(owner, siblings)
         elif (before := _siblings_in(stored)) is not None:
             siblings = reconcile([before, siblings])
-        self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=request.durable)
-        return [envelope.reply(CopyStored(request.id, request.hint_for))]
+        self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=durable)
 
     def _on_fetch(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: FetchHints = envelope.message  # type: ignore[assignment]
@@ -174,6 +182,12 @@ class Handoff:
     def _forget_deliveries(self, owner: str) -> None:
         """What was under way to an owner that did not answer is sent again in time."""
         self._sent = {id: entry for id, entry in self._sent.items() if entry[0] != owner}
+
+
+def _copies_in(request: StoreCopy | StoreCopies) -> list[tuple[str, Siblings]]:
+    if isinstance(request, StoreCopy):
+        return [(request.key, request.siblings)]
+    return [(key, record.decode(stored).siblings) for key, stored in request.copies]
 
 
 def _siblings_in(stored: bytes) -> Siblings | None:

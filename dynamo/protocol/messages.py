@@ -6,14 +6,21 @@ network died) is a deadline that passes at the one who waits.
 
     client → node   Put          PutDone | Failed
                     Get          GetDone | Failed
+                    PutMany      PutDone | Failed
+                    GetMany      GotMany | Failed
                     ListKeys     KeysListed | Failed
                     GetRing      RingDone
     people → node   FetchHints   HintsFetched      (`dynamo explain`)
     node → node     StoreCopy    CopyStored
                     FetchCopy    CopyFetched | Failed
+                    StoreCopies  CopyStored | Failed
+                    FetchCopies  CopiesFetched | Failed
                     ListCopies   CopiesListed
                     Ping         Pong
-                    Put, Get     as a client's: a node that holds no copy passes a request on
+                    Put, Get, PutMany, GetMany
+                                 as a client's: a node that holds no copy passes a request on
+
+The forms for many keys carry a *lot*: keys of one partition, which the same nodes hold.
 """
 
 from enum import StrEnum
@@ -67,6 +74,46 @@ class Get(Request, frozen=True):
 
 class GetDone(Reply, frozen=True):
     siblings: Siblings
+    nodes: tuple[str, ...]
+    """Whose copies were merged."""
+
+
+class PutMany(Request, frozen=True):
+    """Write (or with None delete) the keys of one lot, each like a `Put` without a context.
+
+    It is done when all of them are; if it fails, some may have been written.
+    """
+
+    items: tuple[tuple[str, bytes | None], ...]
+    written_at: float
+    n: int = 0
+    w: int = 0
+    timeout_s: float = 0.0
+    durable: bool = True
+
+    @property
+    def key(self) -> str:
+        """One of them: what leads one to its owners leads all."""
+        return self.items[0][0]
+
+
+class GetMany(Request, frozen=True):
+    """Read the keys of one lot."""
+
+    keys: tuple[str, ...]
+    n: int = 0
+    r: int = 0
+    timeout_s: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """One of them: what leads one to its owners leads all."""
+        return self.keys[0]
+
+
+class GotMany(Reply, frozen=True):
+    siblings: tuple[Siblings, ...]
+    """Of the keys in their order, the first, as many as one answer has room for."""
     nodes: tuple[str, ...]
     """Whose copies were merged."""
 
@@ -139,6 +186,14 @@ class CopyStored(Reply, frozen=True):
     """The owner that the copy is kept for, as the request said."""
 
 
+class StoreCopies(Request, frozen=True):
+    """`StoreCopy` for a lot: keys and records as they go to the disk (`dynamo.disk.record`)."""
+
+    copies: tuple[tuple[str, bytes], ...]
+    durable: bool = True
+    hint_for: str = ""
+
+
 class FetchCopy(Request, frozen=True):
     """Tell what your copy holds."""
 
@@ -158,6 +213,17 @@ class FetchHints(Request, frozen=True):
 class HintsFetched(Reply, frozen=True):
     hints: dict[str, Siblings]
     """By the owner each is kept for."""
+
+
+class FetchCopies(Request, frozen=True):
+    """Tell what your copies of a lot's keys hold."""
+
+    keys: tuple[str, ...]
+
+
+class CopiesFetched(Reply, frozen=True):
+    siblings: tuple[Siblings, ...]
+    """Of the keys in their order, the first, as many as one answer has room for."""
 
 
 class Ping(Request, frozen=True):
@@ -193,13 +259,18 @@ class CopiesListed(Reply, frozen=True):
     """True if `limit` cut the list off."""
 
 
-ClientRequest = Put | Get | ListKeys | GetRing
+KeyRequest = Put | Get | PutMany | GetMany
+"""What is asked of the nodes that hold a key, or the keys of a lot."""
+ClientRequest = KeyRequest | ListKeys | GetRing
 
 Message = (
     Put
     | PutDone
     | Get
     | GetDone
+    | PutMany
+    | GetMany
+    | GotMany
     | ListKeys
     | KeysListed
     | GetRing
@@ -214,6 +285,9 @@ Message = (
     | CopyFetched
     | FetchHints
     | HintsFetched
+    | StoreCopies
+    | FetchCopies
+    | CopiesFetched
     | ListCopies
     | CopiesListed
 )

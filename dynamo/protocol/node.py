@@ -18,7 +18,7 @@ from dynamo.disk.staging import Staging
 from dynamo.protocol.coordinator import Coordinator
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.membership import Membership
-from dynamo.protocol.messages import CopyStored, Envelope, StoreCopy
+from dynamo.protocol.messages import CopyStored, Envelope, StoreCopies, StoreCopy
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
@@ -77,6 +77,7 @@ class Node:
             **self.coordinator.handlers,
             **self.handoff.handlers,
             StoreCopy: self._on_store,
+            StoreCopies: self._on_store_many,
             CopyStored: self._on_stored,
         }
 
@@ -118,6 +119,10 @@ class Node:
         """A copy is this node's own, or is kept for an owner that is down."""
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
         return self.handoff.keep(envelope) if hinted else self.replica.on_store(envelope)
+
+    def _on_store_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        hinted = envelope.message.hint_for  # type: ignore[union-attr]
+        return self.handoff.keep(envelope) if hinted else self.replica.on_store_many(envelope)
 
     def _on_stored(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """An acknowledgement is of a delivery, or of a request that this node coordinates."""

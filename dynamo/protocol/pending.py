@@ -7,12 +7,13 @@ to do.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
+    CopiesFetched,
     CopiesListed,
     CopyFetched,
     CopyStored,
@@ -22,6 +23,9 @@ from dynamo.protocol.messages import (
     FetchCopy,
     Get,
     GetDone,
+    GetMany,
+    GotMany,
+    KeyRequest,
     KeysListed,
     ListCopies,
     Listed,
@@ -29,6 +33,7 @@ from dynamo.protocol.messages import (
     Message,
     Put,
     PutDone,
+    PutMany,
     Reply,
     StoreCopy,
 )
@@ -119,7 +124,7 @@ class PendingPut:
         self._talk = talk
         self._replica = replica
         self._view = view
-        self._put: Put = talk.request.message  # type: ignore[assignment]
+        self._put: Put | PutMany = talk.request.message  # type: ignore[assignment]
         self._n = n
         self._quorum = WriteQuorum(view.write_lists(self._put.key, n), w)
         self._asked: dict[tuple[str, str], None] = {}
@@ -127,10 +132,7 @@ class PendingPut:
         self._answered = False
 
     def start(self, now: float) -> Iterable[Envelope]:
-        put = self._put
-        self._siblings = self._replica.write(
-            put.key, put.value, put.context, put.written_at, put.durable
-        )
+        self._write()
         # This node's own acknowledgement counts now: nothing is sent before it is on disk.
         self._quorum.add(self._talk.me)
         self._asked[self._talk.me, ""] = None
@@ -180,6 +182,13 @@ class PendingPut:
         """True if a substitute for this owner has been asked already."""
         return owner != "" and any(hint_for == owner for _, hint_for in self._asked)
 
+    def _write(self) -> None:
+        """Write here, and keep what the others are to be sent."""
+        put: Put = self._put  # type: ignore[assignment]
+        self._siblings = self._replica.write(
+            put.key, put.value, put.context, put.written_at, put.durable
+        )
+
     def _copy_for(self, node: str, hint_for: str) -> Envelope:
         put, id = self._put, self._talk.id
         return self._talk.ask(node, StoreCopy(id, put.key, self._siblings, put.durable, hint_for))
@@ -210,13 +219,14 @@ class PendingGet:
         self._talk = talk
         self._replica = replica
         self._view = view
-        self._get: Get = talk.request.message  # type: ignore[assignment]
+        self._get: Get | GetMany = talk.request.message  # type: ignore[assignment]
         self._n = n
-        self._quorum = ReadQuorum(view.ring.preference_list(self._get.key, n), r)
+        owners = view.ring.preference_list(self._get.key, n)
+        self._quorum: ReadQuorum[Any] = ReadQuorum(owners, r, self._merge)
         self._answered = False
 
     def start(self, now: float) -> Iterable[Envelope]:
-        own = self._replica.read(self._get.key)
+        own = self._read_here()
         if own is not None:
             self._quorum.add(self._talk.me, own)
         if self._quorum.enough:  # r=1: no one else is asked, so there is nothing to repair
@@ -225,7 +235,7 @@ class PendingGet:
         return self._ask_silent(now)
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        if not isinstance(envelope.message, CopyFetched):
+        if not isinstance(envelope.message, self._fetched):
             return []
         self._quorum.add(envelope.sender, envelope.message.siblings)
         return self._answer_or_end(now)
@@ -259,12 +269,11 @@ class PendingGet:
 
     def _ask_silent(self, now: float) -> list[Envelope]:
         self.wake_at = self._talk.next_wake(now)
-        fetch = FetchCopy(self._talk.id, self._get.key)
-        me = self._talk.me
+        me, fetch = self._talk.me, self._fetch()
         return [self._talk.ask(node, fetch) for node in self._quorum.silent if node != me]
 
     def _answer(self) -> Envelope:
-        return self._talk.answer(GetDone(0, self._quorum.answer(), self._quorum.answered))
+        return self._talk.answer(self._done(0, self._quorum.answer(), self._quorum.answered))
 
     def _repair(self) -> list[Envelope]:
         """Bring every replica that answered with less up to what all of them know together."""
@@ -272,11 +281,28 @@ class PendingGet:
         repairs = self._quorum.repairs()
         own = repairs.pop(self._talk.me, None)
         if own is not None:
-            self._replica.merge(self._get.key, own, durable=True)
+            self._repair_here(own)
         return [
-            self._talk.ask(node, StoreCopy(self._talk.id, self._get.key, siblings))
-            for node, siblings in repairs.items()
+            self._talk.ask(node, self._repair_of(node, merged)) for node, merged in repairs.items()
         ]
+
+    # What differs when it is not one key that is read but a lot (`dynamo.protocol.lots`):
+
+    _merge: Callable[[Iterable[Any]], Any] = staticmethod(reconcile)
+    _fetched: type[CopyFetched] | type[CopiesFetched] = CopyFetched
+    _done: type[GetDone] | type[GotMany] = GetDone
+
+    def _read_here(self) -> Any:
+        return self._replica.read(self._get.key)
+
+    def _fetch(self) -> Message:
+        return FetchCopy(self._talk.id, self._get.key)
+
+    def _repair_here(self, merged: Any) -> None:
+        self._replica.merge(self._get.key, merged, durable=True)
+
+    def _repair_of(self, node: str, merged: Any) -> Message:
+        return StoreCopy(self._talk.id, self._get.key, merged)
 
 
 class PendingRelay:
@@ -303,12 +329,12 @@ class PendingRelay:
         self._asked += 1
         self.wake_at = self._talk.next_wake(now)
         remaining_s = self._talk.deadline - now
-        request: Put | Get = self._talk.request.message  # type: ignore[assignment]
+        request: KeyRequest = self._talk.request.message  # type: ignore[assignment]
         passed_on = msgspec.structs.replace(request, id=self._talk.id, timeout_s=remaining_s)
         return [self._talk.ask(owner, passed_on)]
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        if not isinstance(envelope.message, PutDone | GetDone | Failed):
+        if not isinstance(envelope.message, PutDone | GetDone | GotMany | Failed):
             return []
         self.wake_at = None
         return [self._talk.answer(envelope.message)]

@@ -6,9 +6,12 @@ paper, section 4.6). A read's quorum is always strict: a substitute knows nothin
 written before it came in, and its "nothing" would hide what was acknowledged.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Generic, TypeVar
 
 from dynamo.values.versions import Siblings, reconcile
+
+Held = TypeVar("Held")
 
 
 class WriteQuorum:
@@ -74,22 +77,39 @@ class WriteQuorum:
         return stored + awaited < needed <= stored + substitutes
 
 
-class ReadQuorum:
-    """Collects copies of a key until there are enough, then says which replicas are stale."""
+def reconcile_lots(lots: Iterable[tuple[Siblings, ...]]) -> tuple[Siblings, ...]:
+    """`reconcile` key by key; as far as the shortest of `lots` goes."""
+    return tuple(map(reconcile, zip(*lots)))
 
-    def __init__(self, asked: Iterable[str], needed: int) -> None:
+
+class ReadQuorum(Generic[Held]):
+    """Collects what replicas hold until there is enough, then says which of them are stale.
+
+    What they hold is the siblings of a key, merged by `reconcile`, or those of all keys of a lot.
+    """
+
+    def __init__(
+        self,
+        asked: Iterable[str],
+        needed: int,
+        merge: Callable[[Iterable[Held]], Held] = reconcile,  # type: ignore[assignment]
+    ) -> None:
         self.needed = needed
-        self._copies: dict[str, Siblings | None] = dict.fromkeys(asked)
+        self._merge = merge
+        self._copies: dict[str, Held | None] = dict.fromkeys(asked)
 
     def go_by(self, asked: Iterable[str]) -> None:
         """From now on these are the owners; the copies of those that still are one count."""
         self._copies = {node: self._copies.get(node) for node in asked}
 
-    def add(self, node: str, siblings: Siblings) -> None:
+    def add(self, node: str, copy: Held) -> None:
         """Count `node`'s copy, its latest if it sends several; others than those asked don't
         count."""
         if node in self._copies:
-            self._copies[node] = siblings
+            self._copies[node] = copy
+
+    def copy_of(self, node: str) -> Held | None:
+        return self._copies[node]
 
     @property
     def answered(self) -> tuple[str, ...]:
@@ -103,11 +123,11 @@ class ReadQuorum:
     def enough(self) -> bool:
         return len(self.answered) >= self.needed
 
-    def answer(self) -> Siblings:
+    def answer(self) -> Held:
         """The merged state of all copies that came."""
-        return reconcile(copy for copy in self._copies.values() if copy is not None)
+        return self._merge(copy for copy in self._copies.values() if copy is not None)
 
-    def repairs(self) -> dict[str, Siblings]:
+    def repairs(self) -> dict[str, Held]:
         """What each replica that answered with less than the merged state should be sent."""
         merged = self.answer()
         return {

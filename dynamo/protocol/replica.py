@@ -19,15 +19,18 @@ from dynamo.disk.record import Copy
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
 from dynamo.protocol.messages import (
+    CopiesFetched,
     CopiesListed,
     CopyFetched,
     CopyStored,
     Envelope,
     Failed,
     Failure,
+    FetchCopies,
     FetchCopy,
     ListCopies,
     Listed,
+    StoreCopies,
     StoreCopy,
 )
 from dynamo.protocol.view import View
@@ -35,6 +38,8 @@ from dynamo.values import versions
 from dynamo.values.versions import Context, Siblings
 
 NO_COPY = Copy("", versions.EMPTY)
+LOT_BYTES = 4 << 20
+"""An answer with many copies ends before it grows over this, behind one copy at least."""
 
 
 class Replica:
@@ -52,6 +57,7 @@ class Replica:
         """How many reads met a copy that fails its checksum."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             FetchCopy: self._on_fetch,
+            FetchCopies: self._on_fetch_many,
             ListCopies: self._on_list,
         }
 
@@ -61,6 +67,22 @@ class Replica:
             return self._load(key).siblings
         except CorruptData:
             return None
+
+    def read_many(self, keys: Iterable[str]) -> tuple[Siblings, ...] | None:
+        """The copies of the first of `keys`, as many as one answer has room for; None if one of
+        them is damaged."""
+        found: list[Siblings] = []
+        size_bytes = 0
+        try:
+            for key in keys:
+                copy = self._load(key).siblings
+                size_bytes += sum([len(version.value or b"") for version in copy.versions])
+                if found and size_bytes > LOT_BYTES:
+                    break
+                found.append(copy)
+        except CorruptData:
+            return None
+        return tuple(found)
 
     def write(
         self,
@@ -88,6 +110,18 @@ class Replica:
         if durable or siblings != copy.siblings:
             self._stage(key, Copy(copy.life, siblings), durable)
 
+    def merge_record(self, key: str, stored: bytes, durable: bool) -> None:
+        """`merge` with the record of another replica's copy, which has no life in it.
+
+        Where there is no copy yet, the record is kept as it is.
+        """
+        disk_key = copy_key(self._view.partition_of(key), key)
+        if self._staging.get(disk_key) is None:
+            record.check(stored)
+            self._staging.put(disk_key, stored, durable=durable)
+        else:
+            self.merge(key, record.decode(stored).siblings, durable)
+
     def listing(self, prefix: str, after: str, limit: int) -> CopiesListed:
         """This node's copies in order of key, without their values; `id` is 0."""
         found = list(islice(self._scan(prefix, after), limit + 1))
@@ -99,12 +133,29 @@ class Replica:
         self.merge(request.key, request.siblings, request.durable)
         return [envelope.reply(CopyStored(request.id))]
 
+    def on_store_many(self, envelope: Envelope) -> Iterable[Envelope]:
+        """Take in `StoreCopies` that are meant for this node itself."""
+        request: StoreCopies = envelope.message  # type: ignore[assignment]
+        try:
+            for key, stored in request.copies:
+                self.merge_record(key, stored, request.durable)
+        except CorruptData:
+            return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
+        return [envelope.reply(CopyStored(request.id))]
+
     def _on_fetch(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: FetchCopy = envelope.message  # type: ignore[assignment]
         siblings = self.read(request.key)
         if siblings is None:  # to say "nothing" would count as an answer and could lose a write
             return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
         return [envelope.reply(CopyFetched(request.id, siblings))]
+
+    def _on_fetch_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        request: FetchCopies = envelope.message  # type: ignore[assignment]
+        siblings = self.read_many(request.keys)
+        if siblings is None:
+            return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
+        return [envelope.reply(CopiesFetched(request.id, siblings))]
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: ListCopies = envelope.message  # type: ignore[assignment]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dynamo.protocol.messages import Put
+from dynamo.protocol.messages import Put, PutMany
 from dynamo.values.versions import Context, Siblings
 
 Kind = Literal["get", "put", "delete", "list"]
@@ -28,6 +28,8 @@ class Operation:
     """The read quorum asked for; 0 for the cluster's."""
     limit: int = 1000
     """Keys in a page of a list."""
+    as_lot: bool = False
+    """True if it is asked for in the form for many keys."""
     at_node: str = ""
     """The one node to ask; "" for any."""
     client: str = ""
@@ -71,7 +73,7 @@ class History:
         self._stamps.add(operation.written_at)
         self.operations.append(operation)
 
-    def count_delivery(self, put: Put) -> None:
+    def count_delivery(self, put: Put | PutMany) -> None:
         self.deliveries[put.key, put.written_at] += 1
 
     def of_kind(self, *kinds: Kind) -> Iterable[Operation]:

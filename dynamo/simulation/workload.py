@@ -8,11 +8,14 @@ from dynamo.protocol.messages import (
     Envelope,
     Get,
     GetDone,
+    GetMany,
+    GotMany,
     KeysListed,
     ListKeys,
     Message,
     Put,
     PutDone,
+    PutMany,
 )
 from dynamo.simulation.history import Operation
 from dynamo.simulation.plan import Plan, stream
@@ -55,8 +58,9 @@ class VirtualClient:
             return True  # late, or twice: of no interest any more
         if isinstance(message, KeysListed):
             self._take_page(operation, message)
-        elif isinstance(message, GetDone) and operation.kind == "get":
-            operation.siblings = self.readings[operation.key] = message.siblings
+        elif isinstance(message, GetDone | GotMany) and operation.kind == "get":
+            found = message.siblings if isinstance(message, GetDone) else message.siblings[0]
+            operation.siblings = self.readings[operation.key] = found
             self._end(operation, True)
         else:
             operation.nodes = message.nodes if isinstance(message, PutDone) else ()
@@ -112,6 +116,8 @@ class VirtualClient:
 
 
 def _request(operation: Operation, id: int, after: str, timeout_s: float) -> Message:
+    if operation.as_lot:
+        return _lot_request(operation, id, timeout_s)
     if operation.kind == "get":
         return Get(id, operation.key, r=operation.r, timeout_s=timeout_s)
     if operation.kind == "list":
@@ -127,12 +133,24 @@ def _request(operation: Operation, id: int, after: str, timeout_s: float) -> Mes
     )
 
 
+def _lot_request(operation: Operation, id: int, timeout_s: float) -> Message:
+    """A get, or a write without a context, in the form for many keys."""
+    key, quorum = operation.key, operation.r
+    if operation.kind == "get":
+        return GetMany(id, (key,), r=quorum, timeout_s=timeout_s)
+    items, at = ((key, operation.value),), operation.written_at
+    return PutMany(id, items, at, timeout_s=timeout_s, durable=operation.durable)
+
+
 def random_script(plan: Plan, client: VirtualClient) -> Iterator[Operation]:
     """Operations that collide: few keys, contexts that are used more than once, blind puts."""
     random = stream(plan.seed, f"script {client.name}")
     for number in range(1, plan.operations + 1):
         key = random.choice(plan.key_names)
-        yield _choose(random, key, f"{client.name}.{number}".encode(), plan, client.readings)
+        chosen = _choose(random, key, f"{client.name}.{number}".encode(), plan, client.readings)
+        may_be_lot = chosen.kind != "list" and chosen.context is None
+        chosen.as_lot = may_be_lot and random.random() < 0.5
+        yield chosen
 
 
 def _choose(random: Random, key: str, value: bytes, plan: Plan, readings: Readings) -> Operation:

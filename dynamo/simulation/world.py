@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from dynamo.disk.contract import MemoryDisk
-from dynamo.protocol.messages import Envelope, Lost, Put, Request
+from dynamo.protocol.messages import Envelope, Lost, Put, PutMany, Request
 from dynamo.protocol.node import Node, Step
 from dynamo.simulation.history import History
 from dynamo.simulation.plan import Plan, stream
@@ -165,7 +165,7 @@ class Machine:
     def receive(self, envelope: Envelope) -> bool:
         if self._node is None:
             return False
-        if isinstance(envelope.message, Put):
+        if isinstance(envelope.message, Put | PutMany):
             self._world.put_arrived(self.name, envelope.message)
         self._inbox.append(envelope)
         self._step()
@@ -253,7 +253,7 @@ class World:
     def make_node(self, name: str, disk: MemoryDisk, incarnation: int) -> Node:
         return self._node_type(name, self.founding, self.plan.settings, disk, incarnation)
 
-    def put_arrived(self, node: str, put: Put) -> None:
+    def put_arrived(self, node: str, put: Put | PutMany) -> None:
         if node in self.owners(put.key):
             self.history.count_delivery(put)
 

@@ -216,3 +216,13 @@ def test_two_nodes_cannot_share_a_disk(own_cluster: ClusterConfig, tmp_path: Pat
 
     with pytest.raises(NodeFailed, match="if another process uses this folder"):
         LevelDisk(own_cluster.nodes[0].data)
+
+
+def test_a_batch_of_large_values_is_read_whole_though_one_answer_has_no_room(
+    client: Client,
+) -> None:
+    items = {f"{{large}}{number}": bytes([number]) * (1 << 20) for number in range(12)}
+    client.multi_put(items)
+    readings = client.multi_get(items)
+    assert {key: reading.value for key, reading in readings.items()} == items
+    assert list(readings) == list(items)

@@ -5,17 +5,21 @@ import pytest
 from dynamo.errors import CorruptData
 from dynamo.net import wire
 from dynamo.protocol.messages import (
+    CopiesFetched,
     CopiesListed,
     CopyFetched,
     CopyStored,
     Envelope,
     Failed,
     Failure,
+    FetchCopies,
     FetchCopy,
     FetchHints,
     Get,
     GetDone,
+    GetMany,
     GetRing,
+    GotMany,
     HintsFetched,
     KeysListed,
     ListCopies,
@@ -27,7 +31,9 @@ from dynamo.protocol.messages import (
     Pong,
     Put,
     PutDone,
+    PutMany,
     RingDone,
+    StoreCopies,
     StoreCopy,
 )
 from dynamo.values import versions
@@ -54,6 +60,12 @@ MESSAGES: list[Message] = [
     CopyFetched(7, versions.EMPTY),
     FetchHints(8, "key"),
     HintsFetched(8, {"n2": SIBLINGS, "n3": versions.EMPTY}),
+    PutMany(9, (("a", b"1"), ("b", None)), 12.5, n=3, w=2, timeout_s=1.5, durable=False),
+    GetMany(9, ("a", "schlüssel"), r=1),
+    GotMany(9, (SIBLINGS, versions.EMPTY), ("n1", "n2")),
+    StoreCopies(10, (("a", b"record"),), durable=False, hint_for="n2"),
+    FetchCopies(10, ("a", "b")),
+    CopiesFetched(10, (SIBLINGS,)),
     ListCopies(8, "", "", 5),
     CopiesListed(8, (Listed("a", SIBLINGS),), more=True),
 ]
@@ -93,5 +105,9 @@ def test_a_message_weighs_at_least_its_values() -> None:
         StoreCopy(1, "k", big),
         CopyFetched(1, big),
         GetDone(1, big, ()),
+        PutMany(1, (("k", value),), 0.0),
+        StoreCopies(1, (("k", value),)),
+        CopiesFetched(1, (big,)),
+        GotMany(1, (big,), ()),
     ):
         assert wire.weight(Envelope("a", "b", message)) >= len(value)
