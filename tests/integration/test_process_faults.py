@@ -1,0 +1,61 @@
+"""Nodes are killed and suspended under a workload: nothing acknowledged is lost.
+
+Every test records all that clients did and were told, and the simulation's checkers judge it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.cluster_processes import ClusterProcesses
+from cli.local_cluster import write_config
+from tests.integration.machines import Trial
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    """Four nodes, so that one is left over to stand in for another."""
+    config = write_config(tmp_path, nodes=4, masters=0, workers=0)
+    with Trial(config, ClusterProcesses(config), seed=1) as trial:
+        yield trial
+
+
+def test_every_node_is_killed_once_and_nothing_is_lost(trial: Trial) -> None:
+    for name in trial.config.node_addresses:
+        trial.work.go_on(operations=100)
+        trial.kill(name)
+        trial.work.go_on(operations=100)
+        trial.start()
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
+
+
+def test_all_nodes_are_killed_at_once_and_nothing_is_lost(trial: Trial) -> None:
+    for _ in range(3):
+        trial.work.go_on(operations=150)
+        trial.kill(*trial.config.node_addresses)
+        trial.start()
+    trial.work.go_on(operations=150)
+    assert trial.judge() == []
+
+
+def test_nodes_suspended_until_others_miss_them_come_back_and_nothing_is_lost(trial: Trial) -> None:
+    for name, other in (("n2", "n3"), ("n4", "n1")):
+        trial.work.go_on(operations=100)
+        trial.suspend(name)
+        trial.wait_until_down(name, seen_by=other)
+        trial.work.go_on(operations=200)
+        trial.resume(name)
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
+
+
+def test_a_node_that_was_away_long_gets_all_it_missed_before_anybody_reads(trial: Trial) -> None:
+    trial.work.go_on(operations=100)
+    trial.kill("n2")
+    trial.wait_until_kept("n2", copies=2)
+    trial.work.go_on(operations=600)
+    trial.start()
+    trial.work.go_on(operations=50)
+    assert trial.judge(known_to=trial.config.replicas) == []
