@@ -111,6 +111,11 @@ class ClusterProcesses:
         """Where a server's output goes."""
         return self._log / f"{server.kind}-{server.name}.log"
 
+    def command(self, server: Server) -> list[str]:
+        """What runs a server; it is also told on which pipe to say that it answers."""
+        config = str(self._config.path.resolve())
+        return [sys.executable, "-m", server.module, server.verb, server.name, "--config", config]
+
     def _record(self, server: Server) -> Path:
         return self._run / f"{server.kind}-{server.name}.json"
 
@@ -147,9 +152,7 @@ class ClusterProcesses:
     def _launch(self, server: Server) -> int:
         """Start a server, record it, and return the pipe on which it says that it answers."""
         reading, writing = os.pipe()
-        config = str(self._config.path.resolve())
-        command = [sys.executable, "-m", server.module, server.verb, server.name]
-        command += ["--config", config, "--ready-fd", str(writing)]
+        command = [*self.command(server), "--ready-fd", str(writing)]
         try:
             process = processes.start(command, self.log(server), pass_fds=[writing])
         except BaseException:

@@ -1,0 +1,91 @@
+"""Networks that part the nodes under a workload: nothing acknowledged is lost, all agree again.
+
+Every node has a host of its own (a network namespace), and so have the clients.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.cluster_processes import ClusterProcesses, Server
+from cli.local_cluster import write_config
+from dynamo.config import ClusterConfig
+from tests.integration.machines import Trial
+from tests.integration.namespaces import Network, why_not
+from tests.integration.serve_on_host import moved
+
+NODES = ["n1", "n2", "n3", "n4", "n5"]
+PORT = 7401
+
+
+class ProcessesOnHosts(ClusterProcesses):
+    """Each node runs on the host of its name."""
+
+    def __init__(self, config: ClusterConfig, network: Network) -> None:
+        super().__init__(config)
+        self._addresses = list(config.node_addresses.values())
+        self._file = str(config.path)
+        self._network = network
+
+    def command(self, server: Server) -> list[str]:
+        module = "tests.integration.serve_on_host"
+        command = [sys.executable, "-m", module, server.name, *self._addresses]
+        return self._network.command(server.name, [*command, "--config", self._file])
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with Network([*NODES, "clients"]) as network, network.entered("clients"):
+        yield network
+
+
+@pytest.fixture
+def trial(network: Network, tmp_path: Path) -> Iterator[Trial]:
+    written = write_config(tmp_path, nodes=len(NODES), masters=0, workers=0)
+    config = moved(written, [f"{network.address(node)}:{PORT}" for node in NODES])
+    with Trial(config, ProcessesOnHosts(config, network), seed=2) as trial:
+        trial.work.go_on(operations=100)
+        yield trial
+
+
+def test_a_cluster_in_two_halves_serves_and_agrees_again(network: Network, trial: Trial) -> None:
+    network.separate(["n1", "n2"], ["n3", "n4", "n5"])
+    trial.wait_until_down("n1", seen_by="n3")
+    trial.wait_until_down("n5", seen_by="n2")
+    trial.work.go_on(operations=200)
+    network.heal()
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
+
+
+def test_a_node_cut_off_from_all_catches_up(network: Network, trial: Trial) -> None:
+    network.unplug("n2")
+    trial.wait_until_down("n2", seen_by="n3")
+    trial.work.go_on(operations=200)
+    network.heal()
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
+
+
+def test_a_node_that_hears_the_others_and_is_not_heard(network: Network, trial: Trial) -> None:
+    for other in ("n1", "n3", "n4", "n5"):
+        network.drop("n2", other)
+    trial.wait_until_down("n2", seen_by="n3")
+    trial.work.go_on(operations=200)
+    network.heal()
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
+
+
+def test_two_nodes_that_reach_all_but_each_other(network: Network, trial: Trial) -> None:
+    network.separate(["n1"], ["n2"])
+    trial.wait_until_down("n1", seen_by="n2")
+    trial.wait_until_down("n2", seen_by="n1")
+    trial.work.go_on(operations=300)
+    network.heal()
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
