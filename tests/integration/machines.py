@@ -1,15 +1,18 @@
 """A cluster of real nodes under a recorded workload: what may happen to it, and what it did wrong.
 
-    with Trial(config, ClusterProcesses(config), seed=1) as trial:
-        trial.kill("n2")
-        trial.work.go_on(operations=100)
-        trial.start()
-        assert trial.judge() == []
+with Trial(config, ClusterProcesses(config), seed=1) as trial:
+    trial.kill("n2")
+    trial.work.go_on(operations=100)
+    trial.start()
+    assert trial.judge() == []
 """
 
 import contextlib
 import signal
+import time
+from collections.abc import Collection
 from pathlib import Path
+from random import Random
 from types import TracebackType
 
 from cli.cluster_processes import ClusterProcesses, servers
@@ -25,10 +28,13 @@ from dynamo.simulation.checkers import Violation, check, forgotten_hints, thin_w
 from dynamo.simulation.history import Operation
 from dynamo.values.ring import Ring, claim
 from dynamo.values.versions import EMPTY, Siblings
-from tests.integration.recording import RecordedClient, Recorder, Workload
+from tests.integration.recording import LONG_S, RecordedClient, Recorder, Workload
 from tests.waiting import wait_until
 
 KEYS = [f"key{number}" for number in range(1, 7)]
+
+CLOCK_SKEW_S = 0.1
+"""How far a client's clock is off, at most, either way."""
 
 Copies = dict[str, dict[str, Siblings]]
 """Key -> owner -> what the owner holds."""
@@ -47,13 +53,16 @@ class Trial:
         self._processes = processes
         self._ring = Ring(claim([n.name for n in config.nodes], config.partitions, config.replicas))
         self._seed = seed
+        self._random = Random(seed)
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> "Trial":
         with self._open:
             self._open.callback(self._end_processes)
             self.start()
-            self._observers = {node.name: self._observer(node.address) for node in self.config.nodes}
+            self._observers = {
+                node.name: self._observer(node.address) for node in self.config.nodes
+            }
             clients = [self._recorded(f"c-{node.name}", node.name) for node in self.config.nodes]
             self.work = Workload(self.recorder, clients, KEYS, self._seed)
             self._open.callback(self.work.stop)
@@ -95,7 +104,6 @@ class Trial:
         """Wait until the node `seen_by` takes `name` to be down."""
         self.work.wait_until(
             lambda: self._status(seen_by)["members"].get(name) is False,
-            15,
             f"{seen_by} to take {name} to be down",
         )
 
@@ -103,8 +111,18 @@ class Trial:
         """Wait until there are hinted copies of so many keys for `owner`."""
         self.work.wait_until(
             lambda: sum(self._hints(name).get(owner, 0) for name in self._observers) >= copies,
-            15,
             f"{copies} hinted copies for {owner}",
+        )
+
+    def wait_until_acknowledged_by(self, some: Collection[str]) -> None:
+        """Wait until a write that begins from now on is acknowledged, stored by `some` alone."""
+        now = time.monotonic()
+        self.work.wait_until(
+            lambda: any(
+                op.succeeded and op.began_at > now and set(op.nodes) <= set(some)
+                for op in list(self.recorder.history.of_kind("put", "delete"))
+            ),
+            f"a write that {', '.join(some)} alone have stored",
         )
 
     def _hints(self, name: str) -> dict[str, int]:
@@ -136,7 +154,7 @@ class Trial:
         """
         self.work.stop()
         w = self.config.write_quorum
-        wait_until(self._at_rest, 30, "rest: all up, nothing in flight, every hint delivered")
+        wait_until(self._at_rest, LONG_S, "rest: all up, nothing in flight, every hint delivered")
         rested = {key: self._copies_of(key) for key in KEYS}
         self._read_back()
         with contextlib.suppress(AssertionError):  # then the disks will show it
@@ -157,7 +175,7 @@ class Trial:
 
     def _read_back(self) -> None:
         """The quiet end, as in the simulation: every copy of each key, a plain get, a list."""
-        reader = self._recorded("reader", "")
+        reader = self._recorded("reader")
         for key in KEYS:
             reader.perform(Operation("get", key, r=self.config.replicas))
         for key in KEYS:
@@ -193,9 +211,10 @@ class Trial:
 
     # Parts ---------------------------------------------------------------------------------------
 
-    def _recorded(self, name: str, prefer: str) -> RecordedClient:
+    def _recorded(self, name: str, prefer: str = "") -> RecordedClient:
         addresses = list(self.config.node_addresses.values())
-        client = RecordedClient(name, addresses, self.recorder, prefer=prefer)
+        skew_s = self._random.uniform(-CLOCK_SKEW_S, CLOCK_SKEW_S)
+        client = RecordedClient(name, addresses, self.recorder, prefer=prefer, skew_s=skew_s)
         self._open.callback(client.close)
         return client
 

@@ -20,6 +20,8 @@ from dynamo.simulation.history import History, Operation
 from dynamo.values.versions import Siblings
 from tests.waiting import wait_until
 
+LONG_S = 60.0
+"""How long the nodes may take for anything, at most, on a busy machine."""
 OFTEN = 1_000_000
 """Deliveries of a write that may have been sent again: nobody counts them."""
 
@@ -70,7 +72,7 @@ class RecordedClient:
         recorder: Recorder,
         *,
         prefer: str = "",
-        timeout_s: float = 3.0,
+        timeout_s: float = 2.0,
         skew_s: float = 0.0,
     ) -> None:
         self.name = name
@@ -141,16 +143,14 @@ class Workload:
             for number in range(threads)
         ]
 
-    def go_on(self, operations: int, timeout_s: float = 15.0) -> None:
+    def go_on(self, operations: int) -> None:
         """Return when so many more operations have succeeded."""
         enough = self._recorder.done + operations
-        self.wait_until(
-            lambda: self._recorder.done >= enough, timeout_s, f"{operations} more operations"
-        )
+        self.wait_until(lambda: self._recorder.done >= enough, f"{operations} more operations")
 
-    def wait_until(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
         """As `tests.waiting.wait_until`; what a thread died of is raised at once."""
-        wait_until(lambda: self._raise_failures() or condition(), timeout_s, what)
+        wait_until(lambda: self._raise_failures() or condition(), LONG_S, what)
 
     def stop(self) -> None:
         """Return when the operations under way have ended."""

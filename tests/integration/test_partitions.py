@@ -52,11 +52,13 @@ def trial(network: Network, tmp_path: Path) -> Iterator[Trial]:
         yield trial
 
 
-def test_a_cluster_in_two_halves_serves_and_agrees_again(network: Network, trial: Trial) -> None:
+def test_both_sides_of_a_partition_take_writes_and_agree_again(
+    network: Network, trial: Trial
+) -> None:
     network.separate(["n1", "n2"], ["n3", "n4", "n5"])
-    trial.wait_until_down("n1", seen_by="n3")
-    trial.wait_until_down("n5", seen_by="n2")
-    trial.work.go_on(operations=200)
+    trial.wait_until_acknowledged_by(["n1", "n2"])
+    trial.wait_until_acknowledged_by(["n3", "n4", "n5"])
+    trial.work.go_on(operations=50)
     network.heal()
     trial.work.go_on(operations=100)
     assert trial.judge() == []
@@ -75,7 +77,7 @@ def test_a_node_that_hears_the_others_and_is_not_heard(network: Network, trial: 
     for other in ("n1", "n3", "n4", "n5"):
         network.drop("n2", other)
     trial.wait_until_down("n2", seen_by="n3")
-    trial.work.go_on(operations=200)
+    trial.work.go_on(operations=100)
     network.heal()
     trial.work.go_on(operations=100)
     assert trial.judge() == []
@@ -87,5 +89,23 @@ def test_two_nodes_that_reach_all_but_each_other(network: Network, trial: Trial)
     trial.wait_until_down("n2", seen_by="n1")
     trial.work.go_on(operations=300)
     network.heal()
+    trial.work.go_on(operations=100)
+    assert trial.judge() == []
+
+
+def test_kills_and_pauses_in_the_middle_of_a_partition(network: Network, trial: Trial) -> None:
+    network.separate(["n1", "n2"], ["n3", "n4", "n5"])
+    trial.wait_until_acknowledged_by(["n1", "n2"])
+    trial.kill("n1", "n3")
+    trial.suspend("n4")
+    trial.start()
+    trial.wait_until_acknowledged_by(["n3", "n5"])
+    network.heal()
+    network.separate(["n5"], ["n1", "n3"])
+    trial.kill("n2")
+    trial.work.go_on(operations=50)
+    trial.resume("n4")
+    network.heal()
+    trial.start()
     trial.work.go_on(operations=100)
     assert trial.judge() == []

@@ -3,6 +3,7 @@
 Every test records all that clients did and were told, and the simulation's checkers judge it.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,31 @@ def test_a_node_that_was_away_long_gets_all_it_missed_before_anybody_reads(trial
     trial.start()
     trial.work.go_on(operations=50)
     assert trial.judge(known_to=trial.config.replicas) == []
+
+
+def test_a_node_restored_from_an_old_copy_of_its_disk_uses_no_version_twice(
+    trial: Trial, tmp_path: Path
+) -> None:
+    data = trial.config.node("n2").data
+    trial.work.go_on(operations=150)
+    trial.kill("n2")
+    shutil.copytree(data, tmp_path / "old copy")
+    trial.start()
+    trial.work.go_on(operations=150)
+    trial.kill("n2")
+    shutil.rmtree(data)
+    shutil.move(tmp_path / "old copy", data)
+    trial.start()
+    trial.work.go_on(operations=150)
+    # What the node acknowledged and no longer has, an operator has thrown away.
+    assert {found.rule for found in trial.judge()} <= {"lost write", "thin write"}
+
+
+def test_writes_that_really_are_lost_are_seen_by_the_checkers(trial: Trial) -> None:
+    trial.work.go_on(operations=100)
+    trial.kill(*trial.config.node_addresses)
+    for node in trial.config.nodes:
+        shutil.rmtree(node.data)
+    trial.start()
+    trial.work.go_on(operations=20)
+    assert {found.rule for found in trial.judge()} >= {"lost write", "thin write"}
