@@ -8,6 +8,7 @@ An exchange returns when the node has answered all that this link has sent it, o
 hold, so one slow request doesn't keep the others; what is still open is fetched by the next one.
 """
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -67,6 +68,7 @@ class Link:
         self._open: dict[int, Envelope] = {}
         """Requests that have been sent and not answered, by id."""
         self._rpc: zerorpc.Client | None = None
+        self._connection = wire.Connection(life=secrets.randbits(53), number=0)
         self._retry_at = 0.0
         self._retry_s = RETRY_S[0]
         self._greenlet = gevent.spawn(self._run)
@@ -128,7 +130,9 @@ class Link:
     def _exchange(self, batch: list[Envelope]) -> wire.Frame:
         if self._rpc is None:
             self._rpc = connect(self.address, HOLD_S + SILENCE_S, self._context)
-        frame = wire.Frame(self._me, len(self._open), batch)
+            life, number = self._connection
+            self._connection = wire.Connection(life, number + 1)
+        frame = wire.Frame(self._me, len(self._open), batch, self._connection)
         return wire.decode(self._rpc.exchange(wire.encode(frame)))
 
     def _take_in(self, answer: wire.Frame) -> None:

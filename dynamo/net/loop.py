@@ -60,12 +60,12 @@ class NodeLoop:
 
     def exchange(self, frame: bytes) -> bytes:
         """Take in what a caller sends; give back what is ready for it (see `dynamo.net.link`)."""
-        address, _, envelopes = wire.decode(frame)
+        address, _, envelopes, connection = wire.decode(frame)
         if address in self._links:
             self._watch.heard(address, time.monotonic())
         session = self._submit(address, envelopes)
-        ready = session.collect(HOLD_S)
-        return wire.encode(wire.Frame(self.node.name, session.open, ready))
+        ready = session.collect(HOLD_S, connection)
+        return wire.encode(wire.Frame(self.node.name, session.owed, ready))
 
     def ask(self, make: Callable[[int], Message], timeout_s: float) -> Message | None:
         """Put one request to the node and wait for its reply; None when none comes in time."""

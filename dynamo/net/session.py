@@ -7,6 +7,7 @@ import gevent.event
 from dynamo.net import wire
 from dynamo.net.measures import Measures
 from dynamo.net.queue import EnvelopeQueue
+from dynamo.net.wire import NO_CONNECTION, Connection
 from dynamo.protocol.messages import Envelope, Failed, Failure
 
 
@@ -25,10 +26,17 @@ class Session:
         """A client's open requests: id -> kind, and when it came."""
         self._ready = EnvelopeQueue()
         self._settled = gevent.event.Event()
+        self._connection = NO_CONNECTION
+        """The caller's latest."""
+
+    @property
+    def owed(self) -> int:
+        """How many answers the caller has yet to fetch, those that there aren't yet among them."""
+        return self.open + len(self._ready)
 
     @property
     def idle(self) -> bool:
-        return not self.open and not self._ready
+        return not self.owed
 
     def expect(self, requests: Sequence[Envelope]) -> None:
         """The caller has sent these requests."""
@@ -53,8 +61,18 @@ class Session:
         if not self.open or self._ready.bytes >= wire.FRAME_LIMIT_BYTES:
             self._settled.set()
 
-    def collect(self, hold_s: float) -> list[Envelope]:
-        """Answers for one frame: when all are ready, or a frame is full, or `hold_s` is over."""
+    def collect(self, hold_s: float, connection: Connection = NO_CONNECTION) -> list[Envelope]:
+        """Answers for one frame: when all are ready, or a frame is full, or `hold_s` is over.
+
+        None for a connection that the caller has given up for a later one: a node that was silent
+        for a while finds the old exchange beside the new one, and the old one leads nowhere.
+        """
+        latest = self._connection
+        if connection.life == latest.life and connection.number < latest.number:
+            return []
+        self._connection = connection
         if self.open:
             self._settled.wait(hold_s)
+        if connection != self._connection:
+            return []
         return self._ready.take(wire.FRAME_LIMIT_BYTES)

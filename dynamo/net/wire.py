@@ -1,11 +1,12 @@
 """The bytes on the network, and their limits.
 
-    frame := version, 1 byte | msgpack array [address, open, [envelope, ...]]
+    frame := version, 1 byte | msgpack array [address, open, [envelope, ...], [life, number]]
 
-`address` is who sends the frame; `open` is how many requests it is still to answer. One frame is
-the argument, and one the result, of zerorpc's `exchange` call. zerorpc itself packs
-arguments with msgpack and loses its peer over some of what that allows (maps with integer keys,
-messages over 100 MiB), so it never sees more than one bytes value, within limits kept here.
+`address` is who sends the frame; `open` is how many requests it has yet to answer, or to send the
+answer of; the last is the sender's connection (see `Connection`). One frame is the argument, and
+one the result, of zerorpc's `exchange` call. zerorpc itself packs arguments with msgpack and loses
+its peer over some of what that allows (maps with integer keys, messages over 100 MiB), so it never
+sees more than one bytes value, within limits kept here.
 """
 
 from typing import NamedTuple
@@ -44,12 +45,25 @@ KEY_BYTES = 1024
 _encoder = msgspec.msgpack.Encoder()
 
 
+class Connection(NamedTuple):
+    """Which of its connections a link uses; one at a time."""
+
+    life: int
+    """Random: a link in a process that has started again counts from the beginning."""
+    number: int
+
+
+NO_CONNECTION = Connection(0, 0)
+"""Of a caller that asks once and goes."""
+
+
 class Frame(NamedTuple):
     """What one side says in an exchange."""
 
     address: str
     open: int
     envelopes: list[Envelope]
+    connection: Connection = NO_CONNECTION
 
 
 _decoder = msgspec.msgpack.Decoder(Frame)

@@ -21,6 +21,7 @@ class Server:
     def __init__(self) -> None:
         self.address = f"127.0.0.1:{free_ports(1)[0]}"
         self.frames: list[list[int]] = []
+        self.connections: list[wire.Connection] = []
         self.answers: Callable[[list[Envelope]], bytes] = answer_all
         self.may_answer = gevent.event.Event()
         self.may_answer.set()
@@ -29,7 +30,8 @@ class Server:
         self._running = gevent.spawn(self._rpc.run)
 
     def exchange(self, frame: bytes) -> bytes:
-        envelopes = wire.decode(frame).envelopes
+        _, _, envelopes, connection = wire.decode(frame)
+        self.connections.append(connection)
         self.frames.append([envelope.message.id for envelope in envelopes])
         self.may_answer.wait()
         return self.answers(envelopes)
@@ -152,6 +154,8 @@ def test_a_silent_node_loses_what_was_sent_and_what_waited_and_is_left_alone(
     wait(lambda: caller.link.up, "the next try")
     caller.send(4)
     wait(lambda: 4 in caller.replies, "the answer of the node that is back")
+    first, *_, last = server.connections
+    assert first.life == last.life and first.number < last.number
 
 
 def test_a_node_that_answers_rubbish_is_left_alone(server: Server, caller: Caller) -> None:

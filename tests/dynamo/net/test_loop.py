@@ -99,6 +99,16 @@ def test_past_the_limit_the_answer_is_overloaded_at_once(
     assert [type(reply) for reply in first.get(timeout=5)] == [PutDone] * 8
 
 
+def test_answers_that_no_frame_had_room_for_are_still_owed(bench: Bench) -> None:
+    for id in (1, 2, 3):
+        bench.exchange(put(id, value=bytes(3 << 20)))
+    gets = [Envelope("client", "n1", Get(id, f"key {id}")) for id in (1, 2, 3)]
+    first = wire.decode(bench.loop.exchange(wire.encode(wire.Frame("client", 3, gets))))
+    assert (len(first.envelopes), first.open) == (2, 1)
+    second = wire.decode(bench.loop.exchange(wire.encode(wire.Frame("client", 1, []))))
+    assert (len(second.envelopes), second.open) == (1, 0)
+
+
 def test_a_plain_call_gets_its_own_answer(bench: Bench) -> None:
     assert isinstance(bench.loop.ask(lambda id: put(id), timeout_s=5), PutDone)
     status = bench.loop.status()

@@ -1,11 +1,13 @@
 """Bounded queues and sessions: nothing grows without end, and every refusal is told."""
 
+import gevent
 import pytest
 
 from dynamo.net import queue, wire
 from dynamo.net.measures import Measures
 from dynamo.net.queue import EnvelopeQueue
 from dynamo.net.session import Session
+from dynamo.net.wire import Connection
 from dynamo.protocol.messages import CopyStored, Envelope, Failed, Failure, GetDone, Put
 from dynamo.values import versions
 
@@ -47,6 +49,25 @@ def test_a_session_is_settled_when_all_is_answered() -> None:
     session.answer(put(2).reply(CopyStored(2)))
     assert [e.message.id for e in session.collect(hold_s=60.0)] == [1, 2]
     assert session.idle
+
+
+def test_an_exchange_that_was_given_up_takes_no_answers_from_the_one_after_it() -> None:
+    session = Session(Measures(0.0), of_client=True)
+    old, new, restarted = Connection(7, 1), Connection(7, 2), Connection(3, 1)
+    session.expect([put(1)])
+    given_up = gevent.spawn(session.collect, 60.0, old)
+    gevent.sleep(0)
+    session.expect([put(2)])
+    current = gevent.spawn(session.collect, 60.0, new)
+    gevent.sleep(0)
+    for id in (1, 2):
+        session.answer(put(id).reply(CopyStored(id)))
+    assert given_up.get(timeout=5) == []
+    assert [e.message.id for e in current.get(timeout=5)] == [1, 2]
+    session.expect([put(3)])
+    session.answer(put(3).reply(CopyStored(3)))
+    assert session.collect(0.0, old) == []  # it can come to be read after the new one, too
+    assert [e.message.id for e in session.collect(0.0, restarted)] == [3]
 
 
 def test_a_session_without_room_answers_overloaded_instead(monkeypatch: pytest.MonkeyPatch) -> None:
