@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from cli import node_view, show
-from cli.errors import CommandGroup, Failure
+from cli import show
+from cli.errors import CommandGroup
 from cli.options import (
     CONTEXT_SETTINGS,
     config_option,
@@ -20,6 +20,7 @@ from cli.options import (
     say_ready,
 )
 from cli.ring_commands import explain, ring
+from cli.stats_commands import stats, status
 from dynamo.config import ClusterConfig
 from dynamo.errors import CorruptData, RequestError
 from dynamo.store import Reading, Store
@@ -208,30 +209,8 @@ def locate(key: str, as_json: bool, config: ClusterConfig) -> None:
         show.table(("what", "nodes"), rows)
 
 
-@main.command(short_help="Say which nodes answer.")
-@json_option
-@config_option
-def status(as_json: bool, config: ClusterConfig) -> None:
-    """Say which nodes answer; exits with 1 if one does not.
-
-    \b
-    Example:
-      dynamo status
-    """
-    with open_store(config, may_be_down=True) as store:
-        found: dict[str, Any] = store.status()  # type: ignore[attr-defined]
-    silent = [node.name for node in config.nodes if not isinstance(found[node.address], dict)]
-    if as_json:
-        show.as_json({node.name: found[node.address] for node in config.nodes})
-    else:
-        rows = (
-            node_view.row(node.name, node.address, found[node.address]) for node in config.nodes
-        )
-        show.table(("node", "address", "state", "details"), rows)
-    if silent:
-        raise Failure(f"no answer from {', '.join(silent)}; start nodes with `mapreduce up`")
-
-
+main.add_command(status)
+main.add_command(stats)
 main.add_command(ring)
 main.add_command(explain)
 
@@ -327,7 +306,7 @@ def _get_folder(store: Store, folder: str, target: Path) -> None:
     click.echo(f"fetched {show.number_of(len(downloads), 'file')} into {target}", err=True)
 
 
-# delete, ls, locate, status ----------------------------------------------------------------------
+# delete, ls, locate ------------------------------------------------------------------------------
 
 
 def _delete_folder(store: Store, folder: str) -> None:

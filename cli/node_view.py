@@ -1,27 +1,189 @@
-"""What a node says of itself, for people: a line of `dynamo status`."""
+"""What the nodes say of themselves, for people: the table and the lines of `dynamo status`.
 
-from collections.abc import Iterator
+A component's own section of a node's status is put into words by one function of `SECTIONS`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from cli import show
+from dynamo.values.histogram import Histogram
 
-def row(name: str, address: str, status: Any) -> tuple[str, str, str, str]:
-    """Name, address, state and details; `status` is a text where the node did not answer."""
+COLUMNS = (
+    "node",
+    "address",
+    "state",
+    "share",
+    "disk",
+    "puts/s",
+    "gets/s",
+    "p99 ms",
+    "hints",
+    "sees as down",
+)
+
+Told = Mapping[str, dict[str, Any]]
+"""What each node that answers says of itself, by name."""
+
+
+def answered(found: Mapping[str, Any]) -> Told:
+    """Those nodes of `found` that have answered; the others have a text instead of a status."""
+    return {name: status for name, status in found.items() if isinstance(status, dict)}
+
+
+def row(name: str, address: str, status: Any) -> tuple[str, ...]:
+    """The line of one node in the table; `status` is a text where the node did not answer."""
     if not isinstance(status, dict):
-        return name, address, "no answer", str(status or "")
-    return name, address, "up", "; ".join(_details(status))
+        return (name, address, "no answer", *[""] * (len(COLUMNS) - 3))
+    ring, requests = status["ring"], status["requests"]
+    seconds = histogram_of(requests.values())
+    return (
+        name,
+        address,
+        "up",
+        f"{100 * ring['owned'] / ring['partitions']:.1f} %",
+        show.size(status["disk"]["used_bytes"]),
+        rate(requests["put"]["per_s_10s"]),
+        rate(requests["get"]["per_s_10s"]),
+        milliseconds(1000 * seconds.percentile(99)),
+        f"{sum(kept['copies'] for kept in status['hints'].values()):,}",
+        ", ".join(down_in(status)),
+    )
 
 
-def _details(status: dict[str, Any]) -> Iterator[str]:
+def rate(per_s: float) -> str:
     """
-    >>> print(*_details({"members": {"n2": False, "n3": True}, "requests_in_flight": 4}))
-    4 requests under way takes n2 for down
+    >>> rate(0), rate(0.25), rate(12345.6)
+    ('-', '0.2', '12,346')
     """
-    requests = status["requests_in_flight"]
-    yield f"{requests} {'request' if requests == 1 else 'requests'} under way"
-    if down := [member for member, up in status["members"].items() if not up]:
-        yield f"takes {', '.join(down)} for down"
-    for owner, kept in status.get("hints", {}).items():
-        waits = f"oldest {kept['age_s']:.0f} s, waits for {kept['waits_for']}"
-        yield f"keeps {kept['copies']:,} copies for {owner} ({waits})"
-    if damaged := status.get("corrupt_reads"):
-        yield f"has met {damaged:,} damaged copies"
+    if per_s == 0:
+        return "-"
+    return f"{per_s:.1f}" if per_s < 10 else f"{per_s:,.0f}"
+
+
+def milliseconds(milliseconds: float) -> str:
+    """
+    >>> milliseconds(0), milliseconds(0.123), milliseconds(1234.5)
+    ('-', '0.12', '1,234')
+    """
+    if milliseconds == 0:
+        return "-"
+    return f"{milliseconds:.2f}" if milliseconds < 10 else f"{milliseconds:,.0f}"
+
+
+def histogram_of(durations: Iterable[Mapping[str, Any]]) -> Histogram:
+    """All that was counted in these sections together."""
+    total = Histogram()
+    for section in durations:
+        total.update(Histogram.of_pairs(section["histogram_s"]))
+    return total
+
+
+def down_in(status: Mapping[str, Any]) -> list[str]:
+    """Whom a node takes to be down."""
+    return [member for member, up in status["members"].items() if not up]
+
+
+# Lines below the table ---------------------------------------------------------------------------
+
+
+def _hint_lines(name: str, hints: Mapping[str, Any]) -> Iterator[str]:
+    """
+    >>> kept = {"n2": {"copies": 1200, "age_s": 75.0, "waits_for": "n2 to answer"}}
+    >>> print(*_hint_lines("n1", kept))
+    n1 keeps 1,200 copies for n2, the oldest for 1 min 15 s; waits for n2 to answer
+    """
+    for owner, kept in hints.items():
+        copies = "1 copy" if kept["copies"] == 1 else f"{kept['copies']:,} copies"
+        age = show.duration(kept["age_s"])
+        yield (
+            f"{name} keeps {copies} for {owner}, the oldest for {age}; "
+            f"waits for {kept['waits_for']}"
+        )
+
+
+def _corrupt_lines(name: str, corrupt_reads: int) -> Iterator[str]:
+    if corrupt_reads:
+        yield f"{name} has met damaged copies in {show.number_of(corrupt_reads, 'read')}"
+
+
+def _refusal_lines(name: str, refused: Mapping[str, int]) -> Iterator[str]:
+    """
+    >>> print(*_refusal_lines("n1", {"quorum": 3, "overloaded": 1200}))
+    n1 has failed or refused since its start: 1,200 overloaded, 3 quorum
+    """
+    if refused:
+        counts = (f"{count:,} {reason}" for reason, count in sorted(refused.items()))
+        yield f"{name} has failed or refused since its start: {', '.join(counts)}"
+
+
+SECTIONS: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
+    "hints": _hint_lines,
+    "corrupt_reads": _corrupt_lines,
+    "refused": _refusal_lines,
+}
+"""Section of a node's status -> what is to be said of it, given the node's name."""
+
+
+def detail_lines(told: Told) -> Iterator[str]:
+    """What single nodes have to say, section by section."""
+    for section, lines in SECTIONS.items():
+        for name, status in told.items():
+            if section in status:
+                yield from lines(name, status[section])
+
+
+# Warnings ----------------------------------------------------------------------------------------
+
+
+def warnings(found: Mapping[str, Any]) -> Iterator[str]:
+    """What somebody should look after; `found` has a text for each node that did not answer."""
+    told = answered(found)
+    for name, status in found.items():
+        if name not in told:
+            yield f"{name}: {status}"
+    yield from _down_lines(told)
+    yield from _differing("the nodes know different rings", "epoch", told, _epoch)
+    yield from _differing("the nodes run different versions", "version", told, _version)
+
+
+def _down_lines(told: Told) -> Iterator[str]:
+    """Who takes whom to be down, and who does not."""
+    for member in sorted({member for status in told.values() for member in down_in(status)}):
+        views = {name: member in down_in(status) for name, status in told.items()}
+        sees = [name for name, down in views.items() if down]
+        others = [name for name, down in views.items() if not down and name != member]
+        longest_s = max(told[name]["down_s"].get(member, 0.0) for name in sees)
+        text = f"{_list(sees, 'takes', 'take')} {member} to be down"
+        text += f", for {show.duration(longest_s)}" if longest_s else ""
+        yield text + (f"; {_list(others, 'does', 'do')} not" if others else "")
+
+
+def _differing(
+    what: str, unit: str, told: Told, read: Callable[[dict[str, Any]], object]
+) -> Iterator[str]:
+    """One line where not all nodes tell the same."""
+    names: dict[object, list[str]] = {}
+    for name, status in told.items():
+        names.setdefault(read(status), []).append(name)
+    if len(names) > 1:
+        views = (f"{', '.join(group)} {unit} {value}" for value, group in names.items())
+        yield f"{what}: {'; '.join(views)}"
+
+
+def _epoch(status: dict[str, Any]) -> object:
+    return status["ring"]["epoch"]
+
+
+def _version(status: dict[str, Any]) -> object:
+    return status["process"]["version"]
+
+
+def _list(names: list[str], singular: str, plural: str) -> str:
+    """
+    >>> _list(["n1"], "takes", "take"), _list(["n1", "n3"], "takes", "take")
+    ('n1 takes', 'n1 and n3 take')
+    """
+    if len(names) == 1:
+        return f"{names[0]} {singular}"
+    return f"{', '.join(names[:-1])} and {names[-1]} {plural}"

@@ -3,9 +3,12 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:  # slow to import: not before it is needed
+    from rich.table import Table
 
 PIPE_WIDTH = 10_000
 """Into a pipe nothing is folded: a row of a table stays a line."""
@@ -50,17 +53,23 @@ def duration(seconds: float | None) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; on a terminal long texts are folded to its width."""
     from rich.console import Console
-    from rich.table import Table
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(_plain(cell) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
-    console.print(drawn)
+    console.print(drawn(columns, rows))
+
+
+def drawn(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
+    """A table that `rich` can print."""
+    from rich.table import Table
+
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        found.add_column(column, overflow="fold")
+    for row in rows:
+        found.add_row(*(_plain(cell) for cell in row))
+    return found
 
 
 def as_json(value: Any) -> None:

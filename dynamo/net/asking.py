@@ -20,7 +20,7 @@ def ask(
 
     Blocks its greenlet for about `timeout_s` at most; where nobody listens it says so at once.
     """
-    if not _listens(address, timeout_s):
+    if not listens(address, timeout_s):
         return Unreachable(f"nothing listens at {address}")
     rpc = connect(address, timeout_s, context)
     try:
@@ -34,8 +34,9 @@ def ask(
     return reply or Unreachable(f"{address} listens, and had no answer within {timeout_s:g} s")
 
 
-def _listens(address: str, timeout_s: float) -> bool:
-    """zerorpc would wait its whole time for a node that may yet start."""
+def listens(address: str, timeout_s: float) -> bool:
+    """Whether anything listens at `address`: zerorpc would wait its whole time for a node that may
+    yet start."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=timeout_s).close()

@@ -7,6 +7,7 @@ from typing import Any
 import gevent
 import zerorpc
 
+from dynamo.net.asking import listens
 from dynamo.net.link import connect
 
 StatusByAddress = dict[str, dict[str, Any] | str]
@@ -26,6 +27,8 @@ def gather_status(
 
 
 def _status_of(address: str, timeout_s: float, context: zerorpc.Context) -> dict[str, Any] | str:
+    if not listens(address, timeout_s):
+        return f"no answer: nothing listens at {address}"
     rpc = connect(address, timeout_s, context)
     try:
         status: dict[str, Any] = rpc.status()

@@ -229,7 +229,7 @@ def test_the_config_can_come_from_the_environment(
 
 # Help --------------------------------------------------------------------------------------------
 
-COMMANDS = ["serve", "put", "get", "delete", "ls", "locate", "status", "ring", "explain"]
+COMMANDS = ["serve", "put", "get", "delete", "ls", "locate", "status", "stats", "ring", "explain"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
