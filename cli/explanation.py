@@ -19,9 +19,15 @@ DAMAGED = "damaged"
 
 
 def explain(
-    key: str, ring: RingDone, answers: Mapping[str, Siblings | DynamoError]
+    key: str,
+    ring: RingDone,
+    answers: Mapping[str, Siblings | DynamoError],
+    hints: Mapping[str, Mapping[str, Siblings] | DynamoError],
 ) -> dict[str, Any]:
-    """All that is known of `key`, in plain values; `answers` are in the order of preference."""
+    """All that is known of `key`, in plain values.
+
+    `answers` are in the order of preference; `hints` are what each node keeps, by its owner.
+    """
     table = Ring(ring.owners, ring.epoch)
     copies = {node: got for node, got in answers.items() if not isinstance(got, DynamoError)}
     compared = compare(copies)
@@ -42,6 +48,12 @@ def explain(
         "read_quorum": ring.r,
         "agree": all(r["state"] == State.CURRENT and not r["contradicts"] for r in replicas),
         "replicas": replicas,
+        "hints": [
+            {"node": node, "for": owner, **_held(copy)}
+            for node, kept in hints.items()
+            if not isinstance(kept, DynamoError)
+            for owner, copy in kept.items()
+        ],
         "merged": _held(reconcile(copies.values())),
     }
 
@@ -126,8 +138,9 @@ def print_text(explained: Mapping[str, Any]) -> None:
     rows = (row for replica in explained["replicas"] for row in _rows(replica))
     show.table(("replica", "state", "holds", "size", "written", "dot"), rows)
     click.echo()
-    for line in (*context_lines(explained), *reason_lines(explained), *verdict_lines(explained)):
-        click.echo(line)
+    for lines in (context_lines, reason_lines, hint_lines, verdict_lines):
+        for line in lines(explained):
+            click.echo(line)
 
 
 def _rows(replica: Mapping[str, Any]) -> Iterator[Sequence[object]]:
@@ -164,6 +177,14 @@ def reason_lines(explained: Mapping[str, Any]) -> Iterator[str]:
         yield f"{', '.join(names)} ({state}): {reason}"
 
 
+def hint_lines(explained: Mapping[str, Any]) -> Iterator[str]:
+    """What substitutes keep for replicas that were down, until these take it themselves."""
+    for hint in explained["hints"]:
+        node, owner = hint["node"], hint["for"]
+        dots = (("the delete " if v["tombstone"] else "") + v["dot"] for v in hint["versions"])
+        yield f"{node} keeps {' and '.join(dots)} for {owner}, with a hint, until {owner} has it"
+
+
 def verdict_lines(explained: Mapping[str, Any]) -> Iterator[str]:
     """What all copies together come to, and what can be done."""
     states = {replica["state"] for replica in explained["replicas"]}
@@ -174,9 +195,10 @@ def verdict_lines(explained: Mapping[str, Any]) -> Iterator[str]:
         yield "no replica tells what it holds"
     else:
         yield f"together the copies come to this: {outcome}"
-    if explained["read_quorum"] > 1 and states & {State.BEHIND, State.EMPTY, State.CONCURRENT}:
-        key = shlex.quote(explained["key"])
-        yield f"`dynamo get {key}` brings the replicas that answer up to date"
+    if states & {State.BEHIND, State.EMPTY, State.CONCURRENT}:
+        get = f", or at once by `dynamo get {shlex.quote(explained['key'])}`"
+        asks_several = explained["read_quorum"] > 1  # a get that asks one replica repairs none
+        yield f"will be repaired by anti-entropy{get if asks_several else ''}"
     if SILENT in states:
         yield "`dynamo status` shows who answers; `mapreduce up` starts what is down"
     if DAMAGED in states:

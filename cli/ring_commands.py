@@ -57,7 +57,8 @@ def ring(svg: Path | None, as_json: bool, config: ClusterConfig) -> None:
 def explain(key: str, as_json: bool, config: ClusterConfig) -> None:
     """Say where KEY belongs, what each of its replicas holds, and why they differ.
 
-    Each replica is asked by itself, and nothing is repaired. One is behind if it was down, cut off
+    Each replica is asked by itself, and nothing is repaired; of all other nodes it is asked what
+    they keep for a replica that was down. One is behind if it was down, cut off
     or slow at a write, or if the write asked for fewer replicas; copies are concurrent if writers
     did not know of each other. A dot such as n1-2f-1:3 names one write: who counted it, and its
     count; the context of a copy has the last count it has heard of from each. A key that begins
@@ -75,7 +76,9 @@ def explain(key: str, as_json: bool, config: ClusterConfig) -> None:
 
     owners = Ring(done.owners, done.epoch).preference_list(key, done.n)
     found = inspect.copies(key, {node: done.addresses[node] for node in owners})
-    explained = explanation.explain(key, done, found)
+    silent = {node for node, got in found.items() if isinstance(got, Unreachable)}
+    others = {node: at for node, at in done.addresses.items() if node not in silent}
+    explained = explanation.explain(key, done, found, inspect.hints(key, others))
     if as_json:
         show.as_json(explained)
     else:

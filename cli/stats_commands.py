@@ -29,10 +29,8 @@ NODE_COLUMNS = (
     "in flight",
     "inbox",
     "commits/s",
-    "p50 ms",
-    "p99 ms",
-    "writes p50",
-    "writes p99",
+    "commit ms",
+    "writes each",
 )
 
 Read = Callable[[], dict[str, Any]]
@@ -81,8 +79,8 @@ def stats(node: str | None, watch: bool, as_json: bool, config: ClusterConfig) -
     """Show what the nodes do, or what NODE does: requests, commits, queues.
 
     Percentiles are those of the last minute, of clients' requests from their arrival at the node
-    until their answer was ready, and of its commits to disk. With --watch --json, each second
-    prints a line.
+    until their answer was ready. Of commits to disk, and of how many writes each took, the median
+    and the 99th percentile are shown. With --watch --json, each second prints a line.
 
     \b
     Examples:
@@ -164,10 +162,8 @@ def _node_row(name: str, status: Mapping[str, Any]) -> tuple[str, ...]:
         f"{status['requests_in_flight']:,}",
         f"{queues['inbox_requests']:,}",
         rate(commits["per_s_10s"]),
-        milliseconds(commits["p50_ms"]),
-        milliseconds(commits["p99_ms"]),
-        rate(commits["writes"]["p50"]),
-        rate(commits["writes"]["p99"]),
+        f"{milliseconds(commits['p50_ms'])} / {milliseconds(commits['p99_ms'])}",
+        f"{rate(commits['writes']['p50'])} / {rate(commits['writes']['p99'])}",
     )
 
 

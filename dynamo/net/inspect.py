@@ -20,7 +20,9 @@ from dynamo.protocol.messages import (
     CopyFetched,
     Failed,
     FetchCopy,
+    FetchHints,
     GetRing,
+    HintsFetched,
     Message,
     Request,
     RingDone,
@@ -57,6 +59,18 @@ def copies(
     fetched = {node: _expected(CopyFetched, reply, "fetch", key) for node, reply in found.items()}
     return {
         node: reply if isinstance(reply, DynamoError) else reply.siblings
+        for node, reply in fetched.items()
+    }
+
+
+def hints(
+    key: str, addresses: Mapping[str, str], timeout_s: float = PATIENCE_S
+) -> dict[str, dict[str, Siblings] | DynamoError]:
+    """The copies of `key` that each node keeps for owners that are down, by the owner's name."""
+    found = ask_each(addresses, FetchHints(REQUEST_ID, key), timeout_s)
+    fetched = {node: _expected(HintsFetched, reply, "fetch", key) for node, reply in found.items()}
+    return {
+        node: reply if isinstance(reply, DynamoError) else reply.hints
         for node, reply in fetched.items()
     }
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -108,9 +108,13 @@ SECOND = update(FIRST, FIRST.context, "n2-b-1", b"second one", written_at=2.0)
 DELETED = update(FIRST, FIRST.context, "n1-a-1", None, written_at=2.0)
 
 
-def explain(*answers: Siblings | DynamoError, r: int = 2) -> dict[str, Any]:
+def explain(
+    *answers: Siblings | DynamoError,
+    r: int = 2,
+    hints: Mapping[str, Mapping[str, Siblings] | DynamoError] | None = None,
+) -> dict[str, Any]:
     ring = ring_of(claim(members(3), 8, 3), r=r)
-    return explanation.explain("my key", ring, dict(zip(members(3), answers)))
+    return explanation.explain("my key", ring, dict(zip(members(3), answers)), hints or {})
 
 
 def lines(explained: dict[str, Any]) -> list[str]:
@@ -129,7 +133,7 @@ def test_replicas_with_the_same_reason_share_a_line() -> None:
     assert lines(explain(SECOND, FIRST, FIRST)) == [
         "n2, n3 (behind): lacks n2-b-1:1; still holds n1-a-1:1, which was replaced",
         "together the copies come to this: one value of 10 B",
-        "`dynamo get 'my key'` brings the replicas that answer up to date",
+        "will be repaired by anti-entropy, or at once by `dynamo get 'my key'`",
     ]
 
 
@@ -141,6 +145,21 @@ def test_a_missed_delete_is_called_a_delete() -> None:
 
 def test_a_get_that_asks_one_replica_repairs_nothing_and_is_not_recommended() -> None:
     assert not any("dynamo get" in line for line in lines(explain(SECOND, FIRST, FIRST, r=1)))
+
+
+def test_copies_that_substitutes_keep_are_named() -> None:
+    silent = Unreachable("nothing listens at 127.0.0.1:1")
+    explained = explain(
+        SECOND, SECOND, silent, hints={"n4": {"n3": SECOND}, "n5": {"n3": DELETED}, "n6": silent}
+    )
+    assert list(explanation.hint_lines(explained)) == [
+        "n4 keeps n2-b-1:1 for n3, with a hint, until n3 has it",
+        "n5 keeps the delete n1-a-1:2 for n3, with a hint, until n3 has it",
+    ]
+    assert [(hint["node"], hint["for"]) for hint in explained["hints"]] == [
+        ("n4", "n3"),
+        ("n5", "n3"),
+    ]
 
 
 def test_replicas_without_an_answer() -> None:

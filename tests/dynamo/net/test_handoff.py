@@ -1,6 +1,11 @@
 """Hinted handoff between real processes: a node that was killed gets what it has missed."""
 
+import re
+
+from click.testing import CliRunner
+
 from cli.cluster_processes import ClusterProcesses
+from cli.dynamo import main
 from dynamo.config import ClusterConfig
 from dynamo.net.client import Client
 from tests.dynamo.net.conftest import addresses
@@ -47,3 +52,20 @@ def test_hints_survive_kill_9_of_the_node_that_keeps_them(four_nodes: ClusterCon
         ClusterProcesses(four_nodes).up(say=lambda line: None)
         wait_until(lambda: hints(client) == {}, 30, "all hints delivered")
         assert {r.value for r in client.multi_get(keys).values()} == {b"v"}
+
+
+def test_explain_names_who_keeps_a_copy_for_whom(four_nodes: ClusterConfig) -> None:
+    with Client(addresses(four_nodes)) as client:
+        client.put("kept", b"before", w=3)
+        *_, absent = owners = client.locate("kept")
+        kill(four_nodes, absent)
+        client.put("kept", b"after", timeout_s=20)
+        (substitute,) = four_nodes.node_addresses.keys() - set(owners)
+        wait_until(lambda: hints(client).get(absent), 20, "the hint")
+    result = CliRunner().invoke(main, ["explain", "kept", "--config", str(four_nodes.path)])
+    assert f"{absent} (no answer): nothing listens at" in result.stdout
+    assert re.search(
+        rf"^{substitute} keeps \S+ for {absent}, with a hint, until {absent} has it$",
+        result.stdout,
+        re.MULTILINE,
+    )
