@@ -9,7 +9,8 @@ So the copies of a partition lie together and in the order of their keys, and so
 copies for one owner.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -106,12 +107,15 @@ class MemoryDisk:
         self._now: dict[bytes, bytes] = {}
         self._before_sync: dict[bytes, bytes | None] = {}
         """What each key written since the last sync held at that sync."""
+        self._keys: list[bytes] = []
+        """All keys, in order."""
 
     def get(self, key: bytes) -> bytes | None:
         return self._now.get(key)
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(item for item in self._now.items() if start <= item[0] < stop))
+        keys = self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, stop)]
+        return iter([(key, self._now[key]) for key in keys])
 
     def size(self, start: bytes, stop: bytes) -> int:
         return sum(len(key) + len(value) for key, value in self.scan(start, stop))
@@ -132,11 +136,29 @@ class MemoryDisk:
             self._set(key, value)
         self._before_sync.clear()
 
+    def snapshot(self) -> dict[bytes, bytes]:
+        """A copy of all that is on the disk."""
+        return dict(self._now)
+
+    def restore(self, snapshot: Mapping[bytes, bytes]) -> None:
+        """Put an old copy in the place of all that is on the disk."""
+        self._now, self._keys = dict(snapshot), sorted(snapshot)
+        self._before_sync.clear()
+
+    def flip_bit(self, key: bytes, place: int) -> None:
+        """Damage the value of `key`: its `place`-th bit is the other one from now on."""
+        damaged = bytearray(self._now[key])
+        damaged[place // 8] ^= 1 << place % 8
+        self._now[key] = bytes(damaged)
+
     def close(self) -> None:
         """Keep everything: a memory disk can be opened again by using it."""
 
     def _set(self, key: bytes, value: bytes | None) -> None:
         if value is None:
-            self._now.pop(key, None)
-        else:
-            self._now[key] = value
+            if self._now.pop(key, None) is not None:
+                del self._keys[bisect_left(self._keys, key)]
+            return
+        if key not in self._now:
+            insort(self._keys, key)
+        self._now[key] = value

@@ -25,7 +25,7 @@ from dynamo.protocol.messages import (
     PutDone,
     StoreCopy,
 )
-from dynamo.simulation.world import Note, Passage, Trace
+from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.values.versions import Siblings
 
 COLUMN = 9

@@ -2,8 +2,34 @@
 
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from dynamo.protocol.settings import Settings
+
+FAULTS = {
+    "loss": "envelopes never arrive",
+    "duplication": "envelopes arrive twice",
+    "slow": "envelopes are held up, so that later ones overtake them",
+    "crashes": "a machine crashes, half of the time with what it had not synced, and restarts",
+    "outages": "a machine is down for so long that the others notice",
+    "blackouts": "all machines crash at once",
+    "cuts": "a node is cut off from everybody",
+    "splits": "the nodes fall into two groups that don't hear each other",
+    "one_way_cuts": "a node no longer hears one other, or any, and is heard itself",
+    "broken_links": "two nodes can't talk, and both reach all others",
+    "slowdowns": "a machine is late with every step and every commit",
+    "pauses": "a machine stands still, as with SIGSTOP, then finds all that came meanwhile",
+    "clock_jumps": "a machine's wall clock is seconds to hours off",
+    "bit_flips": "a bit of a stored copy is another one",
+    "full_disks": "a disk refuses every commit",
+    "old_disks": "a machine restarts with an old copy of its disk",
+    "clock_skew_s": "a client's clock is off",
+    "careless": "writes ask for no fsync",
+}
+"""Each kind of fault: the field of `Plan` that says how much of it there is, and what it does."""
+
+NOT_YET = ("bit_flips", "full_disks", "old_disks")
+"""What the node can't bear yet: a seed has none of it."""
 
 
 def stream(seed: int, name: str) -> Random:
@@ -50,6 +76,15 @@ class Plan:
     """How far a client's clock is off, at most, either way."""
     careless: float = 0.0
     """Share of writes with durable=False."""
+    splits: int = 0
+    one_way_cuts: int = 0
+    broken_links: int = 0
+    slowdowns: int = 0
+    pauses: int = 0
+    clock_jumps: int = 0
+    bit_flips: int = 0
+    full_disks: int = 0
+    old_disks: int = 0
     outages: int = 0
     """How often one node is down for so long that the others notice."""
     resets: float = 0.5
@@ -71,7 +106,7 @@ class Plan:
         """The plan of a seed: each kind of fault is there in some seeds and missing in others."""
         draw = stream(seed, "plan")
         r, w = draw.choice(((2, 2), (2, 2), (2, 2), (1, 3)))
-        return cls(
+        plan = cls(
             seed=seed,
             nodes=draw.randint(3, 6),
             clients=draw.randint(2, 6),
@@ -91,7 +126,23 @@ class Plan:
             clock_skew_s=draw.choice((0.0, 0.0, 0.2)),
             settings=replace(cls.settings, r=r, w=w),
             careless=draw.choice((0.0, 0.0, 0.3)),
+            splits=draw.choice((0, 0, 1, 3)),
+            one_way_cuts=draw.choice((0, 0, 1, 4)),
+            broken_links=draw.choice((0, 0, 1, 4)),
+            slowdowns=draw.choice((0, 0, 2)),
+            pauses=draw.choice((0, 0, 1, 4)),
+            clock_jumps=draw.choice((0, 0, 4)),
+            bit_flips=draw.choice((0, 0, 3, 10)),
+            full_disks=draw.choice((0, 0, 2)),
+            old_disks=draw.choice((0, 0, 1, 3)),
         )
+        absent: dict[str, Any] = dict.fromkeys(NOT_YET, 0)
+        return replace(plan, **absent)
+
+    @property
+    def faults(self) -> list[str]:
+        """The kinds of faults there are in this world."""
+        return [kind for kind in FAULTS if getattr(self, kind)]
 
     @property
     def node_names(self) -> list[str]:

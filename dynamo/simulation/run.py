@@ -1,19 +1,17 @@
 """One seed from beginning to end: the world, the work, the checks."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dynamo.disk import record
-from dynamo.disk.contract import HINTS, copy_key
+from dynamo.disk.contract import HINTS
 from dynamo.protocol.node import Node
 from dynamo.simulation.checkers import Violation, check, forgotten_hints, thin_writes
 from dynamo.simulation.history import History
+from dynamo.simulation.machine import Machine
+from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.workload import read_back, work
-from dynamo.simulation.world import Machine, NodeMaker, Note, Passage, Trace, World
-from dynamo.values import versions
-from dynamo.values.versions import Siblings
+from dynamo.simulation.world import NodeMaker, World
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,8 @@ class Run:
             f"{passages[-1].ended_at:.1f} virtual s, fingerprint {self.fingerprint}\n"
             f"{len(operations)} operations, {failed} failed; {len(passages)} envelopes, "
             f"{missed} never arrived; {self.commits} commits; {starts - plan.nodes} restarts; "
-            f"up to {siblings} siblings; {len(self.violations)} violations"
+            f"up to {siblings} siblings; {len(self.violations)} violations\n"
+            f"faults: {', '.join(plan.faults) or 'none'}"
         )
 
 
@@ -58,15 +57,15 @@ def simulate(
     """Run one plan, or the plan drawn from a seed, and check it."""
     if isinstance(plan, int):
         plan = Plan.drawn(plan)
-    world = World(plan, node_type, machine_type)
     try:
+        world = World(plan, node_type, machine_type)
         work(world)
-        rested = {key: kept_copies(world, key) for key in plan.key_names}
+        rested = {key: world.kept_copies(key) for key in plan.key_names}
         read_back(world)
     except Exception as error:
         error.add_note(f"in the world of seed {plan.seed}; again: {command(plan.seed)}")
         raise
-    copies = {key: kept_copies(world, key) for key in plan.key_names}
+    copies = {key: world.kept_copies(key) for key in plan.key_names}
     owners = {key: world.owners(key) for key in plan.key_names}
     violations = check(world.history, owners, copies, plan.settings.w)
     violations += thin_writes(world.history, rested, plan.settings.w)
@@ -75,16 +74,6 @@ def simulate(
     )
     commits = sum(machine.commits for machine in world.machines.values())
     return Run(plan, world.history, world.trace, violations, commits)
-
-
-def kept_copies(world: World, key: str) -> Mapping[str, Siblings]:
-    """What the disk of each owner of `key` holds."""
-    place = copy_key(world.ring.partition_of(key), key)
-    found = {name: world.machines[name].disk.get(place) for name in world.owners(key)}
-    return {
-        name: versions.EMPTY if stored is None else record.decode(stored).siblings
-        for name, stored in found.items()
-    }
 
 
 def command(seed: int) -> str:

@@ -17,13 +17,17 @@ from dynamo.protocol.messages import (
     PutDone,
     PutMany,
 )
+from dynamo.simulation.faults import Faults
 from dynamo.simulation.history import Operation
 from dynamo.simulation.plan import Plan, stream
-from dynamo.simulation.world import World
+from dynamo.simulation.world import EPOCH_S, World
 from dynamo.values.versions import Siblings
 
 PATIENCE_S = 0.7
 """How long a client waits for one node before it asks the next."""
+
+REST_S = 30.0
+"""Once nothing goes wrong any more, all replicas have to agree within this time."""
 
 READER_IDS = 1 << 32
 """Where the reader's request ids begin: behind those of all clients."""
@@ -43,13 +47,15 @@ class VirtualClient:
         self._pause_s = pause_s
         self._random = stream(world.plan.seed, f"client {name}")
         skew_s = world.plan.clock_skew_s
-        self._skew_s = self._random.uniform(-skew_s, skew_s)
+        self._clock_ahead_s = EPOCH_S + self._random.uniform(-skew_s, skew_s)
         self._operation: Operation | None = None
         self._sent: list[int] = []
+        self.working = False
         world.network.receivers[name] = self.receive
 
     def follow(self, script: Iterator[Operation]) -> None:
         self._script = script
+        self.working = True
         self._rest()
 
     def receive(self, envelope: Envelope) -> bool:
@@ -74,9 +80,10 @@ class VirtualClient:
     def _begin(self) -> None:
         operation = next(self._script, None)
         if operation is None:
+            self.working = False
             return
         operation.client = self.name
-        self._world.history.begin(operation, self._world.clock.now, self._skew_s)
+        self._world.history.begin(operation, self._world.clock.now, self._clock_ahead_s)
         self._operation = operation
         names = self._world.plan.node_names
         self._nodes = [operation.at_node] if operation.at_node else self._random.sample(names, 3)
@@ -184,17 +191,22 @@ def quiet_script(plan: Plan) -> Iterator[Operation]:
 
 
 def work(world: World) -> None:
-    """The clients among faults, then silence until all that was under way has come to rest."""
-    ids = count(1)
-    for name in world.plan.client_names:
-        client = VirtualClient(name, world, ids, world.plan.pause_s)
+    """The clients among faults, then silence for all that was under way to come to rest."""
+    ids, faults = count(1), Faults(world)
+    clients = [
+        VirtualClient(name, world, ids, world.plan.pause_s) for name in world.plan.client_names
+    ]
+    for client in clients:
         client.follow(random_script(world.plan, client))
-    world.clock.run()
-    world.calm_down()
-    world.clock.run()
+    clock, faults_last_s = world.clock, world.plan.faults_last_s
+    clock.run(until=lambda: clock.now > faults_last_s and not any(c.working for c in clients))
+    faults.end()
+    clock.run(for_s=REST_S)
 
 
 def read_back(world: World) -> None:
     """The quiet end."""
-    VirtualClient("reader", world, count(READER_IDS), pause_s=0.0).follow(quiet_script(world.plan))
-    world.clock.run()
+    reader = VirtualClient("reader", world, count(READER_IDS), pause_s=0.0)
+    reader.follow(quiet_script(world.plan))
+    world.clock.run(until=lambda: not reader.working)
+    world.clock.run(for_s=REST_S)

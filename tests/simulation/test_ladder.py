@@ -8,9 +8,10 @@ from dynamo.protocol.messages import Envelope, Get, GetDone
 from dynamo.simulation import ladder
 from dynamo.simulation.__main__ import main
 from dynamo.simulation.history import Operation
+from dynamo.simulation.network import Note, Passage
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.workload import VirtualClient
-from dynamo.simulation.world import Note, Passage, World
+from dynamo.simulation.world import World
 from dynamo.values import versions
 
 PUT_AND_GET = """\

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import count, islice
+from typing import Any
 
 import pytest
 
-from dynamo.disk.contract import MemoryDisk, Write
+from dynamo.disk.contract import Write
 from dynamo.disk.record import Copy
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.messages import CopyStored, Envelope, FetchCopy, Listed, StoreCopy
@@ -17,9 +18,9 @@ from dynamo.protocol.node import Node, Step
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.simulation.__main__ import main
+from dynamo.simulation.machine import Machine
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import Run, command, simulate
-from dynamo.simulation.world import Machine
 from dynamo.values import versions
 from dynamo.values.cluster import Cluster
 from dynamo.values.versions import NOTHING_SEEN, Context, Siblings
@@ -58,6 +59,7 @@ def test_faults_really_happen() -> None:
     for fate in ("lost", "cut off", "nobody there"):
         assert any(getattr(event, "fate", "") == fate for run in runs for event in run.trace)
     notes = {getattr(event, "text", "") for run in runs for event in run.trace}
+    assert {"stands still", "goes on", "is in time again", "has its clock right"} <= notes
     assert {"crashes", "crashes in a commit", "crashes behind a commit"} <= notes
 
 
@@ -124,10 +126,8 @@ class OneNode(Node):
 
     replica_type: type[Replica] = Replica
 
-    def __init__(
-        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
-    ) -> None:
-        super().__init__(name, founding, settings, disk, inc)
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
         self.replica.__class__ = self.replica_type
 
 
@@ -135,18 +135,16 @@ class ReadsOneCopy(OneNode):
     """Answers a get from the first copy it finds."""
 
     def __init__(
-        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
+        self, name: str, founding: Cluster, settings: Settings, *arguments: Any, **extra: Any
     ) -> None:
-        super().__init__(name, founding, replace(settings, r=1), disk, inc)
+        super().__init__(name, founding, replace(settings, r=1), *arguments, **extra)
 
 
 class CountsRequestsFromOne(OneNode):
     """Gives its requests the same numbers in each of its lives."""
 
-    def __init__(
-        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
-    ) -> None:
-        super().__init__(name, founding, settings, disk, inc)
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
         self.coordinator._next_id = count(1).__next__
 
 
@@ -231,10 +229,8 @@ class BreaksHandoff(OneNode):
 
     handoff_type: type[Handoff] = Handoff
 
-    def __init__(
-        self, name: str, founding: Cluster, settings: Settings, disk: MemoryDisk, inc: int
-    ) -> None:
-        super().__init__(name, founding, settings, disk, inc)
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
         self.handoff.__class__ = self.handoff_type
 
 
