@@ -26,7 +26,7 @@ from dynamo.net import inspect
 from dynamo.net.client import Client
 from dynamo.simulation.checkers import Violation, check, forgotten_hints, thin_writes
 from dynamo.simulation.history import Operation
-from dynamo.values.ring import Ring, claim
+from dynamo.values.ring import Ring
 from dynamo.values.versions import EMPTY, Siblings
 from tests.integration.recording import LONG_S, RecordedClient, Recorder, Workload
 from tests.waiting import wait_until
@@ -51,7 +51,6 @@ class Trial:
         self.config = config
         self.recorder = Recorder()
         self._processes = processes
-        self._ring = Ring(claim([n.name for n in config.nodes], config.partitions, config.replicas))
         self._seed = seed
         self._random = Random(seed)
         self._open = contextlib.ExitStack()
@@ -60,10 +59,10 @@ class Trial:
         with self._open:
             self._open.callback(self._end_processes)
             self.start()
-            self._observers = {
-                node.name: self._observer(node.address) for node in self.config.nodes
-            }
-            clients = [self._recorded(f"c-{node.name}", node.name) for node in self.config.nodes]
+            self._ring = self._found_ring()
+            nodes = self.config.node_addresses
+            self._observers = {name: self._observer(address) for name, address in nodes.items()}
+            clients = [self._recorded(f"c-{name}", prefer=name) for name in nodes]
             self.work = Workload(self.recorder, clients, KEYS, self._seed)
             self._open.callback(self.work.stop)
             self._open = self._open.pop_all()
@@ -210,6 +209,13 @@ class Trial:
         return copies, hints
 
     # Parts ---------------------------------------------------------------------------------------
+
+    def _found_ring(self) -> Ring:
+        """The ring as the nodes know it."""
+        (found, *_) = inspect.rings(list(self.config.node_addresses.values())).values()
+        if isinstance(found, DynamoError):
+            raise found
+        return Ring(found.owners, found.epoch)
 
     def _recorded(self, name: str, prefer: str = "") -> RecordedClient:
         addresses = list(self.config.node_addresses.values())

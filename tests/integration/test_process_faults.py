@@ -82,9 +82,19 @@ def test_a_node_restored_from_an_old_copy_of_its_disk_uses_no_version_twice(
 
 def test_writes_that_really_are_lost_are_seen_by_the_checkers(trial: Trial) -> None:
     trial.work.go_on(operations=100)
+    trial.work.stop()
     trial.kill(*trial.config.node_addresses)
     for node in trial.config.nodes:
         shutil.rmtree(node.data)
     trial.start()
-    trial.work.go_on(operations=20)
     assert {found.rule for found in trial.judge()} >= {"lost write", "thin write"}
+
+
+def test_a_trial_that_fails_leaves_no_node_not_even_a_suspended_one(tmp_path: Path) -> None:
+    config = write_config(tmp_path, nodes=3, masters=0, workers=0)
+    processes = ClusterProcesses(config)
+    with pytest.raises(RuntimeError, match="the test"), Trial(config, processes, seed=1) as trial:
+        trial.suspend("n1")
+        assert len(processes.running()) == 3
+        raise RuntimeError("the test")
+    assert processes.running() == {}
