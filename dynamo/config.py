@@ -65,6 +65,7 @@ class ClusterConfig:
     partitions: int
     timeout_s: float
     fsync: bool
+    reserve_mb: int
     data: Path
     nodes: tuple[NodeConfig, ...]
     masters: tuple[MasterConfig, ...]
@@ -181,6 +182,7 @@ CLUSTER_KEYS = (
     Key("partitions", power_of_two, "64", "equal parts of the hash space, a power of two"),
     Key("timeout_s", seconds, "10", "seconds after which a request fails"),
     Key("fsync", yes_or_no, "yes", "yes: a put is on the disk before it is acknowledged"),
+    Key("reserve_mb", count, "64", "MiB kept free on a node's disk: with less it takes no writes"),
     Key("data", folder, "var", "folder for data, logs and process ids, relative to this file"),
 )
 NODE_KEYS = (

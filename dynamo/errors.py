@@ -10,6 +10,7 @@ attributes, so that a program can decide without reading the text:
     │   └── ConfigError       cluster.ini can't be used
     ├── QuorumFailed      the cluster's: too few replicas answered in time; retry later
     ├── Overloaded        the cluster's: a bounded queue is full; retry with fewer callers
+    ├── ReadOnly          the disk's: it is full or refuses writes; reads go on
     ├── Unreachable       the cluster's or the network's: no node answered at all
     ├── CorruptData       the disk's: bytes that fail their checksum, never returned as data
     └── NodeFailed        the node's own: it can't serve (its port is taken, its disk refuses)
@@ -71,12 +72,13 @@ class QuorumFailed(DynamoError):
         answered: Sequence[str],
         silent: Sequence[str],
         after_s: float,
+        reason: str = "",
     ) -> None:
         got = f"{len(answered)} ({', '.join(answered)})" if answered else "0"
         super().__init__(
             f"{operation} of {key!r} needed {needed} replicas and got {got} after {after_s:.2f} s; "
             f"no answer from {', '.join(silent) or 'nobody else'}: "
-            "see `dynamo status`, then try again"
+            f"{reason and reason + '; '}see `dynamo status`, then try again"
         )
         self.operation = operation
         self.key = key
@@ -84,10 +86,19 @@ class QuorumFailed(DynamoError):
         self.answered = tuple(answered)
         self.silent = tuple(silent)
         self.after_s = after_s
+        self.reason = reason
 
 
 class Overloaded(DynamoError):
     """A bounded queue is full; nothing was done."""
+
+
+class ReadOnly(DynamoError):
+    """A disk takes no writes now: it is full, or was made read-only; nothing was done.
+
+    The message names the node, its folder, and what is free and what is needed there. Reads go on,
+    and writes do as soon as there is room.
+    """
 
 
 class Unreachable(DynamoError):

@@ -13,6 +13,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from dynamo.errors import ReadOnly
+
 
 class Write(NamedTuple):
     """One change to the disk; `value=None` deletes the key."""
@@ -30,7 +32,10 @@ class Usage(NamedTuple):
 
 
 class Disk(Protocol):
-    """An ordered map from bytes to bytes. Only one thread at a time may call `commit`."""
+    """An ordered map from bytes to bytes. Only one thread at a time may call `commit`.
+
+    Bytes on a disk can rot: where that is noticed, `get` and a scan raise `CorruptData`.
+    """
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
@@ -46,7 +51,11 @@ class Disk(Protocol):
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
         """Apply all of `writes` or none. With `sync`, return only when they, and every commit
-        before them, would survive a loss of power."""
+        before them, would survive a loss of power. Raises `ReadOnly` where the disk is full or
+        takes no writes; whether they were applied then shows after a restart or `recover`."""
+
+    def recover(self) -> None:
+        """Take writes again after `ReadOnly`, or raise it once more, with the reason of now."""
 
     def close(self) -> None:
         """Give the disk back; nothing may be called afterwards."""
@@ -109,6 +118,8 @@ class MemoryDisk:
         """What each key written since the last sync held at that sync."""
         self._keys: list[bytes] = []
         """All keys, in order."""
+        self.refuses = ""
+        """Why the disk takes no writes; "" while it does."""
 
     def get(self, key: bytes) -> bytes | None:
         return self._now.get(key)
@@ -124,11 +135,16 @@ class MemoryDisk:
         return Usage(sum(len(key) + len(value) for key, value in self._now.items()), None)
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
+        self.recover()
         for key, value in writes:
             self._before_sync.setdefault(key, self._now.get(key))
             self._set(key, value)
         if sync:
             self._before_sync.clear()
+
+    def recover(self) -> None:
+        if self.refuses:
+            raise ReadOnly(self.refuses)
 
     def crash(self) -> None:
         """Lose every commit since the last one with `sync`."""

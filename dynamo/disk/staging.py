@@ -7,26 +7,37 @@ class Staging:
     """Collects writes over a disk.
 
     `get` sees what has been staged; scans go to the disk itself, which is enough for listings:
-    nothing that tells of a staged write has been sent yet.
+    nothing that tells of a staged write has been sent yet. With `read_only` everything staged is
+    dropped: who would tell of it has to ask first.
     """
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, *, read_only: bool = False) -> None:
         self.disk = disk
+        self.read_only = read_only
+        self.read_bytes = 0
+        """What has been read of the disk so far, by `get`."""
         self._staged: dict[bytes, bytes | None] = {}
         self._sync = False
 
     def get(self, key: bytes) -> bytes | None:
         if key in self._staged:
             return self._staged[key]
-        return self.disk.get(key)
+        value = self.disk.get(key)
+        if value is not None:
+            self.read_bytes += len(value)
+        return value
 
     def put(self, key: bytes, value: bytes, *, durable: bool) -> None:
         """Stage one write; a durable one makes the whole commit wait for the disk."""
+        if self.read_only:
+            return
         self._staged[key] = value
         self._sync |= durable
 
     def delete(self, key: bytes) -> None:
         """Stage a deletion; it may be lost at a crash, so only what can be deleted again."""
+        if self.read_only:
+            return
         self._staged[key] = None
 
     def take(self) -> tuple[list[Write], bool]:

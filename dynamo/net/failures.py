@@ -1,6 +1,13 @@
 """From a failed reply to the exception that the caller sees."""
 
-from dynamo.errors import CorruptData, DynamoError, Overloaded, QuorumFailed, RequestError
+from dynamo.errors import (
+    CorruptData,
+    DynamoError,
+    Overloaded,
+    QuorumFailed,
+    ReadOnly,
+    RequestError,
+)
 from dynamo.protocol.messages import Failed, Failure, Message
 
 
@@ -10,10 +17,18 @@ def failure(failed: Failed, operation: str, key: str) -> DynamoError:
     match failed.reason:
         case Failure.QUORUM:
             return QuorumFailed(
-                operation, key, failed.needed, failed.answered, failed.silent, failed.after_s
+                operation,
+                key,
+                failed.needed,
+                failed.answered,
+                failed.silent,
+                failed.after_s,
+                failed.detail,
             )
         case Failure.OVERLOADED:
             return Overloaded(f"{what} was refused: {failed.detail}")
+        case Failure.READ_ONLY:
+            return ReadOnly(f"{what} was refused: {failed.detail}")
         case Failure.CORRUPT:
             return CorruptData(f"{what}: the copy is damaged")
         case Failure.REQUEST:

@@ -4,43 +4,67 @@
 
 While a commit runs in a thread, the hub goes on taking calls, and what they bring is the next
 step's batch: durability and group commit at once.
+
+A commit that fails ends the node, not the process: what the node has in memory is ahead of its
+disk, and nothing of that has been sent. Another one is made of what the disk holds, which takes no
+writes, and is asked everything that has not been answered yet. So it goes once more, when the disk
+takes writes again.
 """
 
 import logging
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import zerorpc
 from gevent.hub import get_hub
 
 from dynamo.disk.contract import Disk
-from dynamo.errors import DynamoError
+from dynamo.errors import DynamoError, Overloaded, ReadOnly
 from dynamo.net import wire
 from dynamo.net.link import HOLD_S, Link
 from dynamo.net.measures import Measures
-from dynamo.net.queue import EnvelopeQueue
+from dynamo.net.queue import Budget, EnvelopeQueue
 from dynamo.net.resources import Resources
 from dynamo.net.session import Session
 from dynamo.net.watch import Watch
 from dynamo.protocol.messages import Envelope, Failed, Failure, Lost, Message, Request
-from dynamo.protocol.node import Node
+from dynamo.protocol.node import Node, Step
 
 log = logging.getLogger("dynamo.loop")
 
 STEP_BYTES = 8 << 20
-"""What one step takes from the inbox, at most: it bounds how long the hub is busy with a step."""
+"""What one step takes from the inbox and reads of the disk, about: it bounds how long the hub is
+busy with a step, and what its answers weigh."""
+SIP_BYTES = 64 << 10
+"""What a step takes from the inbox before it looks at how much it has read."""
+ANSWERS_BYTES = 256 << 20
+"""What the answers may weigh that wait for all callers to fetch them."""
+ABANDONED_S = 30.0
+"""A caller that has not fetched its answers for so long has gone."""
 SESSIONS_KEPT = 1000
 """Sessions of callers that owe and are owed nothing are dropped beyond this number."""
+LOOK_S = 2.0
+"""How often a disk that takes no writes is asked whether it takes them again."""
+
+Result = TypeVar("Result")
 
 
 class NodeLoop:
-    """Runs one `Node` over its disk and links to the other members, all in one hub."""
+    """Runs one `Node` over its disk and links to the other members, all in one hub.
 
-    def __init__(self, node: Node, disk: Disk, addresses: Mapping[str, str]) -> None:
-        self.node = node
+    `make_node` makes the node of what the disk holds, each time with a fresh incarnation; its
+    argument is `read_only` of `Node`.
+    """
+
+    def __init__(
+        self, make_node: Callable[[str], Node], disk: Disk, addresses: Mapping[str, str]
+    ) -> None:
+        self._make_node = make_node
+        node = self.node = make_node("")
         self.handled: Counter[str] = Counter()
         """Messages that the node has taken in, by type."""
         self.measures = Measures(time.monotonic())
@@ -49,6 +73,9 @@ class NodeLoop:
         self._disk = disk
         self._inbox = EnvelopeQueue()
         self._sessions: dict[str, Session] = {}
+        self._answers = Budget(ANSWERS_BYTES)
+        self._look_at = math.inf
+        """When to ask the disk whether it takes writes again."""
         self._plain = count(1)
         self._stopping = False
         context = zerorpc.Context.get_instance()
@@ -71,28 +98,68 @@ class NodeLoop:
         """Put one request to the node and wait for its reply; None when none comes in time."""
         address = f"plain-{next(self._plain)}"
         request = Envelope(address, self.node.name, make(1))
-        replies = self._submit(address, [request]).collect(timeout_s)
+        session = self._submit(address, [request])
+        replies = session.collect(timeout_s)
         self._sessions.pop(address, None)
+        session.drop()
         return replies[0].message if replies else None
 
     def run(self) -> None:
-        """Serve until `stop` is called; raises `NodeFailed` when the disk refuses a commit.
-
-        A node whose disk fails stops at once: what it has in memory may be ahead of its disk, and
-        nothing of that has been sent.
-        """
+        """Serve until `stop` is called; raises `NodeFailed` when the disk can't even be read."""
         while not self._stopping:
             self._inbox.wait(self._until_wake())
-            envelopes = self._inbox.take(STEP_BYTES)
-            self.handled.update(type(envelope.message).__name__ for envelope in envelopes)
-            step = self.node.step(envelopes, time.monotonic(), time.time())
-            if step.writes:
-                commit = get_hub().threadpool.apply
-                began = time.monotonic()
-                commit(self._disk.commit, (step.writes,), {"sync": step.sync})
-                self.measures.committed(len(step.writes), began)
-            self._send(step.envelopes)
+            if time.monotonic() >= self._look_at:
+                self._look_again()
+            step = self.node.step(self._next_envelopes(), time.monotonic(), time.time())
+            if self._committed(step):
+                self._send(step.envelopes)
             self._watch.look(self.node, self.measures.refused, time.monotonic())
+
+    def _next_envelopes(self) -> Iterator[Envelope]:
+        """What the inbox holds, up to what one step may take in and read."""
+        left_bytes, read_limit = STEP_BYTES, self.node.read_bytes + STEP_BYTES
+        while left_bytes > 0 and self.node.read_bytes < read_limit:
+            held_bytes = self._inbox.bytes
+            some = self._inbox.take(SIP_BYTES)
+            if not some:
+                return
+            left_bytes -= held_bytes - self._inbox.bytes
+            self.handled.update(type(envelope.message).__name__ for envelope in some)
+            yield from some
+
+    def _committed(self, step: Step) -> bool:
+        """Commit in a thread. False if the disk refused: then another node has taken over."""
+        try:
+            if step.writes:
+                began = time.monotonic()
+                _in_thread(lambda: self._disk.commit(step.writes, sync=step.sync))
+                self.measures.committed(len(step.writes), began)
+        except ReadOnly as error:
+            log.warning("node %s takes no writes, reads go on: %s", self.node.name, error)
+            self._look_at = time.monotonic() + LOOK_S
+            self._begin_again(f"{self.node.name} takes no writes: {error}")
+            return False
+        return True
+
+    def _look_again(self) -> None:
+        """Ask the disk whether it takes writes again."""
+        try:
+            _in_thread(self._disk.recover)
+        except ReadOnly as error:
+            log.debug("node %s still takes no writes: %s", self.node.name, error)
+            self._look_at = time.monotonic() + LOOK_S
+        else:
+            log.warning("node %s takes writes again", self.node.name)
+            self._look_at = math.inf
+            self._begin_again("")
+
+    def _begin_again(self, read_only: str) -> None:
+        """Make another node of what the disk holds, and ask it all that has not been answered."""
+        self.node = self._make_node(read_only)
+        self._watch.begin_again()
+        self._inbox.clear()
+        for session in self._sessions.values():
+            self._inbox.force(session.unanswered)
 
     def status(self) -> dict[str, Any]:
         """What this node says of itself; text, numbers, lists and dicts keyed by text only."""
@@ -129,16 +196,16 @@ class NodeLoop:
             link.close()
 
     def _until_wake(self) -> float | None:
-        wakes = self.node.next_wake(), self._watch.next_look()
-        wake_at = min((at for at in wakes if at is not None), default=None)
-        return None if wake_at is None else max(wake_at - time.monotonic(), 0.0)
+        wakes = self.node.next_wake(), self._watch.next_look(), self._look_at
+        wake_at = min(at for at in wakes if at is not None)
+        return None if wake_at == math.inf else max(wake_at - time.monotonic(), 0.0)
 
     def _submit(self, address: str, envelopes: list[Envelope]) -> Session:
         session = self._sessions.get(address)
         if session is None:
             self._drop_idle_sessions()
             session = self._sessions[address] = Session(
-                self.measures, of_client=address not in self._links
+                self.measures, of_client=address not in self._links, budget=self._answers
             )
         requests = [e for e in envelopes if isinstance(e.message, Request)]
         session.expect(requests)
@@ -150,8 +217,12 @@ class NodeLoop:
         return session
 
     def _drop_idle_sessions(self) -> None:
-        if len(self._sessions) > SESSIONS_KEPT:
-            self._sessions = {a: s for a, s in self._sessions.items() if not s.idle}
+        """Drop the sessions of those that have gone, and of those that left nothing open."""
+        gone_at = time.monotonic() - ABANDONED_S
+        for address, session in list(self._sessions.items()):
+            idle = session.idle and len(self._sessions) > SESSIONS_KEPT
+            if idle or (session.heard_at < gone_at and not session.open):
+                self._sessions.pop(address).drop()
 
     def _send(self, envelopes: list[Envelope]) -> None:
         """Replies go into their caller's session, requests to the member they are for."""
@@ -170,7 +241,16 @@ class NodeLoop:
         self._inbox.force(replies)  # to this node's own requests: their number is bounded by it
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
-        """The node learns of it in its next step."""
+        """The node learns of it in its next step; a member whose queue is full is not down."""
         log.debug("%d requests lost: %s", len(requests), error)
-        me = self.node.name
-        self._inbox.force([Envelope(r.receiver, me, Lost(r.message.id)) for r in requests])
+        full = isinstance(error, Overloaded)
+        for request in requests:
+            id = request.message.id
+            news = Failed(id, Failure.OVERLOADED, str(error)) if full else Lost(id)
+            self._inbox.force([Envelope(request.receiver, self.node.name, news)])
+
+
+def _in_thread(work: Callable[[], Result]) -> Result:
+    """What `work` gives; meanwhile the hub goes on."""
+    result: Result = get_hub().threadpool.apply(work)
+    return result

@@ -12,10 +12,22 @@ LIMIT_BYTES = 128 << 20
 """What one queue may hold; a put beyond it is refused whole."""
 
 
-class EnvelopeQueue:
-    """First in, first out; `put` never waits, it refuses."""
+class Budget:
+    """Bytes that several queues may hold together."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+
+class EnvelopeQueue:
+    """First in, first out; `put` never waits, it refuses.
+
+    A queue has its own limit, `LIMIT_BYTES`, and may share a `budget` with others.
+    """
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget(LIMIT_BYTES)
         self._items: deque[tuple[int, Envelope]] = deque()
         self.bytes = 0
         """What the queue holds, about."""
@@ -25,7 +37,10 @@ class EnvelopeQueue:
         """Add all of `envelopes` and say True, or none and say False when there is no room."""
         sizes = [wire.weight(envelope) for envelope in envelopes]
         added = sum(sizes)
+        budget = self._budget
         if self._items and self.bytes + added > LIMIT_BYTES:
+            return False
+        if budget.used_bytes and budget.used_bytes + added > budget.limit_bytes:
             return False
         self._add(zip(sizes, envelopes), added)
         return True
@@ -38,6 +53,7 @@ class EnvelopeQueue:
     def _add(self, weighed: Iterable[tuple[int, Envelope]], added_bytes: int) -> None:
         self._items.extend(weighed)
         self.bytes += added_bytes
+        self._budget.used_bytes += added_bytes
         if self._items:
             self._filled.set()
 
@@ -50,9 +66,14 @@ class EnvelopeQueue:
             taken.append(envelope)
             taken_bytes += size
         self.bytes -= taken_bytes
+        self._budget.used_bytes -= taken_bytes
         if not self._items:
             self._filled.clear()
         return taken
+
+    def clear(self) -> None:
+        """Forget everything in the queue."""
+        self.take(self.bytes)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Return when there is something to take, or after `timeout_s`."""

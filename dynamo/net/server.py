@@ -96,13 +96,16 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
     """Run the node `name` of `config` in this process until SIGTERM or SIGINT.
 
     `ready` is called once the node takes calls. Raises `NodeFailed` if it can't: its port is taken,
-    its disk can't be opened or refuses a write.
+    its disk can't be opened.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
     me = next(node for node in config.nodes if node.name == name)
-    disk = _patiently(lambda: LevelDisk(me.data, fsync=config.fsync))
-    node = _node_of(config, name, disk)
-    loop = NodeLoop(node, disk, {other.name: other.address for other in config.nodes})
+    disk = _patiently(
+        lambda: LevelDisk(me.data, fsync=config.fsync, reserve_bytes=config.reserve_mb << 20)
+    )
+    loop = NodeLoop(
+        lambda reason: _node_of(config, name, disk, reason), disk, config.node_addresses
+    )
     rpc = zerorpc.Server(NodeService(loop, config.timeout_s), heartbeat=None)
     _patiently(lambda: _listen(rpc, name, me.address))
     calls = gevent.spawn(rpc.run)
@@ -144,7 +147,7 @@ def _listen(rpc: zerorpc.Server, name: str, address: str) -> None:
         ) from error
 
 
-def _node_of(config: ClusterConfig, name: str, disk: Disk) -> Node:
+def _node_of(config: ClusterConfig, name: str, disk: Disk, read_only: str) -> Node:
     return Node(
         name,
         found(config.node_addresses, config.partitions, config.replicas),
@@ -153,4 +156,5 @@ def _node_of(config: ClusterConfig, name: str, disk: Disk) -> Node:
         ),
         disk,
         incarnation=secrets.randbits(38),
+        read_only=read_only,
     )

@@ -1,30 +1,35 @@
 """A session: what a node owes to one caller, a client or another node."""
 
+import time
 from collections.abc import Sequence
 
 import gevent.event
 
 from dynamo.net import wire
 from dynamo.net.measures import Measures
-from dynamo.net.queue import EnvelopeQueue
+from dynamo.net.queue import Budget, EnvelopeQueue
 from dynamo.net.wire import NO_CONNECTION, Connection
 from dynamo.protocol.messages import Envelope, Failed, Failure
 
 
 class Session:
-    """Counts a caller's open requests and keeps the answers until the caller fetches them.
+    """Knows a caller's unanswered requests and keeps the answers until the caller fetches them.
 
-    How long a client's requests take is measured; a node's are part of some client's.
+    `budget` bounds the answers that wait, over all sessions that share it. How long a client's
+    requests take is measured; a node's are part of some client's.
     """
 
-    def __init__(self, measures: Measures, *, of_client: bool) -> None:
-        self.open = 0
-        """Requests that have not been answered yet."""
+    def __init__(
+        self, measures: Measures, *, of_client: bool, budget: Budget | None = None
+    ) -> None:
+        self.heard_at = time.monotonic()
+        """When the caller last sent or fetched something."""
+        self._unanswered: dict[int, Envelope] = {}
         self._measures = measures
         self._of_client = of_client
         self._begun: dict[int, tuple[str, float]] = {}
         """A client's open requests: id -> kind, and when it came."""
-        self._ready = EnvelopeQueue()
+        self._ready = EnvelopeQueue(budget)
         self._settled = gevent.event.Event()
         self._connection = NO_CONNECTION
         """The caller's latest."""
@@ -35,12 +40,22 @@ class Session:
         return self.open + len(self._ready)
 
     @property
+    def open(self) -> int:
+        """How many requests have not been answered yet."""
+        return len(self._unanswered)
+
+    @property
+    def unanswered(self) -> list[Envelope]:
+        return list(self._unanswered.values())
+
+    @property
     def idle(self) -> bool:
         return not self.owed
 
     def expect(self, requests: Sequence[Envelope]) -> None:
-        """The caller has sent these requests."""
-        self.open += len(requests)
+        """The caller has sent these requests, and will fetch their answers."""
+        self.heard_at = time.monotonic()
+        self._unanswered.update([(request.message.id, request) for request in requests])
         if self._of_client:
             self._begun.update(self._measures.begun(requests))
         if self.open:
@@ -48,7 +63,7 @@ class Session:
 
     def answer(self, reply: Envelope) -> None:
         """Keep one reply for the caller; where there is no room for it, the news of that."""
-        self.open = max(self.open - 1, 0)
+        self._unanswered.pop(reply.message.id, None)
         if not self._ready.put([reply]):
             detail = "the answers that wait for this caller are over their limit; ask for less"
             refusal = Failed(reply.message.id, Failure.OVERLOADED, detail)
@@ -76,3 +91,7 @@ class Session:
         if connection != self._connection:
             return []
         return self._ready.take(wire.FRAME_LIMIT_BYTES)
+
+    def drop(self) -> None:
+        """Give up the answers that wait: the caller has gone."""
+        self._ready.clear()

@@ -63,6 +63,10 @@ class Watch:
             self._corrupt = True
             self._say(logging.WARNING, "has met a copy that fails its checksum; more are counted")
 
+    def begin_again(self) -> None:
+        """Another node has taken over, which counts what it delivers anew."""
+        self._hints.clear()
+
     def next_look(self) -> float | None:
         """When to look again even if nothing happens; None for never."""
         episodes = [*self._hints.values(), *self._refusals.values()]

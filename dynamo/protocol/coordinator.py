@@ -44,7 +44,7 @@ from dynamo.protocol.view import View
 PAGE_LIMIT = 1000
 """Keys in one page of a listing, at most."""
 
-REPLIES = (CopyFetched, CopiesFetched, CopiesListed, PutDone, GetDone, GotMany, Failed)
+REPLIES = (CopyFetched, CopiesFetched, CopiesListed, PutDone, GetDone, GotMany)
 
 
 class Coordinator:
@@ -57,12 +57,14 @@ class Coordinator:
         replica: Replica,
         members: Membership,
         next_id: Callable[[], int],
+        read_only: str = "",
     ) -> None:
         self._view = view
         self._settings = settings
         self._replica = replica
         self._members = members
         self._next_id = next_id
+        self._read_only = read_only
         self._pending: dict[int, Pending] = {}
         self._wakes: list[tuple[float, int]] = []
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
@@ -169,9 +171,20 @@ class Coordinator:
         if refusal:
             return [envelope.reply(Failed(request.id, *refusal))]
         talk = self._conversation(envelope, request.timeout_s, now)
+        if self._read_only and isinstance(request, Put | PutMany) and talk.me in owners:
+            return self._pass_on(talk, owners, now)
         if talk.me in owners:
             return self._begin(talk, coordinate(talk), now)
         return self._begin(talk, PendingRelay(talk, self._view, self._up_first(owners)), now)
+
+    def _pass_on(
+        self, talk: Conversation, owners: tuple[str, ...], now: float
+    ) -> Iterable[Envelope]:
+        """This node's disk takes no writes: let another owner coordinate, unless one sent it."""
+        others = tuple(owner for owner in self._up_first(owners) if owner != talk.me)
+        if not others or talk.request.sender in self._view.members:
+            return [talk.answer(Failed(0, Failure.READ_ONLY, self._read_only))]
+        return self._begin(talk, PendingRelay(talk, self._view, others), now)
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         wanted: ListKeys = envelope.message  # type: ignore[assignment]

@@ -10,6 +10,7 @@ Source: the Dynamo paper, section 4.6.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -57,7 +58,9 @@ class Handoff:
         """When the oldest write that has waited for an owner was made, by its writer's clock."""
         self.delivered: Counter[str] = Counter()
         """How many hinted copies each owner has acknowledged since this node started."""
-        for disk_key, stored in disk.scan(*HINTS):
+        self.refusals: dict[str, str] = {}
+        """Why an owner that is up did not take its copies when they were last sent to it."""
+        for disk_key, stored in _readable(disk.scan(*HINTS)):
             self._count(owner_and_key_of_hint(disk_key)[0], _siblings_in(stored))
         self._sent: dict[int, tuple[str, bytes, bytes]] = {}
         """Deliveries under way: id -> owner, and the record that was sent with its disk key."""
@@ -83,7 +86,10 @@ class Handoff:
 
     def _keep(self, owner: str, key: str, siblings: Siblings, durable: bool) -> None:
         disk_key = hint_key(owner, key)
-        stored = self._staging.get(disk_key)
+        try:
+            stored = self._staging.get(disk_key)
+        except CorruptData:
+            stored = b""
         if stored is None:
             self._count(owner, siblings)
         elif (before := _siblings_in(stored)) is not None:
@@ -102,10 +108,19 @@ class Handoff:
         """The owner has a copy: delete it here, unless it has changed since it was sent."""
         owner, disk_key, sent = self._sent.pop(envelope.message.id)
         self.delivered[owner] += 1
+        self.refusals.pop(owner, None)
         if self._staging.get(disk_key) == sent:
             self._drop(owner, disk_key)
         if not self._under_way(owner):
             self._look_at.pop(owner, None)
+        return []
+
+    def on_refused(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """The owner can't take a copy now: leave it alone for a while, and remember why."""
+        failed: Failed = envelope.message  # type: ignore[assignment]
+        owner, _, _ = self._sent.pop(failed.id)
+        self.refusals[owner] = failed.detail or failed.reason
+        self._look_at[owner] = now + self._settings.refused_s
         return []
 
     def next_wake(self) -> float | None:
@@ -130,12 +145,19 @@ class Handoff:
             owner: {
                 "copies": copies,
                 "age_s": max(wall - self.since.get(owner, wall), 0.0),
-                "waits_for": (
-                    "its acknowledgement" if owner in self._members.up else f"{owner} to answer"
-                ),
+                "waits_for": self._what_waits(owner),
             }
             for owner, copies in self.kept.items()
         }
+
+    def _what_waits(self, owner: str) -> str:
+        """What the copies for `owner` wait for."""
+        if owner not in self._members.up:
+            return f"{owner} to answer"
+        if self._staging.read_only:
+            return f"room on the disk of {self._me}"
+        refusal = self.refusals.get(owner)
+        return f"another try: {refusal}" if refusal else "its acknowledgement"
 
     def kept_of(self, key: str) -> dict[str, Siblings]:
         """The copies of `key` that are kept here, by the owner each is for."""
@@ -151,10 +173,14 @@ class Handoff:
         start = hint_key(owner, "")
         waiting = (
             item
-            for item in self._disk.scan(start, start + b"\xff")
+            for item in _readable(self._disk.scan(start, start + b"\xff"))
             if self._staging.get(item[0]) == item[1]  # else this very step has changed it
         )
+        batch_bytes = 0
         for disk_key, stored in islice(waiting, self._settings.handoff_batch):
+            batch_bytes += len(stored)
+            if len(stored) < batch_bytes > self._settings.handoff_bytes:
+                return
             siblings = _siblings_in(stored)
             if siblings is None:  # damaged: it can't be delivered, and other replicas have it
                 self._drop(owner, disk_key)
@@ -175,6 +201,7 @@ class Handoff:
         if not self.kept[owner]:
             del self.kept[owner]
             self.since.pop(owner, None)
+            self.refusals.pop(owner, None)
 
     def _under_way(self, owner: str) -> bool:
         return any(to == owner for to, _, _ in self._sent.values())
@@ -188,6 +215,12 @@ def _copies_in(request: StoreCopy | StoreCopies) -> list[tuple[str, Siblings]]:
     if isinstance(request, StoreCopy):
         return [(request.key, request.siblings)]
     return [(key, record.decode(stored).siblings) for key, stored in request.copies]
+
+
+def _readable(items: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """A scan up to where the disk can't be read; the other replicas have what lies behind."""
+    with suppress(CorruptData):
+        yield from items
 
 
 def _siblings_in(stored: bytes) -> Siblings | None:

@@ -11,11 +11,11 @@ network died) is a deadline that passes at the one who waits.
                     ListKeys     KeysListed | Failed
                     GetRing      RingDone
     people → node   FetchHints   HintsFetched      (`dynamo explain`)
-    node → node     StoreCopy    CopyStored
+    node → node     StoreCopy    CopyStored | Failed
                     FetchCopy    CopyFetched | Failed
                     StoreCopies  CopyStored | Failed
                     FetchCopies  CopiesFetched | Failed
-                    ListCopies   CopiesListed
+                    ListCopies   CopiesListed | Failed
                     Ping         Pong
                     Put, Get, PutMany, GetMany
                                  as a client's: a node that holds no copy passes a request on
@@ -158,6 +158,8 @@ class Failure(StrEnum):
     """A bounded queue is full; `detail` says which."""
     CORRUPT = "corrupt"
     """The copy is damaged; it counts neither as a value nor as the absence of one."""
+    READ_ONLY = "read-only"
+    """The node's disk takes no writes; `detail` names the node and says why."""
 
 
 class Failed(Reply, frozen=True):

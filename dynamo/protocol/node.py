@@ -18,7 +18,14 @@ from dynamo.disk.staging import Staging
 from dynamo.protocol.coordinator import Coordinator
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.membership import Membership
-from dynamo.protocol.messages import CopyStored, Envelope, StoreCopies, StoreCopy
+from dynamo.protocol.messages import (
+    CopyStored,
+    Envelope,
+    Failed,
+    Failure,
+    StoreCopies,
+    StoreCopy,
+)
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
@@ -39,6 +46,10 @@ class Node:
     `founding` is the cluster that its configuration describes. `incarnation` must be drawn afresh,
     at random and below 2**38, at every start of the node.
 
+    `read_only` says why the disk takes no writes, where it takes none: then the node answers what
+    would write with `Failure.READ_ONLY`, and no step of it has any writes. A commit that fails ends
+    a node, because its memory is ahead of its disk; another one is made of what the disk holds.
+
     >>> from dynamo.disk.contract import MemoryDisk
     >>> from dynamo.protocol.messages import Put
     >>> disk = MemoryDisk()
@@ -58,19 +69,25 @@ class Node:
         settings: Settings,
         disk: Disk,
         incarnation: int,
+        read_only: str = "",
     ) -> None:
         self.name = name
+        self.read_only = read_only
         # A late answer to a request of this node's last life must not count for one of this life.
         next_id = count((incarnation << 24) + 1).__next__
         self.wall = 0.0
         """What this machine's clock said at the last step."""
-        self._staging = Staging(disk)
+        self._staging = Staging(disk, read_only=bool(read_only))
         self.view = View(name, founding)
         self.members = Membership(name, self.view.members, settings, next_id)
         self.replica = Replica(self.view, self._staging, incarnation)
         self.handoff = Handoff(name, disk, self._staging, self.members, settings, next_id)
-        self.coordinator = Coordinator(self.view, settings, self.replica, self.members, next_id)
-        self._ticking = (self.coordinator, self.members, self.handoff)
+        self.coordinator = Coordinator(
+            self.view, settings, self.replica, self.members, next_id, read_only
+        )
+        # A delivery ends with a deletion here, which a disk that takes no writes can't keep.
+        handing_off = () if read_only else (self.handoff,)
+        self._ticking = (self.coordinator, self.members, *handing_off)
         self._handlers = {
             **self.members.handlers,
             **self.replica.handlers,
@@ -79,11 +96,13 @@ class Node:
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
             CopyStored: self._on_stored,
+            Failed: self._on_failed,
         }
 
     def step(self, envelopes: Iterable[Envelope], now: float, wall: float) -> Step:
         """Take in `envelopes` at the time `now` (seconds, any origin, never going back).
 
+        One is handled before the next is taken, so its caller may end them as `read_bytes` grows.
         `wall` is this machine's clock, in seconds since 1970: it may jump, and be wrong.
         """
         self.wall = wall
@@ -99,6 +118,7 @@ class Node:
         """What each component says of itself: text, numbers, lists and dicts keyed by text only."""
         return {
             "name": self.name,
+            "read_only": self.read_only,
             "ring": {
                 "epoch": self.view.ring.epoch,
                 "partitions": len(self.view.ring.owners),
@@ -110,6 +130,11 @@ class Node:
             "corrupt_reads": self.replica.corrupt_reads,
         }
 
+    @property
+    def read_bytes(self) -> int:
+        """What this node has read of its disk so far; a step makes answers of about that size."""
+        return self._staging.read_bytes
+
     def next_wake(self) -> float | None:
         """When `step` is to be called next even if no envelope comes; None for never."""
         wakes = [component.next_wake() for component in self._ticking]
@@ -117,15 +142,28 @@ class Node:
 
     def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A copy is this node's own, or is kept for an owner that is down."""
+        if self.read_only:
+            return self._refuse(envelope)
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
         return self.handoff.keep(envelope) if hinted else self.replica.on_store(envelope)
 
     def _on_store_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        if self.read_only:
+            return self._refuse(envelope)
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
         return self.handoff.keep(envelope) if hinted else self.replica.on_store_many(envelope)
+
+    def _refuse(self, envelope: Envelope) -> Iterable[Envelope]:
+        return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, self.read_only))]
 
     def _on_stored(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """An acknowledgement is of a delivery, or of a request that this node coordinates."""
         if self.handoff.delivers(envelope.message.id):
             return self.handoff.on_delivered(envelope, now)
+        return self.coordinator.on_reply(envelope, now)
+
+    def _on_failed(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A refusal is of a delivery, or of a request that this node coordinates."""
+        if self.handoff.delivers(envelope.message.id):
+            return self.handoff.on_refused(envelope, now)
         return self.coordinator.on_reply(envelope, now)

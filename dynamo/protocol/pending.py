@@ -7,7 +7,7 @@ to do.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
@@ -104,11 +104,16 @@ class Conversation:
         return min(now + self.settings.resend_s, self.deadline)
 
     def too_few(
-        self, needed: int, answered: tuple[str, ...], silent: tuple[str, ...], now: float
+        self,
+        needed: int,
+        answered: tuple[str, ...],
+        silent: tuple[str, ...],
+        now: float,
+        detail: str = "",
     ) -> Envelope:
         """The answer to a client whose quorum did not come together in time."""
         after_s = now - self.began_at
-        return self.answer(Failed(0, Failure.QUORUM, "", needed, answered, silent, after_s))
+        return self.answer(Failed(0, Failure.QUORUM, detail, needed, answered, silent, after_s))
 
 
 class PendingPut:
@@ -117,6 +122,9 @@ class PendingPut:
     For an owner that is down the next node around the ring gets the copy, with a hint. A put that
     has been answered lingers until every owner has its copy or a substitute keeps it for it, as far
     as there is somebody to wait for: an owner may die with the copy on its way.
+
+    A node whose disk takes no writes is down for this put, though it answers: nobody waits for it,
+    and a substitute keeps the copy of an owner.
     """
 
     def __init__(self, talk: Conversation, replica: Replica, view: View, n: int, w: int) -> None:
@@ -129,7 +137,14 @@ class PendingPut:
         self._quorum = WriteQuorum(view.write_lists(self._put.key, n), w)
         self._asked: dict[tuple[str, str], None] = {}
         """Who has been sent the copy, and the owner each stands in for; "" for an owner."""
+        self._refusals: dict[str, str] = {}
+        """Who can't take the copy now, and why."""
         self._answered = False
+
+    @property
+    def _able(self) -> frozenset[str]:
+        """Who may yet take the copy."""
+        return self._talk.members.up - self._refusals.keys()
 
     def start(self, now: float) -> Iterable[Envelope]:
         self._write()
@@ -142,18 +157,40 @@ class PendingPut:
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if isinstance(envelope.message, CopyStored):
             self._quorum.add(envelope.sender, envelope.message.hint_for)
-            return self._answer_or_end()
+            return self._answer_or_end() + self._give_up_if_hopeless(now)
+        if _is_read_only(envelope.message):
+            self._refusals[envelope.sender] = envelope.message.detail
+            return self._look_elsewhere(envelope.sender) + self._give_up_if_hopeless(now)
         return []
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        return self._look_elsewhere(member)
+
+    def on_ring(self, now: float) -> Iterable[Envelope]:
+        self._quorum.go_by(self._view.write_lists(self._put.key, self._n))
+        return self._send_to_new_places() + self._answer_or_end()
+
+    def _look_elsewhere(self, member: str) -> list[Envelope]:
+        """`member` will not store the copy it was sent."""
         for node, hint_for in list(self._asked):
             if node == member and hint_for:  # a substitute: there may be another one
                 del self._asked[node, hint_for]
         return self._send_to_new_places() + self._answer_or_end()
 
-    def on_ring(self, now: float) -> Iterable[Envelope]:
-        self._quorum.go_by(self._view.write_lists(self._put.key, self._n))
-        return self._send_to_new_places() + self._answer_or_end()
+    def _give_up_if_hopeless(self, now: float) -> list[Envelope]:
+        """Answer at once where waiting can't help: all who are silent have refused."""
+        if self._answered or not self._refusals:
+            return []
+        quorum = self._quorum
+        awaited = {*quorum.silent, *(node for node, _ in self._asked)} - self._refusals.keys()
+        if not awaited <= set(quorum.answered):
+            return []
+        self.wake_at = None
+        return [self._too_few(now)]
+
+    def _too_few(self, now: float) -> Envelope:
+        quorum, why = self._quorum, "; ".join(self._refusals.values())
+        return self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now, why)
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
         quorum = self._quorum
@@ -161,16 +198,17 @@ class PendingPut:
             self.wake_at = None
             if self._answered:
                 return []
-            return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
+            return [self._too_few(now)]
         self.wake_at = self._talk.next_wake(now)
-        self._talk.suspect(quorum.silent, now)
-        again = [self._copy_for(owner, "") for owner in quorum.silent]
+        silent = [owner for owner in quorum.silent if owner not in self._refusals]
+        self._talk.suspect(silent, now)
+        again = [self._copy_for(owner, "") for owner in silent]
         return again + self._send_to_new_places() + self._answer_or_end()
 
     def _send_to_new_places(self) -> list[Envelope]:
         """Send the copy to every node that should have it by now and has not been asked."""
         sent = []
-        for place in self._view.placements(self._put.key, self._n, self._talk.members.up):
+        for place in self._view.placements(self._put.key, self._n, self._able):
             hint_for = place.hint_for or ""
             if (place.node, hint_for) in self._asked or self._kept_for(hint_for):
                 continue
@@ -196,7 +234,7 @@ class PendingPut:
     def _answer_or_end(self) -> list[Envelope]:
         """Answer once the quorum is complete; end when nobody is left to wait for."""
         sent = []
-        if not self._answered and self._quorum.enough(self._talk.members.up):
+        if not self._answered and self._quorum.enough(self._able):
             self._answered = True
             sent.append(self._talk.answer(PutDone(0, self._quorum.answered)))
         if self._answered and not self._lingers():
@@ -204,8 +242,8 @@ class PendingPut:
         return sent
 
     def _lingers(self) -> bool:
-        quorum, up = self._quorum, self._talk.members.up
-        owners = any(owner in up for owner in quorum.silent)
+        quorum, able = self._quorum, self._able
+        owners = any(owner in able for owner in quorum.silent)
         answered = quorum.answered
         substitutes = any(hint and node not in answered for node, hint in self._asked)
         return (owners or substitutes) and self._talk.may_linger()
@@ -306,7 +344,10 @@ class PendingGet:
 
 
 class PendingRelay:
-    """A put or get on a node that does not hold the key: one owner after another is asked."""
+    """A put or get that this node can't coordinate: one owner after another is asked.
+
+    It holds no copy of the key, or its disk takes no writes.
+    """
 
     def __init__(self, talk: Conversation, view: View, owners: tuple[str, ...]):
         self.wake_at: float | None = talk.deadline
@@ -336,6 +377,8 @@ class PendingRelay:
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if not isinstance(envelope.message, PutDone | GetDone | GotMany | Failed):
             return []
+        if _is_read_only(envelope.message) and self._asked < len(self._owners):
+            return self._ask_next(now)
         self.wake_at = None
         return [self._talk.answer(envelope.message)]
 
@@ -372,9 +415,9 @@ class PendingListing:
 
     def start(self, now: float) -> Iterable[Envelope]:
         wanted = self._list
-        self._pages[self._talk.me] = self._replica.listing(
-            wanted.prefix, wanted.after, wanted.limit
-        )
+        own = self._replica.listing(wanted.prefix, wanted.after, wanted.limit)
+        if own is not None:
+            self._pages[self._talk.me] = own
         return self._finish() if self._covered else self._ask_silent(now)
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -415,7 +458,7 @@ class PendingListing:
         self.wake_at = self._talk.next_wake(now)
         wanted = self._list
         request = ListCopies(self._talk.id, wanted.prefix, wanted.after, wanted.limit)
-        return [self._talk.ask(node, request) for node in self._silent]
+        return [self._talk.ask(node, request) for node in self._silent if node != self._talk.me]
 
     def _finish(self) -> list[Envelope]:
         """Merge the pages up to where the shortest of those that were cut off ends."""
@@ -429,3 +472,7 @@ class PendingListing:
                 copies.setdefault(key, []).append(siblings)
         live = (key for key in sorted(copies) if reconcile(copies[key]).values)
         return [self._talk.answer(KeysListed(0, tuple(live), end))]
+
+
+def _is_read_only(message: Message) -> TypeGuard[Failed]:
+    return isinstance(message, Failed) and message.reason is Failure.READ_ONLY

@@ -122,9 +122,16 @@ class Replica:
         else:
             self.merge(key, record.decode(stored).siblings, durable)
 
-    def listing(self, prefix: str, after: str, limit: int) -> CopiesListed:
-        """This node's copies in order of key, without their values; `id` is 0."""
-        found = list(islice(self._scan(prefix, after), limit + 1))
+    def listing(self, prefix: str, after: str, limit: int) -> CopiesListed | None:
+        """This node's copies in order of key, without their values; `id` is 0.
+
+        None if the disk can't be read there: a list with a gap would hide keys.
+        """
+        try:
+            found = list(islice(self._scan(prefix, after), limit + 1))
+        except CorruptData:
+            self.corrupt_reads += 1
+            return None
         return CopiesListed(0, tuple(found[:limit]), more=len(found) > limit)
 
     def on_store(self, envelope: Envelope) -> Iterable[Envelope]:
@@ -160,6 +167,8 @@ class Replica:
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: ListCopies = envelope.message  # type: ignore[assignment]
         listed = self.listing(request.prefix, request.after, request.limit)
+        if listed is None:
+            return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
         return [envelope.reply(CopiesListed(request.id, listed.copies, listed.more))]
 
     def _scan(self, prefix: str, after: str) -> Iterator[Listed]:
@@ -177,11 +186,9 @@ class Replica:
             yield Listed(key_of_copy(disk_key), _without_values(siblings))
 
     def _load(self, key: str) -> Copy:
-        stored = self._staging.get(copy_key(self._view.partition_of(key), key))
-        if stored is None:
-            return NO_COPY
         try:
-            return record.decode(stored)
+            stored = self._staging.get(copy_key(self._view.partition_of(key), key))
+            return NO_COPY if stored is None else record.decode(stored)
         except CorruptData:
             self.corrupt_reads += 1
             raise

@@ -23,6 +23,10 @@ class Settings:
     """How often a member that is taken to be down is asked whether it is back."""
     handoff_batch: int = 64
     """Hinted copies on their way to one owner at a time."""
+    handoff_bytes: int = 8 << 20
+    """What such a batch weighs at most; a copy that is larger goes alone."""
+    refused_s: float = 5.0
+    """How long an owner that refused a hinted copy, say because its disk is full, is left alone."""
     hints_limit: int = 1_000_000
     """Hinted copies one node keeps; past it the answer is `Overloaded`."""
     repair_wait_s: float = 1.0

@@ -223,14 +223,14 @@ import resource, sys
 from pathlib import Path
 from dynamo.disk.contract import Write
 from dynamo.disk.leveldb import LevelDisk
-from dynamo.errors import NodeFailed
+from dynamo.errors import ReadOnly
 
 disk = LevelDisk(Path(sys.argv[1]))
 disk.commit([Write(b"before", b"1")], sync=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     disk.commit([Write(b"%d" % number, bytes(1000)) for number in range(1000)], sync=True)
-except NodeFailed as error:
+except ReadOnly as error:
     print(error)
 """
 

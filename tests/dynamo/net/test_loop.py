@@ -1,6 +1,7 @@
 """The loop of step, commit and send, without sockets: what is told, and when."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import gevent
 import pytest
@@ -8,25 +9,22 @@ import pytest
 from cli.local_cluster import free_ports
 from dynamo.disk.contract import MemoryDisk, Write
 from dynamo.errors import NodeFailed, Unreachable
-from dynamo.net import queue, wire
+from dynamo.net import loop, queue, wire
 from dynamo.net.loop import NodeLoop
 from dynamo.protocol.messages import Envelope, Failed, Failure, Get, GetDone, Message, Put, PutDone
-from dynamo.protocol.node import Node
+from dynamo.protocol.node import Node, Step
 from dynamo.protocol.settings import Settings
 from dynamo.values.cluster import found
 
 
 class WatchedDisk(MemoryDisk):
-    """A disk that tells of its commits, and can refuse them."""
+    """A disk that tells of its commits."""
 
     def __init__(self) -> None:
         super().__init__()
         self.commits: list[tuple[int, bool]] = []
-        self.refuses = False
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
-        if self.refuses:
-            raise NodeFailed("LevelDB can't write: no space left")
         super().commit(writes, sync=sync)
         self.commits.append((len(writes), sync))
 
@@ -36,11 +34,16 @@ class Bench:
 
     def __init__(self) -> None:
         self.disk = WatchedDisk()
-        settings = Settings(n=1, r=1, w=1)
-        founding = found({"n1": "127.0.0.1:1"}, partitions=1, n=1)
-        node = Node("n1", founding, settings, self.disk, 1)
-        self.loop = NodeLoop(node, self.disk, {"n1": "127.0.0.1:1"})
+        self.lives: list[str] = []
+        """Why each node that was made takes no writes, "" where it takes them."""
+        self.loop = NodeLoop(self.make_node, self.disk, {"n1": "127.0.0.1:1"})
         self.running = gevent.spawn(self.loop.run)
+
+    def make_node(self, read_only: str) -> Node:
+        self.lives.append(read_only)
+        founding = found({"n1": "127.0.0.1:1"}, partitions=1, n=1)
+        settings = Settings(n=1, r=1, w=1)
+        return Node("n1", founding, settings, self.disk, len(self.lives), read_only)
 
     def exchange(self, *messages: Message, caller: str = "client") -> list[Message]:
         envelopes = [Envelope(caller, "n1", message) for message in messages]
@@ -77,13 +80,87 @@ def test_a_put_that_needs_no_fsync_costs_none_and_a_get_no_commit(bench: Bench) 
     assert bench.disk.commits == [(1, False)]
 
 
-def test_a_disk_that_refuses_ends_the_node_and_nothing_is_acknowledged() -> None:
+def test_a_disk_that_refuses_acknowledges_nothing_and_reads_go_on(bench: Bench) -> None:
+    bench.exchange(put(1, value=b"before"))
+    bench.disk.refuses = "no room"
+    overwrite = Put(2, "key 1", b"after", None, 2.0)
+    refused, read = bench.exchange(overwrite, Get(3, "key 1"))
+    assert refused == Failed(2, Failure.READ_ONLY, "n1 takes no writes: no room")
+    assert isinstance(read, GetDone)
+    assert read.siblings.values == (b"before",)
+    assert bench.lives == ["", "n1 takes no writes: no room"]
+    assert bench.loop.status()["read_only"] == "n1 takes no writes: no room"
+
+
+def test_a_disk_that_recovers_takes_writes_again_and_says_so_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "LOOK_S", 0.02)
+    bench.disk.refuses = "no room"
+    for id in (1, 2, 3):
+        assert [type(reply) for reply in bench.exchange(put(id))] == [Failed]
+    bench.disk.refuses = ""
+    with gevent.Timeout(5):
+        while bench.loop.status()["read_only"]:
+            gevent.sleep(0.005)
+    assert [type(reply) for reply in bench.exchange(put(4))] == [PutDone]
+    assert len(bench.lives) == 3
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "node n1 takes no writes, reads go on: no room",
+        "node n1 takes writes again",
+    ]
+
+
+def test_a_disk_that_fails_otherwise_ends_the_node() -> None:
     bench = Bench()
-    bench.disk.refuses = True
+
+    def fail() -> None:
+        raise NodeFailed("LevelDB can't be opened again")
+
+    bench.disk.recover = fail  # type: ignore[method-assign]
     assert bench.exchange(put(1)) == []
-    with pytest.raises(NodeFailed, match="no space left"):
+    with pytest.raises(NodeFailed, match="opened again"):
         bench.running.get(timeout=5)
     bench.loop.close()
+
+
+def test_many_large_answers_are_made_in_several_steps(bench: Bench) -> None:
+    large = bytes(1 << 20)
+    bench.exchange(*(put(id, value=large) for id in range(1, 6)))
+    weights: list[int] = []
+    step = bench.loop.node.step
+
+    def weighed(*arguments: Any) -> Step:
+        done = step(*arguments)
+        weights.append(sum(map(wire.weight, done.envelopes)))
+        return done
+
+    bench.loop.node.step = weighed  # type: ignore[method-assign]
+    found = bench.exchange(*(Get(id, f"key {id % 5 + 1}") for id in range(10, 110)))
+    while len(found) < 100:
+        found += bench.exchange()
+    assert {type(reply) for reply in found} == {GetDone}
+    assert sum(weights) > 100 << 20
+    assert max(weights) < 48 << 20
+
+
+def test_callers_that_never_fetch_their_answers_share_one_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.exchange(put(1, value=bytes(1 << 20)))
+    bench.loop._answers.limit_bytes = 20 << 20
+    sessions = [
+        bench.loop._submit(f"client {number}", [Envelope(f"client {number}", "n1", get)])
+        for number, get in enumerate(Get(1, "key 1") for _ in range(50))
+    ]
+    with gevent.Timeout(5):
+        while any(session.open for session in sessions):
+            gevent.sleep(0.005)
+    assert bench.loop._answers.used_bytes < 21 << 20
+    monkeypatch.setattr(loop, "ABANDONED_S", -1.0)
+    [read] = bench.exchange(Get(2, "key 1"), caller="a new one")
+    assert isinstance(read, GetDone)
 
 
 def test_past_the_limit_the_answer_is_overloaded_at_once(
@@ -122,13 +199,13 @@ def test_a_request_that_a_link_has_lost_is_news_to_the_node() -> None:
     addresses = {"n1": "127.0.0.1:1", "n2": f"127.0.0.1:{nobody}"}
     disk = WatchedDisk()
     node = Node("n1", found(addresses, partitions=2, n=1), settings, disk, 1)
-    loop = NodeLoop(node, disk, addresses)
-    running = gevent.spawn(loop.run)
-    loop._on_lost([Envelope("n1", "n2", Put(5, "key", b"", None, 1.0))], Unreachable("gone"))
+    at_work = NodeLoop(lambda read_only: node, disk, addresses)
+    running = gevent.spawn(at_work.run)
+    at_work._on_lost([Envelope("n1", "n2", Put(5, "key", b"", None, 1.0))], Unreachable("gone"))
     with gevent.Timeout(5):
         while "n2" in node.members.up:
             gevent.sleep(0.005)
-    assert loop.status()["members"] == {"n2": False}
-    loop.stop()
+    assert at_work.status()["members"] == {"n2": False}
+    at_work.stop()
     running.join(timeout=5)
-    loop.close()
+    at_work.close()
