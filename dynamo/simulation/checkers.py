@@ -3,7 +3,8 @@
 Writes are told apart by key and `written_at`, which the workload makes unique. Write u *replaces*
 write t if u's context had seen t, or if u is blind (it carries no context) and is the later one by
 its writer's clock. A write is *accounted for* in a reading if the reading holds it, or holds what
-replaced it, step by step; so a deleted value is accounted for by its tombstone.
+replaced it, step by step; so a deleted value is accounted for by its tombstone. Once that may have
+been reaped a reading need not hold it any more, but nothing that the delete had seen either.
 """
 
 import math
@@ -28,7 +29,7 @@ class Violation(NamedTuple):
 class Writes:
     """The writes of one key; sets of them are the bits of an int, which makes checking cheap."""
 
-    def __init__(self, key: str, history: History) -> None:
+    def __init__(self, key: str, history: History, reap_after_s: float = math.inf) -> None:
         self.all = [op for op in history.of_kind("put", "delete") if op.key == key]
         self.number = {op.written_at: place for place, op in enumerate(self.all)}
         self.ancestors: list[int] = []
@@ -44,6 +45,9 @@ class Writes:
             for place, op in enumerate(self.all)
         ]
         self._crashed_at = history.crashed_at
+        self.delivered = [history.deliveries[key, op.written_at] for op in self.all]
+        """How often each write reached a node that coordinates it."""
+        self._reap_after_s = reap_after_s
 
     def _written_before(self, blind: Operation) -> int:
         return bits(n for stamp, n in self.number.items() if stamp < blind.written_at)
@@ -54,7 +58,7 @@ class Writes:
         new = bits(
             self.number[v.written_at] for v in get.siblings.versions if v.written_at in self.number
         )
-        new |= self._may_be_lost(get.ended_at)
+        new |= self._may_be_lost(get.ended_at) | self._may_be_reaped(get.ended_at)
         begun = bits(n for n, op in enumerate(self.all) if op.began_at < get.ended_at)
         found = 0
         while new:
@@ -70,6 +74,18 @@ class Writes:
         crashes = [at for at in self._crashed_at if at < before]
         last = max(crashes, default=-1.0)
         return bits(n for n, op in enumerate(self.all) if not op.durable and op.began_at < last)
+
+    def _may_be_reaped(self, before: float) -> int:
+        """Deletes that reached a node so long before this time that no trace of them need be left.
+
+        What they had seen must not be there either: `resurrected`.
+        """
+        latest = before - self._reap_after_s
+        return bits(
+            n
+            for n, op in enumerate(self.all)
+            if op.kind == "delete" and self.delivered[n] and op.began_at <= latest
+        )
 
 
 def bits(numbers: Iterable[int]) -> int:
@@ -99,17 +115,19 @@ def check(
     owners: Mapping[str, Sequence[str]],
     copies: Mapping[str, Mapping[str, Siblings]],
     w: int,
+    reap_after_s: float = math.inf,
 ) -> list[Violation]:
     """All that is wrong with a run. `owners` are those of each key, `copies` what their disks kept
-    at the end, by key and owner."""
+    at the end, by key and owner; `reap_after_s` is how old a tombstone is before it is reaped."""
     found: list[Violation] = []
     keys = list(owners)
     for key in keys:
-        writes = Writes(key, history)
+        writes = Writes(key, history, reap_after_s)
         gets = [op for op in history.of_kind("get") if op.key == key and op.succeeded]
         found += invented_values(key, writes, gets, copies[key])
         found += lost_writes(key, writes, gets, owners[key], w)
-        found += false_siblings(key, writes, gets, history)
+        found += resurrected(key, writes, gets, owners[key], w)
+        found += false_siblings(key, writes, gets)
         found += differing_copies(key, copies[key])
     found += wrong_lists(history, owners, w)
     found += quiet_failures(history)
@@ -144,17 +162,55 @@ def lost_writes(
     by the reader at the quiet end.
     """
     acknowledged = [
-        (number, op)
+        (number, op, strict(op, owners, w))
         for number, op in enumerate(writes.all)
-        if op.succeeded and op.durable and op.ended_at is not None
+        if op.succeeded and op.durable
     ]
     for get in gets:
         missing = ~writes.accounted(get)
-        for number, op in acknowledged:
-            sure = get.client == "reader" or strict(op, owners, w)
-            if missing >> number & 1 and sure and _before(op, get):
+        for number, op, sure in acknowledged:
+            surely = sure or get.client == "reader"
+            if missing >> number & 1 and surely and _before(op, get):
                 text = f"{op} was acknowledged, {get} knows nothing of it: {shown(get)}"
                 yield Violation("lost write", key, text)
+
+
+def resurrected(
+    key: str, writes: Writes, gets: Iterable[Operation], owners: Sequence[str], w: int
+) -> Iterator[Violation]:
+    """A get that began after a durable delete was acknowledged shows nothing that it deleted."""
+    deletes = [
+        (number, op)
+        for number, op in enumerate(writes.all)
+        if op.kind == "delete" and op.succeeded and op.durable
+    ]
+    for get in gets:
+        for number, op in deletes:
+            sure = get.client == "reader" or strict(op, owners, w)
+            if not sure or not _before(op, get):
+                continue
+            for version in get.siblings.versions if get.siblings else ():
+                if _deleted(version, number, writes, owners):
+                    text = f"{get} shows {version}, which {op} had deleted"
+                    yield Violation("resurrected", key, text)
+
+
+def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str]) -> bool:
+    """True if the delete surely replaced this version.
+
+    One with a context replaced what that had seen; a blind one what its coordinator held, which is
+    sure of what all owners had stored. See `false_siblings` about what was delivered twice.
+    """
+    place, delete = writes.number.get(version.written_at), writes.all[number]
+    if place is None:
+        return False
+    once = writes.delivered[place] == 1
+    if delete.context is not None:
+        known = writes.ancestors[number] >> place & 1 == 1
+        return known and (once or seen(delete.context, version.dot))
+    put = writes.all[place]
+    everywhere = put.succeeded and put.durable and set(owners) <= set(put.nodes)
+    return everywhere and once and _before(put, delete) and put.written_at < delete.written_at
 
 
 def strict(op: Operation, owners: Sequence[str], w: int) -> bool:
@@ -167,14 +223,17 @@ def _before(op: Operation, other: Operation) -> bool:
 
 
 def thin_writes(
-    history: History, rested: Mapping[str, Mapping[str, Siblings]], w: int
+    history: History,
+    rested: Mapping[str, Mapping[str, Siblings]],
+    w: int,
+    reap_after_s: float = math.inf,
 ) -> Iterator[Violation]:
     """Once all is at rest, and before anybody reads, w owners know of every acknowledged write.
 
     `rested` is what the owners' disks hold then, by key and owner.
     """
     for key, copies in rested.items():
-        writes = Writes(key, history)
+        writes = Writes(key, history, reap_after_s)
         known = [writes.accounted(_as_reading(copy)) for copy in copies.values()]
         for number, op in enumerate(writes.all):
             owners = sum(mask >> number & 1 for mask in known)
@@ -196,9 +255,18 @@ def forgotten_hints(kept: Mapping[str, Sequence[bytes]]) -> list[Violation]:
     ]
 
 
-def false_siblings(
-    key: str, writes: Writes, gets: Iterable[Operation], history: History
+def misplaced_copies(
+    kept: Mapping[str, Sequence[str]], owners: Mapping[str, Sequence[str]]
 ) -> Iterator[Violation]:
+    """At the end nobody but its owners keeps a copy of a key; `kept` is the keys on each disk."""
+    for node, keys in kept.items():
+        for key in keys:
+            if node not in owners[key]:
+                text = f"{node} keeps a copy that belongs to {', '.join(owners[key])}"
+                yield Violation("misplaced copy", key, text)
+
+
+def false_siblings(key: str, writes: Writes, gets: Iterable[Operation]) -> Iterator[Violation]:
     """Versions that a get returns together were written by writers that did not know each other.
 
     A write that reached its coordinators twice (the client or a relay asked again, the network
@@ -212,7 +280,7 @@ def false_siblings(
         for version in versions:
             place = writes.number[version.written_at]
             times = sum(other.written_at == version.written_at for other in versions)
-            delivered = history.deliveries[key, version.written_at]
+            delivered = writes.delivered[place]
             if times > delivered:
                 text = f"{get} shows {version} {times} times, it was delivered {delivered} times"
                 yield Violation("false sibling", key, text)
@@ -225,12 +293,23 @@ def false_siblings(
                     yield Violation("false sibling", key, text)
 
 
-def differing_copies(key: str, copies: Mapping[str, Siblings]) -> Iterator[Violation]:
+def differing_copies(
+    key: str, copies: Mapping[str, Siblings], rule: str = "differing copies"
+) -> Iterator[Violation]:
     """At the end all replicas hold the same."""
     first = next(iter(copies.values()))
     if any(copy != first for copy in copies.values()):
         text = "; ".join(f"{node} holds {copy}" for node, copy in copies.items())
-        yield Violation("differing copies", key, text)
+        yield Violation(rule, key, text)
+
+
+def not_converged(rested: Mapping[str, Mapping[str, Siblings]]) -> Iterator[Violation]:
+    """All replicas hold the same though nobody has read, a while after the last fault.
+
+    `rested` is what the owners' disks hold then, by key and owner.
+    """
+    for key, copies in rested.items():
+        yield from differing_copies(key, copies, "not converged")
 
 
 def wrong_lists(

@@ -136,6 +136,8 @@ class Plan:
             full_disks=draw.choice((0, 0, 2)),
             old_disks=draw.choice((0, 0, 1, 3)),
         )
+        # With many keys a write is seldom followed by another, which would bring its replicas up.
+        plan = replace(plan, keys=draw.choice((plan.keys, plan.keys, plan.keys, 30)))
         absent: dict[str, Any] = dict.fromkeys(NOT_YET, 0)
         return replace(plan, **absent)
 

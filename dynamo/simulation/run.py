@@ -1,17 +1,32 @@
 """One seed from beginning to end: the world, the work, the checks."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
-from dynamo.disk.contract import HINTS
+from dynamo.disk.contract import HINTS, key_of_copy
 from dynamo.protocol.node import Node
-from dynamo.simulation.checkers import Violation, check, forgotten_hints, thin_writes
+from dynamo.simulation.checkers import (
+    Violation,
+    check,
+    forgotten_hints,
+    misplaced_copies,
+    not_converged,
+    thin_writes,
+)
+from dynamo.simulation.faults import COPIES
 from dynamo.simulation.history import History
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.workload import read_back, work
 from dynamo.simulation.world import NodeMaker, World
+
+CONVERGES_UNREAD = False
+"""True once anti-entropy is there: then replicas have to agree before anybody reads."""
+
+REAP_AFTER_S = math.inf
+"""How old a tombstone is, at least, before a node may reap it; none does so yet."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +82,23 @@ def simulate(
         raise
     copies = {key: world.kept_copies(key) for key in plan.key_names}
     owners = {key: world.owners(key) for key in plan.key_names}
-    violations = check(world.history, owners, copies, plan.settings.w)
-    violations += thin_writes(world.history, rested, plan.settings.w)
-    violations += forgotten_hints(
-        {name: [key for key, _ in m.disk.scan(*HINTS)] for name, m in world.machines.items()}
+    violations = check(world.history, owners, copies, plan.settings.w, REAP_AFTER_S)
+    violations += thin_writes(world.history, rested, plan.settings.w, REAP_AFTER_S)
+    violations += not_converged(rested) if CONVERGES_UNREAD else ()
+    violations += misplaced_copies(
+        {name: list(map(key_of_copy, keys)) for name, keys in _kept(world, COPIES).items()}, owners
     )
+    violations += forgotten_hints(_kept(world, HINTS))
     commits = sum(machine.commits for machine in world.machines.values())
     return Run(plan, world.history, world.trace, violations, commits)
+
+
+def _kept(world: World, range_: tuple[bytes, bytes]) -> dict[str, list[bytes]]:
+    """The disk keys in this range, on each machine."""
+    return {
+        name: [disk_key for disk_key, _ in machine.disk.scan(*range_)]
+        for name, machine in world.machines.items()
+    }
 
 
 def command(seed: int) -> str:

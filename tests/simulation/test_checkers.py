@@ -11,6 +11,9 @@ from dynamo.simulation.checkers import (
     forgotten_hints,
     invented_values,
     lost_writes,
+    misplaced_copies,
+    not_converged,
+    resurrected,
     thin_writes,
     wrong_lists,
 )
@@ -35,8 +38,9 @@ class Story:
         operation = Operation(kind, "key", value, context, tuple(op.written_at for op in saw))
         return self._done(operation, changes)
 
-    def blind(self, value: bytes, **changes: object) -> Operation:
-        return self._done(Operation("put", "key", value), changes)
+    def blind(self, value: bytes | None, **changes: object) -> Operation:
+        kind = "put" if value is not None else "delete"
+        return self._done(Operation(kind, "key", value), changes)
 
     def get(self, *found: Operation, **changes: object) -> Operation:
         versions = tuple(
@@ -68,7 +72,15 @@ class Story:
 
     def false_siblings(self) -> list[Violation]:
         writes = Writes("key", self.history)
-        return list(false_siblings("key", writes, self.gets, self.history))
+        return list(false_siblings("key", writes, self.gets))
+
+    def lost_though_reaped(self, reap_after_s: float) -> list[Violation]:
+        writes = Writes("key", self.history, reap_after_s)
+        return list(lost_writes("key", writes, self.gets, OWNERS, 2))
+
+    def resurrected(self) -> list[Violation]:
+        writes = Writes("key", self.history)
+        return list(resurrected("key", writes, self.gets, OWNERS, 2))
 
 
 # Lost writes -------------------------------------------------------------------------------------
@@ -175,6 +187,86 @@ def test_in_the_simulation_some_writes_without_fsync_are_really_lost() -> None:
     raise AssertionError("in 100 seeds no unsynced write was lost")
 
 
+# Deletes -----------------------------------------------------------------------------------------
+
+
+def test_what_an_acknowledged_delete_had_seen_never_comes_back() -> None:
+    story = Story()
+    one = story.put(b"1")
+    two = story.put(b"2", one)
+    deleted = story.put(None, two)
+    story.get(deleted)
+    assert story.resurrected() == []
+    story.get(two)
+    story.get(one)  # the delete had seen it too, through 2
+    assert [violation.rule for violation in story.resurrected()] == ["resurrected"] * 2
+    assert "which 's delete 3 key (2.0000 to 2.9000) had deleted" in story.resurrected()[0].text
+
+
+def test_what_a_delete_had_not_seen_may_stay_and_so_may_a_second_delivery() -> None:
+    story = Story()
+    one, beside = story.put(b"1"), story.put(b"2")
+    story.put(None, one)
+    story.get(beside)
+    get = story.get(one)
+    story.history.deliveries["key", one.written_at] = 2
+    assert len(story.resurrected()) == 1  # under this dot it was seen
+    assert get.siblings is not None
+    [version] = get.siblings.versions
+    again = version._replace(dot=Dot("another actor", 1))
+    get.siblings = get.siblings._replace(versions=(again,))
+    assert story.resurrected() == []
+
+
+def test_a_delete_that_failed_or_came_later_or_is_with_substitutes_promises_nothing() -> None:
+    for changes in ({"succeeded": False}, {"ended_at": 9.0}, {"nodes": ("n1", "n4")}):
+        story = Story()
+        one = story.put(b"1")
+        story.put(None, one, **changes)
+        story.get(one)
+        assert story.resurrected() == []
+
+
+def test_a_blind_delete_takes_what_all_owners_held_before_it() -> None:
+    story = Story()
+    everywhere = story.put(b"1", nodes=OWNERS)
+    elsewhere = story.put(b"2")
+    story.blind(None)
+    later = story.put(b"3", nodes=OWNERS)
+    story.get(elsewhere, later)
+    assert story.resurrected() == []
+    story.get(everywhere)
+    assert len(story.resurrected()) == 1
+
+
+def test_once_a_tombstone_may_be_reaped_nothing_at_all_accounts_for_what_was_deleted() -> None:
+    story = Story()
+    one = story.put(b"1")
+    story.put(None, one)
+    story.get()
+    assert len(story.lost()) == 2
+    assert len(story.lost_though_reaped(9.0)) == 2
+    assert story.lost_though_reaped(0.5) == []
+
+
+def test_a_reaped_tombstone_accounts_for_nothing_that_its_delete_had_not_seen() -> None:
+    story = Story()
+    one = story.put(b"1")
+    story.put(b"2")
+    story.put(None, one)
+    story.get()
+    assert len(story.lost_though_reaped(0.5)) == 1
+
+
+def test_a_delete_that_reached_nobody_has_no_tombstone_to_reap() -> None:
+    story = Story()
+    one = story.put(b"1")
+    deleted = story.put(None, one, succeeded=False)
+    story.history.deliveries["key", deleted.written_at] = 0
+    story.get()
+    assert len(story.lost_though_reaped(0.5)) == 1
+
+
 # False siblings ----------------------------------------------------------------------------------
 
 
@@ -253,6 +345,21 @@ def test_w_owners_know_of_each_write_that_was_acknowledged_when_all_is_at_rest()
 def test_a_hint_that_is_still_there_has_been_forgotten() -> None:
     assert forgotten_hints({"n1": []}) == []
     assert [v.rule for v in forgotten_hints({"n1": [b"hn2\x00key"]})] == ["forgotten hint"]
+
+
+def test_a_copy_on_a_node_that_does_not_own_its_key_is_misplaced() -> None:
+    owners = {"key": OWNERS}
+    assert list(misplaced_copies({"n1": ["key"], "n4": []}, owners)) == []
+    [violation] = misplaced_copies({"n1": ["key"], "n4": ["key"]}, owners)
+    assert violation.rule == "misplaced copy"
+    assert "n4 keeps a copy that belongs to n1, n2, n3" in violation.text
+
+
+def test_replicas_that_differ_before_anybody_reads_have_not_converged() -> None:
+    same = Siblings({"a": 1}, (Version(Dot("a", 1), b"1", 1.0),))
+    assert list(not_converged({"key": {"n1": same, "n2": same}})) == []
+    [violation] = not_converged({"key": {"n1": same, "n2": EMPTY}})
+    assert violation.rule == "not converged"
 
 
 def test_copies_that_differ() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import count, islice
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from dynamo.disk.contract import Write
+from dynamo.disk import record
+from dynamo.disk.contract import Write, copy_key
 from dynamo.disk.record import Copy
+from dynamo.errors import CorruptData
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.messages import CopyStored, Envelope, FetchCopy, Listed, StoreCopy
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
+from dynamo.simulation import run as run_module
 from dynamo.simulation.__main__ import main
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.plan import Plan
@@ -274,7 +278,50 @@ class NeverDelivers(BreaksHandoff):
     handoff_type = LazyHandoff
 
 
+class ForgetfulOfDeletes(Replica):
+    """Takes a tombstone for nothing at all, so that any old copy brings the key back."""
+
+    def _stage(self, key: str, copy: Copy, durable: bool) -> None:
+        super()._stage(key, copy, durable)
+        if all(version.value is None for version in copy.siblings.versions):
+            self._staging.delete(copy_key(self._view.partition_of(key), key))
+
+
+class Resurrects(OneNode):
+    replica_type = ForgetfulOfDeletes
+
+
+class TrustingReplica(Replica):
+    """Reads its disk without a look at the checksum."""
+
+    def _load(self, key: str) -> Copy:
+        try:
+            return super()._load(key)
+        except CorruptData:
+            stored = self._staging.get(copy_key(self._view.partition_of(key), key)) or b""
+            right = zlib.crc32(stored[4:]).to_bytes(4, "big")
+            try:
+                return record.decode(right + stored[4:])
+            except UnicodeDecodeError as error:
+                raise CorruptData("no text") from error
+
+
+class ReturnsDamagedCopies(OneNode):
+    replica_type = TrustingReplica
+
+
+class KeepsWhatItShouldPassOn(OneNode):
+    """Takes hinted copies for its own."""
+
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
+        self._handlers[StoreCopy] = lambda envelope, now: self.replica.on_store(envelope)
+
+
 BROKEN = [
+    ("resurrected", Resurrects, Machine),
+    ("invented value", ReturnsDamagedCopies, Machine),
+    ("misplaced copy", KeepsWhatItShouldPassOn, Machine),
     ("thin write", DropsHints, Machine),
     ("thin write", DeletesHintsTooEarly, Machine),
     ("forgotten hint", NeverDelivers, Machine),
@@ -334,10 +381,17 @@ def often_down(seed: int) -> Plan:
     )
 
 
+def rotting(seed: int) -> Plan:
+    """Disks whose bits flip."""
+    return replace(Plan.drawn(seed), bit_flips=30)
+
+
 WORLDS: dict[object, Callable[[int], Plan]] = {
     AcknowledgesTooEarly: single,
     CountsRequestsFromOne: hard,
     DropsHints: often_down,
+    KeepsWhatItShouldPassOn: often_down,
+    ReturnsDamagedCopies: rotting,
     DeletesHintsTooEarly: often_down,
     NeverDelivers: often_down,
 }
@@ -358,6 +412,26 @@ def test_a_broken_node_is_seen(
         if any(violation.rule == rule for violation in run.violations):
             return
     pytest.fail(f"no {rule!r} in 200 seeds of a node that is broken on purpose")
+
+
+def test_a_node_that_never_converges_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "CONVERGES_UNREAD", True)
+    for seed in range(1, 51):  # no node does anything about it yet but wait for reads
+        run = simulate(replace(Plan.drawn(seed), keys=30))
+        if any(violation.rule == "not converged" for violation in run.violations):
+            return
+    pytest.fail("in 50 seeds all replicas agreed, though no node brings that about")
+
+
+def test_a_node_that_resurrects_is_seen_though_tombstones_may_be_reaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_module, "REAP_AFTER_S", 0.0)
+    for seed in range(1, 201):
+        found = simulate(seed, Resurrects).violations
+        if any(violation.rule == "resurrected" for violation in found):
+            return
+    pytest.fail("no 'resurrected' in 200 seeds of a node that forgets deletes")
 
 
 # What a person is shown --------------------------------------------------------------------------
