@@ -7,10 +7,10 @@ under a microsecond for each request.
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dynamo.protocol.messages import Envelope, Failed, Get, ListKeys, Message, Put
+from dynamo.protocol.messages import Envelope, Failed, Failure, Get, ListKeys, Message, Put
 from dynamo.values.histogram import Histogram, bucket
 
 SLICE_S = 2.0
@@ -45,15 +45,18 @@ class Recent:
     def histogram(self, name: str, window_s: float, now: float) -> Histogram:
         """The values of `name` added in the last `window_s`, and up to a slice more."""
         found = Histogram()
-        for began, counts in self._slices:
-            if began >= _slice_at(now - window_s) and name in counts:
-                found.update(counts[name])
+        for counts in self._within(name, window_s, now):
+            found.update(counts)
         return found
 
     def per_s(self, name: str, window_s: float, now: float) -> float:
         """How many values of `name` a second of the last `window_s` has brought."""
         span_s = now - max(_slice_at(now - window_s), self._began)
-        return self.histogram(name, window_s, now).total() / max(span_s, 1.0)
+        return sum(c.total() for c in self._within(name, window_s, now)) / max(span_s, 1.0)
+
+    def _within(self, name: str, window_s: float, now: float) -> Iterator[Histogram]:
+        first = _slice_at(now - window_s)
+        return (counts[name] for began, counts in self._slices if began >= first and name in counts)
 
     def _begin_slice(self, now: float) -> None:
         while self._slices and self._slices[0][0] < _slice_at(now - LONG_S):
@@ -95,8 +98,14 @@ class Measures:
         now = time.monotonic()
         self._recent.add(kind, now - began, now)
 
-    def refuse(self, failed: Failed) -> None:
-        self.refused[failed.reason.value] += 1
+    def failed(self, failure: Failed, begun: tuple[str, float] | None) -> None:
+        """A request is answered with a failure; `begun` is there if it was a client's.
+
+        What was refused at once for want of room is not timed: it would look like good work.
+        """
+        self.refused[failure.reason.value] += 1
+        if begun is not None and failure.reason is not Failure.OVERLOADED:
+            self.answered(*begun)
 
     def committed(self, writes: int, began: float) -> None:
         """The disk has taken a commit of this many writes, which began at `began`."""

@@ -69,10 +69,11 @@ class Session:
             refusal = Failed(reply.message.id, Failure.OVERLOADED, detail)
             reply = Envelope(reply.sender, reply.receiver, refusal)
             self._ready.force([reply])
-        if (begun := self._begun.pop(reply.message.id, None)) is not None:
-            self._measures.answered(*begun)
+        begun = self._begun.pop(reply.message.id, None)
         if type(reply.message) is Failed:
-            self._measures.refuse(reply.message)
+            self._measures.failed(reply.message, begun)
+        elif begun is not None:
+            self._measures.answered(*begun)
         if not self.open or self._ready.bytes >= wire.FRAME_LIMIT_BYTES:
             self._settled.set()
 

@@ -52,7 +52,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(loop, "HOLD_S", 5.0)  # a busy machine must not cut an exchange short
     bench = Bench()
     yield bench
     bench.loop.stop()

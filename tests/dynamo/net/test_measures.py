@@ -105,11 +105,16 @@ def test_commits_are_timed_and_their_writes_counted(clock: Clock) -> None:
     assert (told["writes"]["p50"], told["writes"]["p99"]) == (1.0, 64.0)
 
 
-def test_refusals_are_counted_by_reason() -> None:
-    counted = Measures(0.0)
-    for reason in (Failure.QUORUM, Failure.OVERLOADED, Failure.QUORUM):
-        counted.refuse(Failed(1, reason))
-    assert counted.status(1.0)["refused"] == {"quorum": 2, "overloaded": 1}
+def test_failures_are_counted_by_reason_and_timed_unless_refused_at_once(clock: Clock) -> None:
+    counted = Measures(clock.now)
+    begun = "put", clock.now
+    clock.now += 8.0
+    counted.failed(Failed(1, Failure.QUORUM), begun)
+    counted.failed(Failed(2, Failure.OVERLOADED), begun)
+    counted.failed(Failed(3, Failure.OVERLOADED), None)
+    told = counted.status(clock.now)
+    assert told["refused"] == {"quorum": 1, "overloaded": 2}
+    assert told["requests"]["put"]["histogram_s"] == [[8.0, 1]]
 
 
 def test_the_slowest_in_a_thousand_is_seen() -> None:
