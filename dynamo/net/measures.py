@@ -10,7 +10,17 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dynamo.protocol.messages import Envelope, Failed, Failure, Get, ListKeys, Message, Put
+from dynamo.protocol.messages import (
+    Envelope,
+    Failed,
+    Failure,
+    Get,
+    GetMany,
+    ListKeys,
+    Message,
+    Put,
+    PutMany,
+)
 from dynamo.values.histogram import Histogram, bucket
 
 SLICE_S = 2.0
@@ -21,8 +31,16 @@ PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 REQUESTS = ("put", "get", "delete", "list")
 """The kinds of a client's requests; what nodes ask of each other is not counted as one."""
 
-_KINDS: dict[type[Message], str] = {Put: "put", Get: "get", ListKeys: "list"}
+_KINDS: dict[type[Message], str] = {
+    Put: "put",
+    Get: "get",
+    PutMany: "put",
+    GetMany: "get",
+    ListKeys: "list",
+}
 
+Begun = tuple[str, float, int]
+"""A request that has come: its kind, when, and how many keys it is for; each is counted."""
 Slice = defaultdict[str, Histogram]
 
 
@@ -36,11 +54,11 @@ class Recent:
         self._newest: Slice = defaultdict(Histogram)
         self._next_at = now
 
-    def add(self, name: str, value: float, now: float) -> None:
-        """Count one value; `now` never goes back."""
+    def add(self, name: str, value: float, now: float, times: int = 1) -> None:
+        """Count a value; `now` never goes back."""
         if now >= self._next_at:
             self._begin_slice(now)
-        self._newest[name][bucket(value)] += 1
+        self._newest[name][bucket(value)] += times
 
     def histogram(self, name: str, window_s: float, now: float) -> Histogram:
         """The values of `name` added in the last `window_s`, and up to a slice more."""
@@ -80,32 +98,39 @@ class Measures:
         """Requests, of clients and of nodes, that were answered with a failure, by its reason."""
         self._recent = Recent(now)
 
-    def begun(self, requests: Iterable[Envelope]) -> dict[int, tuple[str, float]]:
-        """The client's requests among `requests`: id -> kind, and when it came."""
+    def begun(self, requests: Iterable[Envelope]) -> dict[int, Begun]:
+        """The client's requests among `requests`, by id."""
         now = time.monotonic()
         found = {}
         for request in requests:
             message = request.message
             kind = _KINDS.get(type(message))
             if kind is not None:
-                if kind == "put" and message.value is None:  # type: ignore[union-attr]
-                    kind = "delete"
-                found[message.id] = kind, now
+                keys = 1
+                if type(message) is Put:
+                    if message.value is None:
+                        kind = "delete"
+                elif type(message) is PutMany:
+                    keys = len(message.items)
+                elif type(message) is GetMany:
+                    keys = len(message.keys)
+                found[message.id] = kind, now, keys
         return found
 
-    def answered(self, kind: str, began: float) -> None:
+    def answered(self, begun: Begun) -> None:
         """The answer to a client's request is ready to be fetched."""
+        kind, began, keys = begun
         now = time.monotonic()
-        self._recent.add(kind, now - began, now)
+        self._recent.add(kind, now - began, now, keys)
 
-    def failed(self, failure: Failed, begun: tuple[str, float] | None) -> None:
+    def failed(self, failure: Failed, begun: Begun | None) -> None:
         """A request is answered with a failure; `begun` is there if it was a client's.
 
         What was refused at once for want of room is not timed: it would look like good work.
         """
         self.refused[failure.reason.value] += 1
         if begun is not None and failure.reason is not Failure.OVERLOADED:
-            self.answered(*begun)
+            self.answered(begun)
 
     def committed(self, writes: int, began: float) -> None:
         """The disk has taken a commit of this many writes, which began at `began`."""

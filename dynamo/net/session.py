@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import gevent.event
 
 from dynamo.net import wire
-from dynamo.net.measures import Measures
+from dynamo.net.measures import Begun, Measures
 from dynamo.net.queue import Budget, EnvelopeQueue
 from dynamo.net.wire import NO_CONNECTION, Connection
 from dynamo.protocol.messages import Envelope, Failed, Failure
@@ -27,8 +27,8 @@ class Session:
         self._unanswered: dict[int, Envelope] = {}
         self._measures = measures
         self._of_client = of_client
-        self._begun: dict[int, tuple[str, float]] = {}
-        """A client's open requests: id -> kind, and when it came."""
+        self._begun: dict[int, Begun] = {}
+        """A client's open requests, by id."""
         self._ready = EnvelopeQueue(budget)
         self._settled = gevent.event.Event()
         self._connection = NO_CONNECTION
@@ -73,7 +73,7 @@ class Session:
         if type(reply.message) is Failed:
             self._measures.failed(reply.message, begun)
         elif begun is not None:
-            self._measures.answered(*begun)
+            self._measures.answered(begun)
         if not self.open or self._ready.bytes >= wire.FRAME_LIMIT_BYTES:
             self._settled.set()
 

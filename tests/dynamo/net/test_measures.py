@@ -10,10 +10,12 @@ from dynamo.protocol.messages import (
     Failure,
     FetchCopy,
     Get,
+    GetMany,
     GetRing,
     ListKeys,
     Message,
     Put,
+    PutMany,
 )
 from dynamo.values.histogram import Histogram
 
@@ -75,7 +77,7 @@ def test_requests_are_timed_from_their_arrival_by_kind(clock: Clock) -> None:
         ListKeys(4, "", "", 9),
     )
     begun = counted.begun(sent + requests(GetRing(5), FetchCopy(6, "k")))
-    assert {id: kind for id, (kind, _) in begun.items()} == {
+    assert {id: kind for id, (kind, _, _) in begun.items()} == {
         1: "put",
         2: "delete",
         3: "get",
@@ -83,7 +85,7 @@ def test_requests_are_timed_from_their_arrival_by_kind(clock: Clock) -> None:
     }
     for id, seconds in ((1, 0.25), (2, 0.5), (3, 1.0), (4, 2.0)):
         clock.now = 1000.0 + seconds
-        counted.answered(*begun[id])
+        counted.answered(begun[id])
     told = counted.status(clock.now)
     assert {kind: figures["p50_ms"] for kind, figures in told["requests"].items()} == {
         "put": 250.0,
@@ -93,6 +95,18 @@ def test_requests_are_timed_from_their_arrival_by_kind(clock: Clock) -> None:
     }
     assert told["requests"]["put"]["histogram_s"] == [[0.25, 1]]
     assert told["uptime_s"] == 2.0
+
+
+def test_each_key_of_a_lot_is_counted(clock: Clock) -> None:
+    counted = Measures(clock.now)
+    puts, gets = PutMany(1, (("a", b""), ("b", b"")), 1.0), GetMany(2, ("a", "b", "c"))
+    begun = counted.begun(requests(puts, gets))
+    clock.now += 0.5
+    for one in begun.values():
+        counted.answered(one)
+    told = counted.status(clock.now)["requests"]
+    assert told["put"]["histogram_s"] == [[0.5, 2]]
+    assert told["get"]["histogram_s"] == [[0.5, 3]]
 
 
 def test_commits_are_timed_and_their_writes_counted(clock: Clock) -> None:
@@ -107,7 +121,7 @@ def test_commits_are_timed_and_their_writes_counted(clock: Clock) -> None:
 
 def test_failures_are_counted_by_reason_and_timed_unless_refused_at_once(clock: Clock) -> None:
     counted = Measures(clock.now)
-    begun = "put", clock.now
+    begun = "put", clock.now, 1
     clock.now += 8.0
     counted.failed(Failed(1, Failure.QUORUM), begun)
     counted.failed(Failed(2, Failure.OVERLOADED), begun)
