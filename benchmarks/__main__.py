@@ -8,7 +8,10 @@ import sys
 import time
 
 BENCHMARKS = {
-    "store": "puts a second and latency, beside a bare zerorpc echo",
+    "store": "puts and gets a second and latency, beside a bare zerorpc echo and etcd",
+    "batches": "batch puts and gets, beside LevelDB alone",
+    "files": "upload and download of a file, beside LevelDB alone",
+    "failures": "latency while a node is down and catches up; the time until it agrees again",
     "wordcount": "word count, beside a hand-written multiprocessing program",
 }
 

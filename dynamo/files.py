@@ -14,10 +14,13 @@ manifest, so a reader sees the old file or the new one, never a mixture.
 import itertools
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -27,9 +30,13 @@ from dynamo.store import Reading, Store
 
 CHUNK_BYTES = 1 << 20
 EXTENT_BYTES = 16 << 20
-WINDOW_CHUNKS = 8
-"""Chunks on their way at once, up and down: what a transfer holds in memory."""
+WINDOW_CHUNKS = 4
+"""Chunks that go in one call, up and down."""
+WINDOWS = 2
+"""Calls under way at once: one is being carried out while the next one is gathered and sent. So a
+transfer holds WINDOW_CHUNKS * (WINDOWS + 1) chunks in memory."""
 
+Result = TypeVar("Result")
 Progress = Callable[[int], None]
 """Called with the bytes just moved, for progress bars."""
 
@@ -39,6 +46,10 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
 
     size_bytes: int
     crc32: int
+
+
+Window = list[tuple[str, int, Chunk]]
+"""Key, offset in the file, and description of each chunk in one call."""
 
 
 class Extent(msgspec.Struct, frozen=True, array_like=True):
@@ -97,11 +108,13 @@ class Writer(AbstractContextManager["Writer"]):
         self._upload = uuid4().hex
         self._buffer = bytearray()
         self._window: dict[str, bytes] = {}
+        self._under_way: deque[Future[int]] = deque()
+        self._threads = ThreadPoolExecutor(WINDOWS, thread_name_prefix="upload")
         self._extents: list[Extent] = []
         self._open = self._next_extent()
 
     def write(self, data: bytes) -> None:
-        """Add bytes; blocks while a full window of chunks is being stored."""
+        """Add bytes; blocks while as many windows of chunks are being stored as may be."""
         self._buffer += data
         while len(self._buffer) >= CHUNK_BYTES:
             newline = self._buffer.rfind(b"\n", 0, CHUNK_BYTES)
@@ -113,19 +126,23 @@ class Writer(AbstractContextManager["Writer"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._clean_up()
-            return
         try:
-            self._complete()
+            if kind is None:
+                self._complete()
+            else:
+                self._clean_up()
         except BaseException:
             self._clean_up()
             raise
+        finally:
+            self._threads.shutdown()
 
     def _complete(self) -> None:
         if self._buffer:
             self._cut(len(self._buffer))
         self._send()
+        while self._under_way:
+            self._await_oldest()
         if self._open.chunks:
             self._extents.append(msgspec.structs.replace(self._open, ends_record=True))
         elif self._extents:
@@ -140,6 +157,8 @@ class Writer(AbstractContextManager["Writer"]):
     def abort(self) -> None:
         """Delete what has been uploaded so far."""
         self._window.clear()
+        wait(self._under_way)  # what is deleted must not be written afterwards
+        self._under_way.clear()
         extents = [*self._extents, self._open]
         self._store.multi_delete(key for extent in extents for key in extent.chunk_keys)
 
@@ -162,12 +181,20 @@ class Writer(AbstractContextManager["Writer"]):
             self._send()
 
     def _send(self) -> None:
-        if not self._window:
-            return
-        self._store.multi_put(self._window, durable=self._durable)
+        if self._window:
+            window, self._window = self._window, {}
+            if len(self._under_way) == WINDOWS:
+                self._await_oldest()
+            self._under_way.append(self._threads.submit(self._store_window, window))
+
+    def _store_window(self, window: dict[str, bytes]) -> int:
+        self._store.multi_put(window, durable=self._durable)
+        return sum(map(len, window.values()))
+
+    def _await_oldest(self) -> None:
+        stored_bytes = self._under_way.popleft().result()
         if self._progress:
-            self._progress(sum(map(len, self._window.values())))
-        self._window = {}
+            self._progress(stored_bytes)
 
     def _next_extent(self) -> Extent:
         offset = self._extents[-1].offset + self._extents[-1].size_bytes if self._extents else 0
@@ -264,11 +291,27 @@ def read(store: Store, path: str, *, progress: Progress | None = None) -> Iterat
 def read_range(store: Store, manifest: Manifest, start: int, stop: int) -> Iterator[bytes]:
     """The bytes from `start` up to `stop` of a file, in blocks of at most a chunk."""
     wanted = _chunks_between(manifest, start, stop)
-    while window := list(itertools.islice(wanted, WINDOW_CHUNKS)):
-        readings = _read_chunks(store, [key for key, _, _ in window])
+    windows = iter(lambda: list(itertools.islice(wanted, WINDOW_CHUNKS)), [])
+    for window, readings in _ahead(partial(_read_window, store, window) for window in windows):
         for key, offset, chunk in window:
             data = _checked(key, chunk, readings[key])
             yield data[max(start - offset, 0) : stop - offset]
+
+
+def _ahead(calls: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """What `calls` return, in order, while the next ones are already under way in threads."""
+    under_way: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(WINDOWS, thread_name_prefix="download") as threads:
+        for call in calls:
+            under_way.append(threads.submit(call))
+            if len(under_way) == WINDOWS:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _read_window(store: Store, window: Window) -> tuple[Window, dict[str, Reading]]:
+    return window, _read_chunks(store, [key for key, _, _ in window])
 
 
 def _read_chunks(store: Store, keys: list[str]) -> dict[str, Reading]:

@@ -85,7 +85,7 @@ class NodeLoop:
             if peer != node.name
         }
 
-    def exchange(self, frame: bytes) -> bytes:
+    def exchange(self, frame: bytes) -> bytearray:
         """Take in what a caller sends; give back what is ready for it (see `dynamo.net.link`)."""
         address, _, envelopes, connection = wire.decode(frame)
         if address in self._links:

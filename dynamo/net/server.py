@@ -45,7 +45,7 @@ class NodeService:
         self._loop = loop
         self._timeout_s = timeout_s
 
-    def exchange(self, frame: bytes) -> bytes:
+    def exchange(self, frame: bytes) -> bytearray:
         """One batch of envelopes there and back; see `dynamo.net.wire`."""
         return self._loop.exchange(frame)
 

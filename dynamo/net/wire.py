@@ -69,14 +69,16 @@ class Frame(NamedTuple):
 _decoder = msgspec.msgpack.Decoder(Frame)
 
 
-def encode(frame: Frame) -> bytes:
-    """The bytes of `frame`."""
-    return VERSION + _encoder.encode(frame)
+def encode(frame: Frame) -> bytearray:
+    """The bytes of `frame`, in the buffer they were made in: a frame may be large."""
+    encoded = bytearray(VERSION)
+    _encoder.encode_into(frame, encoded, len(VERSION))
+    return encoded
 
 
 def decode(frame: object) -> Frame:
     """The frame in bytes that came; raises `CorruptData` for anything that is no frame."""
-    if not isinstance(frame, bytes):
+    if not isinstance(frame, bytes | bytearray):
         raise CorruptData(f"exchange takes one frame of bytes, not {type(frame).__name__}")
     if len(frame) > REFUSED_BYTES:
         raise CorruptData(f"a frame of {len(frame):,} bytes is over the limit of {REFUSED_BYTES:,}")
