@@ -6,9 +6,11 @@ attributes, so that a program can decide without reading the text:
     DynamoError
     ├── RequestError      the caller's: the request can never succeed as it is
     │   ├── TooLarge          a key or value over its limit
+    │   ├── Conflict          the condition of a put does not hold: somebody else was faster
     │   ├── FileMissing       no file of that path in the store
     │   └── ConfigError       cluster.ini can't be used
     ├── QuorumFailed      the cluster's: too few replicas answered in time; retry later
+    ├── BatchFailed       some keys of a call with many: says which, and each one's error
     ├── Overloaded        the cluster's: a bounded queue is full; retry with fewer callers
     ├── ReadOnly          the disk's: it is full or refuses writes; reads go on
     ├── Unreachable       the cluster's or the network's: no node answered at all
@@ -16,7 +18,7 @@ attributes, so that a program can decide without reading the text:
     └── NodeFailed        the node's own: it can't serve (its port is taken, its disk refuses)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class DynamoError(Exception):
@@ -40,6 +42,23 @@ class TooLarge(RequestError):
         self.what = what
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
+
+
+class Conflict(RequestError):
+    """A conditional put found something else than it asked for; nothing was written.
+
+    `context` is that of what is there, `values` how many live values that is.
+    """
+
+    def __init__(self, key: str, context: Mapping[str, int], values: int) -> None:
+        there = f"{values} live value{'' if values == 1 else 's'}" if values else "a newer delete"
+        super().__init__(
+            f"{key!r} was not put: its condition does not hold, {there} is there; "
+            "get the key and decide again"
+        )
+        self.key = key
+        self.context = context
+        self.values = values
 
 
 class FileMissing(RequestError, FileNotFoundError):
@@ -87,6 +106,30 @@ class QuorumFailed(DynamoError):
         self.silent = tuple(silent)
         self.after_s = after_s
         self.reason = reason
+
+
+class BatchFailed(DynamoError):
+    """Some keys of a call with many failed; the others are done.
+
+    `done` has what the call would have returned for each key that succeeded, `failed` the error of
+    each that did not.
+    """
+
+    SHOWN = 3
+
+    def __init__(
+        self, operation: str, done: Mapping[str, object], failed: Mapping[str, DynamoError]
+    ) -> None:
+        first = ", ".join(map(repr, list(failed)[: self.SHOWN]))
+        more = f" and {len(failed) - self.SHOWN:,} more" if len(failed) > self.SHOWN else ""
+        reasons = list(dict.fromkeys(map(str, dict.fromkeys(failed.values()))))
+        super().__init__(
+            f"{operation}: {len(failed):,} of {len(done) + len(failed):,} keys failed "
+            f"({first}{more}), {len(done):,} are done: " + "; ".join(reasons[: self.SHOWN])
+        )
+        self.operation = operation
+        self.done = done
+        self.failed = failed
 
 
 class Overloaded(DynamoError):

@@ -21,7 +21,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "dynamo.config": ("dynamo.errors", "dynamo.inifile"),
     "dynamo.disk": ("dynamo.errors", "dynamo.values"),
     "dynamo.protocol": ("dynamo.errors", "dynamo.values", "dynamo.disk"),
-    "dynamo.store": ("dynamo.errors", "dynamo.values"),
+    "dynamo.options": ("dynamo.errors", "dynamo.values"),
+    "dynamo.store": ("dynamo.errors", "dynamo.values", "dynamo.options"),
+    "dynamo.update": ("dynamo.errors", "dynamo.store"),
     "dynamo.files": ("dynamo.errors", "dynamo.store"),
     "dynamo.net": (
         "dynamo.errors",
@@ -29,6 +31,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "dynamo.values",
         "dynamo.disk",
         "dynamo.protocol",
+        "dynamo.options",
         "dynamo.store",
     ),
     "dynamo.simulation": (
@@ -66,7 +69,13 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "mapreduce": ("mapreduce.errors", "mapreduce.api", "mapreduce.job"),
 }
 
-STORE_DOOR = ("dynamo.errors", "dynamo.store", "dynamo.files", "dynamo.values.versions")
+STORE_DOOR = (
+    "dynamo.errors",
+    "dynamo.options",
+    "dynamo.store",
+    "dynamo.files",
+    "dynamo.values.versions",
+)
 """All that mapreduce sees of the store."""
 
 CONNECTS = ("mapreduce.cluster", "mapreduce.runners.cluster", "mapreduce.job")

@@ -4,11 +4,14 @@ Names of keys on disk (the first byte leaves room for others):
 
     b"v" | partition, 2 bytes big-endian | key, UTF-8        one copy: see `dynamo.disk.record`
     b"h" | owner, UTF-8 | 0 | key, UTF-8                     a copy kept for an owner that is down
+    b"x" | when, 8 bytes | partition, 2 bytes | key, UTF-8   empty: an ephemeral copy to be dropped
 
 So the copies of a partition lie together and in the order of their keys, and so do the hinted
-copies for one owner.
+copies for one owner; the ephemeral copies lie there once more in the order in which they
+may be dropped (`when` is a big-endian double, in seconds since 1970).
 """
 
+import struct
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -99,6 +102,25 @@ def owner_and_key_of_hint(disk_key: bytes) -> tuple[str, str]:
 
 HINTS = (b"h", b"i")
 """Start and stop of a scan over all hinted copies."""
+
+
+def expiry_key(when: float, partition: int, key: str) -> bytes:
+    """Where it is noted that the copy of `key` may be dropped at `when`.
+
+    >>> expiry_key(2.0, 3, "colour")
+    b'x@\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03colour'
+    """
+    return b"x" + struct.pack(">d", when) + copy_key(partition, key)[1:]
+
+
+def when_and_copy_of_expiry(disk_key: bytes) -> tuple[float, bytes]:
+    """When the copy may be dropped, and where on disk it is."""
+    (when,) = struct.unpack(">d", disk_key[1:9])
+    return when, b"v" + disk_key[9:]
+
+
+EXPIRIES = (b"x", b"y")
+"""Start and stop of a scan over all of these notes, the earliest first."""
 
 
 class MemoryDisk:

@@ -1,7 +1,8 @@
 """The byte format of a stored copy.
 
 record := CRC-32 of body, 4 bytes big-endian | body
-body   := msgpack array [life, [context, [[[actor, counter], value, written_at], ...]]]
+body   := msgpack array [life, [context, [version, ...]]]
+version := msgpack array [[actor, counter], value, written_at, expires_at]
 """
 
 import zlib

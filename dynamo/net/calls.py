@@ -9,6 +9,9 @@ from dynamo.errors import DynamoError
 from dynamo.net.failures import failure
 from dynamo.protocol.messages import ClientRequest, Failed, Message
 
+Outcome = Message | DynamoError
+"""How one operation ends."""
+
 Result = TypeVar("Result")
 
 
@@ -31,36 +34,32 @@ class Operation:
 class Call(Generic[Result]):
     """Operations that a thread has asked for together.
 
-    `future` gives what `finish` makes of their replies, which are in the order of the operations.
+    `future` gives what `finish` makes of their outcomes, which are in the order of the operations:
+    replies, and errors for those that failed. It may raise a `DynamoError`.
     """
 
     def __init__(
-        self, operations: Sequence[Operation], finish: Callable[[Sequence[Message]], Result]
+        self, operations: Sequence[Operation], finish: Callable[[Sequence[Outcome]], Result]
     ) -> None:
         self.operations = operations
         self.future: Future[Result] = Future()
         self._finish = finish
-        self._replies: dict[int, Message] = {}
-        self._left = len(operations)
-        self._error: DynamoError | None = None
+        self._outcomes: dict[int, Outcome] = {}
         for operation in operations:
             operation.call = self
 
-    def settle(self, operation: Operation, outcome: Message | DynamoError) -> None:
+    def settle(self, operation: Operation, outcome: Outcome) -> None:
         """Take in the end of one operation; the last one completes the future."""
         if isinstance(outcome, Failed):
             outcome = failure(outcome, operation.name, operation.key)
-        if isinstance(outcome, DynamoError):
-            self._error = self._error or outcome
-        else:
-            self._replies[operation.request.id] = outcome
-        self._left -= 1
-        if self._left == 0:
+        self._outcomes[operation.request.id] = outcome
+        if len(self._outcomes) == len(self.operations):
             self._complete()
 
     def _complete(self) -> None:
-        if self._error is not None:
-            self.future.set_exception(self._error)
+        try:
+            result = self._finish([self._outcomes[op.request.id] for op in self.operations])
+        except DynamoError as error:
+            self.future.set_exception(error)
         else:
-            replies = self._replies
-            self.future.set_result(self._finish([replies[op.request.id] for op in self.operations]))
+            self.future.set_result(result)

@@ -20,28 +20,37 @@ from uuid import uuid4
 import gevent
 import zerorpc
 
-from dynamo.errors import RequestError
-from dynamo.net.calls import Call, Operation
+from dynamo.errors import DynamoError, RequestError
+from dynamo.net.calls import Call, Operation, Outcome
 from dynamo.net.hub import HubThread
 from dynamo.net.lots import Lot, SizeBytes, cut, rounds, singly
+from dynamo.net.outcomes import (
+    Tally,
+    if_all_failed,
+    only,
+    only_reading,
+    only_written,
+    readings,
+    unchanged,
+    written,
+)
 from dynamo.net.router import Router
 from dynamo.net.status import StatusByAddress, gather_status
+from dynamo.options import PutOptions, Resolver, check_resolver
 from dynamo.protocol.messages import (
     ClientRequest,
+    Condition,
     Get,
-    GetDone,
     GetMany,
     GetRing,
-    GotMany,
     KeysListed,
     ListKeys,
     Message,
     Put,
-    PutDone,
     PutMany,
     RingDone,
 )
-from dynamo.store import Reading, Written, check_key, check_value
+from dynamo.store import Reading, Written, check_key, check_value, resolved
 from dynamo.values.ring import Ring
 from dynamo.values.versions import Context
 
@@ -108,8 +117,9 @@ class Client:
         n: int | None = None,
         r: int | None = None,
         timeout_s: float | None = None,
+        resolver: Resolver = "siblings",
     ) -> Reading:
-        return self.multi_get([key], n=n, r=r, timeout_s=timeout_s)[key]
+        return self.multi_get([key], n=n, r=r, timeout_s=timeout_s, resolver=resolver)[key]
 
     def put(
         self,
@@ -120,10 +130,17 @@ class Client:
         n: int | None = None,
         w: int | None = None,
         timeout_s: float | None = None,
-        durable: bool = True,
+        durable: bool | None = None,
+        ttl_s: float | None = None,
+        ephemeral: bool = False,
+        if_absent: bool = False,
+        if_context: Context | None = None,
     ) -> Written:
         check_value(value)
-        return self._write({key: value}, context, n, w, timeout_s, durable)[key]
+        options = PutOptions(
+            context, n, w, timeout_s, durable, ttl_s, ephemeral, if_absent, if_context
+        )
+        return self._write({key: value}, options)[key]
 
     def delete(
         self,
@@ -135,7 +152,7 @@ class Client:
         timeout_s: float | None = None,
         durable: bool = True,
     ) -> Written:
-        return self._write({key: None}, context, n, w, timeout_s, durable)[key]
+        return self._write({key: None}, PutOptions(context, n, w, timeout_s, durable))[key]
 
     def multi_get(
         self,
@@ -144,11 +161,13 @@ class Client:
         n: int | None = None,
         r: int | None = None,
         timeout_s: float | None = None,
+        resolver: Resolver = "siblings",
     ) -> dict[str, Reading]:
+        check_resolver(resolver)
         keys = list(dict.fromkeys(keys))
         for key in keys:
             check_key(key)
-        found: dict[str, Reading] = {}
+        tally: Tally[Reading] = Tally("get")
 
         def request(lot: Lot) -> ClientRequest:
             id, quorum = next(self._ids), (n or 0, r or 0)
@@ -157,10 +176,13 @@ class Client:
         missing = keys
         while missing:  # an answer that is full leaves the last keys of its lot to be asked again
             lots = singly(self._cut("get", missing, _unknown_size, timeout_s))
-            for lot, reply in self._in_rounds("get", lots, _unknown_size, request, timeout_s):
-                found.update(zip(lot, _readings(reply)))
-            missing = [key for key in missing if key not in found]
-        return {key: found[key] for key in keys}
+            for lot, outcome in self._in_rounds("get", lots, _unknown_size, request, timeout_s):
+                if isinstance(outcome, DynamoError):
+                    tally.fail(lot, outcome)
+                else:
+                    tally.done.update(zip(lot, readings(outcome)))
+            missing = [key for key in missing if key not in tally.done and key not in tally.failed]
+        return {key: resolved(found, resolver) for key, found in tally.result(keys).items()}
 
     def multi_put(
         self,
@@ -169,32 +191,47 @@ class Client:
         n: int | None = None,
         w: int | None = None,
         timeout_s: float | None = None,
-        durable: bool = True,
+        durable: bool | None = None,
+        ttl_s: float | None = None,
+        ephemeral: bool = False,
     ) -> dict[str, Written]:
         for value in items.values():
             check_value(value)
-        return self._write(items, None, n, w, timeout_s, durable)
+        return self._write(items, PutOptions(None, n, w, timeout_s, durable, ttl_s, ephemeral))
 
     def multi_delete(
-        self, keys: Iterable[str], *, timeout_s: float | None = None, durable: bool = True
+        self,
+        keys: Iterable[str],
+        *,
+        n: int | None = None,
+        w: int | None = None,
+        timeout_s: float | None = None,
+        durable: bool = True,
     ) -> dict[str, Written]:
-        return self._write(dict.fromkeys(keys), None, None, None, timeout_s, durable)
+        return self._write(dict.fromkeys(keys), PutOptions(None, n, w, timeout_s, durable))
 
     def list(
-        self, prefix: str, *, after: str = "", timeout_s: float | None = None
+        self,
+        prefix: str,
+        *,
+        after: str = "",
+        n: int | None = None,
+        r: int | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[str]:
         while True:
-            request = ListKeys(next(self._ids), prefix, after, PAGE_KEYS)
-            (reply,) = self._run("list", [(prefix, request)], timeout_s)
-            page = cast(KeysListed, reply)
+            request = ListKeys(next(self._ids), prefix, after, PAGE_KEYS, n or 0, r or 0)
+            page = cast(KeysListed, self._ask("list", prefix, request, timeout_s))
             yield from page.keys
             after = page.after
             if not after:
                 return
 
-    def locate(self, key: str, *, n: int | None = None) -> tuple[str, ...]:
+    def locate(
+        self, key: str, *, n: int | None = None, timeout_s: float | None = None
+    ) -> tuple[str, ...]:
         check_key(key)
-        ring, default_n = self._known_ring("locate", key, None)
+        ring, default_n = self._known_ring("locate", key, timeout_s)
         return ring.preference_list(key, n or default_n)
 
     def status(self, timeout_s: float = 2.0) -> StatusByAddress:
@@ -206,34 +243,48 @@ class Client:
         return future.result()
 
     def put_async(
-        self, key: str, value: bytes, *, context: Context | None = None, durable: bool = True
+        self,
+        key: str,
+        value: bytes,
+        *,
+        context: Context | None = None,
+        n: int | None = None,
+        w: int | None = None,
+        timeout_s: float | None = None,
+        durable: bool | None = None,
+        ttl_s: float | None = None,
+        ephemeral: bool = False,
+        if_absent: bool = False,
+        if_context: Context | None = None,
     ) -> "Future[Written]":
         """Begin a put; the future gives what `put` would return or raise.
 
         For programs with hundreds of operations under way that don't want a thread for each. The
-        future ends by the client's timeout. Its callbacks run in the client's thread and must not
-        block; `asyncio.wrap_future` makes it one to await.
+        future ends by its timeout. Its callbacks run in the client's thread and must not block;
+        `asyncio.wrap_future` makes it one to await.
         """
         check_key(key)
         check_value(value)
-        request = Put(next(self._ids), key, value, context, time.time(), durable=durable)
-        return self._begin("put", [(key, request)], self._timeout_s, _first_written)
+        options = PutOptions(
+            context, n, w, timeout_s, durable, ttl_s, ephemeral, if_absent, if_context
+        )
+        request = self._put_of(key, value, options, time.time())
+        return self._begin("put", [(key, request)], timeout_s, only_written)
 
-    def get_async(self, key: str, *, r: int | None = None) -> "Future[Reading]":
+    def get_async(
+        self,
+        key: str,
+        *,
+        n: int | None = None,
+        r: int | None = None,
+        timeout_s: float | None = None,
+    ) -> "Future[Reading]":
         """Begin a get; see `put_async`."""
         check_key(key)
-        request = Get(next(self._ids), key, r=r or 0)
-        return self._begin("get", [(key, request)], self._timeout_s, _first_reading)
+        request = Get(next(self._ids), key, n or 0, r or 0)
+        return self._begin("get", [(key, request)], timeout_s, only_reading)
 
-    def _write(
-        self,
-        items: Mapping[str, bytes | None],
-        context: Context | None,
-        n: int | None,
-        w: int | None,
-        timeout_s: float | None,
-        durable: bool,
-    ) -> dict[str, Written]:
+    def _write(self, items: Mapping[str, bytes | None], options: PutOptions) -> dict[str, Written]:
         for key in items:
             check_key(key)
         operation = "delete" if None in items.values() else "put"
@@ -243,17 +294,44 @@ class Client:
             return len(items[key] or b"")
 
         def request(lot: Lot) -> ClientRequest:
-            id, quorum = next(self._ids), (n or 0, w or 0)
             if len(lot) == 1:
-                return Put(id, lot[0], items[lot[0]], context, now, *quorum, durable=durable)
-            pairs = tuple([(key, items[key]) for key in lot])
-            return PutMany(id, pairs, now, *quorum, durable=durable)
+                return self._put_of(lot[0], items[lot[0]], options, now)
+            return PutMany(
+                next(self._ids),
+                tuple([(key, items[key]) for key in lot]),
+                now,
+                options.n or 0,
+                options.w or 0,
+                durable=options.fsync,
+                expires_at=options.expires_at(now),
+                ephemeral=options.ephemeral,
+            )
 
-        done: dict[str, Written] = {}
-        lots = self._cut(operation, list(items), size_bytes, timeout_s)
-        for lot, reply in self._in_rounds(operation, lots, size_bytes, request, timeout_s):
-            done.update(dict.fromkeys(lot, _written(reply)))
-        return {key: done[key] for key in items}
+        tally: Tally[Written] = Tally(operation)
+        lots = self._cut(operation, list(items), size_bytes, options.timeout_s)
+        for lot, outcome in self._in_rounds(
+            operation, lots, size_bytes, request, options.timeout_s
+        ):
+            if isinstance(outcome, DynamoError):
+                tally.fail(lot, outcome)
+            else:
+                tally.done.update(dict.fromkeys(lot, written(outcome)))
+        return tally.result(items)
+
+    def _put_of(self, key: str, value: bytes | None, options: PutOptions, now: float) -> Put:
+        return Put(
+            next(self._ids),
+            key,
+            value,
+            options.seen,
+            now,
+            options.n or 0,
+            options.w or 0,
+            durable=options.fsync,
+            expires_at=options.expires_at(now),
+            ephemeral=options.ephemeral,
+            condition=_condition(options),
+        )
 
     def _cut(
         self, name: str, keys: Sequence[str], size_bytes: SizeBytes, timeout_s: float | None
@@ -270,76 +348,59 @@ class Client:
         size_bytes: SizeBytes,
         request: Callable[[Lot], ClientRequest],
         timeout_s: float | None,
-    ) -> Iterator[tuple[Lot, Message]]:
-        """Send a request for each lot, some rounds at a time, and give each lot with its reply."""
-        under_way: deque[tuple[Sequence[Lot], Future[Sequence[Message]]]] = deque()
+    ) -> Iterator[tuple[Lot, Outcome]]:
+        """Send a request for each lot, some rounds at a time, and tell what became of each.
+
+        Once a whole round has failed nothing more is sent: its error stands for all the rest.
+        """
+        under_way: deque[tuple[Sequence[Lot], Future[Sequence[Outcome]]]] = deque()
+        given_up: DynamoError | None = None
         for some in rounds(lots, size_bytes):
             if len(under_way) == UNDER_WAY:
                 sent, future = under_way.popleft()
-                yield from zip(sent, future.result())
+                outcomes = future.result()
+                yield from zip(sent, outcomes)
+                given_up = given_up or if_all_failed(outcomes)
+            if given_up:
+                yield from ((lot, given_up) for lot in some)
+                continue
             requests = [(lot[0], request(lot)) for lot in some]
-            future = self._begin(name, requests, timeout_s or self._timeout_s, _unchanged)
-            under_way.append((some, future))
+            under_way.append((some, self._begin(name, requests, timeout_s, unchanged)))
         for sent, future in under_way:
             yield from zip(sent, future.result())
 
     def _known_ring(self, name: str, key: str, timeout_s: float | None) -> tuple[Ring, int]:
         """The ring and the cluster's n, asked for once."""
         if self._ring is None:
-            (reply,) = self._run(name, [(key, GetRing(next(self._ids)))], timeout_s)
-            done = cast(RingDone, reply)
+            done = cast(RingDone, self._ask(name, key, GetRing(next(self._ids)), timeout_s))
             self._ring = Ring(done.owners, done.epoch), done.n
         return self._ring
+
+    def _ask(self, name: str, key: str, request: ClientRequest, timeout_s: float | None) -> Message:
+        return self._begin(name, [(key, request)], timeout_s, only).result()
 
     def _begin(
         self,
         name: str,
         requests: Sequence[tuple[str, ClientRequest]],
-        timeout_s: float,
-        finish: Callable[[Sequence[Message]], Result],
+        timeout_s: float | None,
+        finish: Callable[[Sequence[Outcome]], Result],
     ) -> "Future[Result]":
         """Hand requests to the hub, which sees to it that the future ends by its deadline."""
         if os.getpid() != self._pid:
             raise RequestError("this Client was made before a fork; make a new one in this process")
-        operations = [Operation(name, key, request, timeout_s) for key, request in requests]
+        limit_s = timeout_s or self._timeout_s
+        operations = [Operation(name, key, request, limit_s) for key, request in requests]
         call = Call(operations, finish)
         self._hub.post(partial(self._router.dispatch, call))
         return call.future
 
-    def _run(
-        self, name: str, requests: Sequence[tuple[str, ClientRequest]], timeout_s: float | None
-    ) -> Sequence[Message]:
-        """Send requests, wait for all their replies, give them in order or raise an error."""
-        return self._begin(name, requests, timeout_s or self._timeout_s, _unchanged).result()
 
-
-def _unchanged(replies: Sequence[Message]) -> Sequence[Message]:
-    return replies
-
-
-def _first_reading(replies: Sequence[Message]) -> Reading:
-    return _reading(replies[0])
-
-
-def _first_written(replies: Sequence[Message]) -> Written:
-    return _written(replies[0])
-
-
-def _reading(reply: Message) -> Reading:
-    done = cast(GetDone, reply)
-    return Reading(done.siblings.values, done.siblings.context, done.nodes)
-
-
-def _readings(reply: Message) -> Iterable[Reading]:
-    if isinstance(reply, GetDone):
-        return [_reading(reply)]
-    done = cast(GotMany, reply)
-    return [Reading(copy.values, copy.context, done.nodes) for copy in done.siblings]
+def _condition(options: PutOptions) -> Condition:
+    if options.if_absent:
+        return Condition.ABSENT
+    return Condition.NONE if options.if_context is None else Condition.UNCHANGED
 
 
 def _unknown_size(key: str) -> int:
     return 0
-
-
-def _written(reply: Message) -> Written:
-    return Written(cast(PutDone, reply).nodes)

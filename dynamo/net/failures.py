@@ -1,6 +1,7 @@
 """From a failed reply to the exception that the caller sees."""
 
 from dynamo.errors import (
+    Conflict,
     CorruptData,
     DynamoError,
     Overloaded,
@@ -29,6 +30,8 @@ def failure(failed: Failed, operation: str, key: str) -> DynamoError:
             return Overloaded(f"{what} was refused: {failed.detail}")
         case Failure.READ_ONLY:
             return ReadOnly(f"{what} was refused: {failed.detail}")
+        case Failure.CONFLICT:
+            return Conflict(key, failed.context or {}, failed.values)
         case Failure.CORRUPT:
             return CorruptData(f"{what}: the copy is damaged")
         case Failure.REQUEST:

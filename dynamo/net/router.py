@@ -24,6 +24,7 @@ from dynamo.protocol.messages import (
     GetRing,
     KeyRequest,
     Message,
+    Put,
     PutMany,
     RingDone,
 )
@@ -135,6 +136,9 @@ class Router:
             return usable[0] if usable else None
         owners = self._ring.preference_list(operation.key, operation.request.n or self._n)
         holders = [node for node in usable if node in owners]
+        if isinstance(operation.request, Put) and operation.request.condition:
+            # Where all clients send them one sees the other, if nothing is down.
+            holders = [node for node in owners if node in holders][:1]
         backlogs = {
             node: self._links[node].backlog + len(chosen.get(node, ()))
             for node in holders or usable

@@ -7,6 +7,7 @@ does and the answer back, so that a client may ask any node.
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from dynamo.protocol.checked import PendingCheckedPut, needs_a_look, refusal_of_ephemeral
 from dynamo.protocol.lots import PendingGetMany, PendingPutMany
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
@@ -57,6 +58,7 @@ class Coordinator:
         replica: Replica,
         members: Membership,
         next_id: Callable[[], int],
+        wall: Callable[[], float],
         read_only: str = "",
     ) -> None:
         self._view = view
@@ -65,6 +67,7 @@ class Coordinator:
         self._members = members
         self._next_id = next_id
         self._read_only = read_only
+        self._wall = wall
         self._pending: dict[int, Pending] = {}
         self._wakes: list[tuple[float, int]] = []
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
@@ -111,7 +114,12 @@ class Coordinator:
 
     def _on_put_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         put: PutMany = envelope.message  # type: ignore[assignment]
-        refused = self._refuse_lot(envelope, [key for key, _ in put.items])
+        keys = [key for key, _ in put.items]
+        refused = self._refuse_lot(envelope, keys)
+        if put.ephemeral and not refused:
+            copies = map(self._replica.read, keys)
+            refusal = next(filter(None, map(refusal_of_ephemeral, copies)), None)
+            refused = [envelope.reply(Failed(put.id, *refusal))] if refusal else []
         return refused or self._take_on_put(envelope, PendingPutMany, now)
 
     def _on_get_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -133,12 +141,16 @@ class Coordinator:
         put: Put | PutMany = envelope.message  # type: ignore[assignment]
         n = put.n or self._settings.n
         w = put.w or min(self._settings.w, n)
-        return self._take_on(
-            envelope,
-            ("w", w, n),
-            lambda talk: kind(talk, self._replica, self._view, n, w),
-            now,
-        )
+
+        def plain(talk: Conversation) -> Pending:
+            return kind(talk, self._replica, self._view, n, w)
+
+        def checked(talk: Conversation) -> Pending:
+            r = min(self._settings.r, n)
+            return PendingCheckedPut(talk, self._replica, self._view, n, r, plain)
+
+        coordinate = checked if isinstance(put, Put) and needs_a_look(put) else plain
+        return self._take_on(envelope, ("w", w, n), coordinate, now)
 
     def _take_on_get(
         self, envelope: Envelope, kind: type[PendingGet], now: float
@@ -191,6 +203,10 @@ class Coordinator:
         if not 1 <= wanted.limit <= PAGE_LIMIT:
             detail = f"a page holds 1 to {PAGE_LIMIT} keys, not {wanted.limit}"
             return [envelope.reply(Failed(wanted.id, Failure.REQUEST, detail))]
+        n = wanted.n or self._settings.n
+        r = wanted.r or min(self._settings.r, n)
+        if not 1 <= r <= min(n, len(self._view.ring.members)):
+            return [envelope.reply(Failed(wanted.id, Failure.REQUEST, self._unmet("r", r, n)))]
         talk = self._conversation(envelope, wanted.timeout_s, now)
         return self._begin(talk, PendingListing(talk, self._replica, self._view), now)
 
@@ -229,20 +245,22 @@ class Coordinator:
     ) -> tuple[Failure, str] | None:
         """Why a request for `quorum` of `n` replicas can't be taken, if so."""
         if not 1 <= quorum <= len(owners):  # so neither may n be less than 1
-            members = len(self._view.ring.members)
-            detail = f"{name}={quorum} of n={n} can't be met by a cluster of {members} nodes"
-            return Failure.REQUEST, f"{detail}; ask for 1 to {min(n, members)}"
+            return Failure.REQUEST, self._unmet(name, quorum, n)
         if len(self._pending) >= self._settings.pending_limit:
             detail = f"{len(self._pending):,} requests are in flight here, which is the limit"
             return Failure.OVERLOADED, f"{detail}; use fewer callers at once"
         return None
 
+    def _unmet(self, name: str, quorum: int, n: int) -> str:
+        members = len(self._view.ring.members)
+        detail = f"{name}={quorum} of n={n} can't be met by a cluster of {members} nodes"
+        return f"{detail}; ask for 1 to {min(n, members)}"
+
     def _conversation(self, envelope: Envelope, timeout_s: float, now: float) -> Conversation:
         timeout_s = timeout_s or self._settings.timeout_s
         id = self._next_id()
-        return Conversation(
-            envelope, id, timeout_s, self._settings, self._members, self._has_room, now
-        )
+        settings, members, wall = self._settings, self._members, self._wall
+        return Conversation(envelope, id, timeout_s, settings, members, self._has_room, wall, now)
 
     def _has_room(self) -> bool:
         """True while answered requests may linger: half of the room is for new ones."""

@@ -14,12 +14,13 @@ from dynamo.protocol.messages import (
     FetchCopies,
     GetMany,
     GotMany,
+    Put,
     PutMany,
     StoreCopies,
 )
 from dynamo.protocol.pending import PendingGet, PendingPut
 from dynamo.protocol.quorum import reconcile_lots
-from dynamo.values.versions import Siblings
+from dynamo.values.versions import Siblings, as_of, ephemeral
 
 
 class PendingPutMany(PendingPut):
@@ -27,14 +28,14 @@ class PendingPutMany(PendingPut):
 
     def _write(self) -> None:
         put: PutMany = self._put  # type: ignore[assignment]
-        write = self._replica.write
-        copies = (
-            (key, write(key, value, None, put.written_at, put.durable)) for key, value in put.items
-        )
+        copies = [(key, self._replica.write(_single(put, key, value))) for key, value in put.items]
+        self._lasting = not any(ephemeral(siblings) for _, siblings in copies)
         self._records = _records(copies)
 
     def _copy_for(self, node: str, hint_for: str) -> Envelope:
-        copies = StoreCopies(self._talk.id, self._records, self._put.durable, hint_for)
+        copies = StoreCopies(
+            self._talk.id, self._records, self._put.durable, hint_for, self._lasting
+        )
         return self._talk.ask(node, copies)
 
 
@@ -45,6 +46,10 @@ class PendingGetMany(PendingGet):
     _merge = staticmethod(reconcile_lots)
     _fetched = CopiesFetched
     _done = GotMany
+
+    @staticmethod
+    def _as_of(lot: tuple[Siblings, ...], wall: float) -> tuple[Siblings, ...]:
+        return tuple([as_of(siblings, wall) for siblings in lot])
 
     def _read_here(self) -> tuple[Siblings, ...] | None:
         return self._replica.read_many(self._get.keys)
@@ -63,6 +68,13 @@ class PendingGetMany(PendingGet):
         """The keys of which `node` holds less than all know together, and what they know."""
         held = self._quorum.copy_of(node) or ()
         return [(k, new) for k, old, new in zip(self._get.keys, held, merged) if old != new]
+
+
+def _single(put: PutMany, key: str, value: bytes | None) -> Put:
+    at, durable, expires_at = put.written_at, put.durable, put.expires_at
+    return Put(
+        put.id, key, value, None, at, 0, 0, 0.0, durable, expires_at, ephemeral=put.ephemeral
+    )
 
 
 def _records(copies: Iterable[tuple[str, Siblings]]) -> tuple[tuple[str, bytes], ...]:

@@ -46,6 +46,16 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 # From clients. Zero for n, r, w or timeout_s means the cluster's own setting. ---------------------
 
 
+class Condition(StrEnum):
+    """What must hold where a put is coordinated, or it fails; best effort, not a consensus."""
+
+    NONE = ""
+    ABSENT = "absent"
+    """Nothing live is stored under the key."""
+    UNCHANGED = "unchanged"
+    """Nothing stands there that the put's context has not seen."""
+
+
 class Put(Request, frozen=True):
     """Write a key, or delete it with `value=None`; see `dynamo.values.versions.update`."""
 
@@ -58,6 +68,11 @@ class Put(Request, frozen=True):
     w: int = 0
     timeout_s: float = 0.0
     durable: bool = True
+    expires_at: float = 0.0
+    """Seconds since 1970 from which on it reads as absent; 0 for never."""
+    ephemeral: bool = False
+    """It leaves nothing behind once it has expired; for keys that hold nothing that lasts."""
+    condition: Condition = Condition.NONE
 
 
 class PutDone(Reply, frozen=True):
@@ -90,6 +105,8 @@ class PutMany(Request, frozen=True):
     w: int = 0
     timeout_s: float = 0.0
     durable: bool = True
+    expires_at: float = 0.0
+    ephemeral: bool = False
 
     @property
     def key(self) -> str:
@@ -124,6 +141,8 @@ class ListKeys(Request, frozen=True):
     prefix: str
     after: str
     limit: int
+    n: int = 0
+    r: int = 0
     timeout_s: float = 0.0
 
 
@@ -156,6 +175,8 @@ class Failure(StrEnum):
     """The request can't succeed as it is; `detail` says why."""
     OVERLOADED = "overloaded"
     """A bounded queue is full; `detail` says which."""
+    CONFLICT = "conflict"
+    """The condition of a put does not hold; `context` and `values` say what is there."""
     CORRUPT = "corrupt"
     """The copy is damaged; it counts neither as a value nor as the absence of one."""
     READ_ONLY = "read-only"
@@ -169,6 +190,8 @@ class Failed(Reply, frozen=True):
     answered: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     after_s: float = 0.0
+    context: Context | None = None
+    values: int = 0
 
 
 # Between nodes -----------------------------------------------------------------------------------
@@ -194,6 +217,8 @@ class StoreCopies(Request, frozen=True):
     copies: tuple[tuple[str, bytes], ...]
     durable: bool = True
     hint_for: str = ""
+    lasting: bool = False
+    """None of them is ephemeral, so the records may be kept unread."""
 
 
 class FetchCopy(Request, frozen=True):

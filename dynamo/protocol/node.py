@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from dynamo.disk.contract import Disk, Write
 from dynamo.disk.staging import Staging
 from dynamo.protocol.coordinator import Coordinator
+from dynamo.protocol.expiry import Expiry
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
@@ -80,14 +81,16 @@ class Node:
         self._staging = Staging(disk, read_only=bool(read_only))
         self.view = View(name, founding)
         self.members = Membership(name, self.view.members, settings, next_id)
-        self.replica = Replica(self.view, self._staging, incarnation)
+        self.expiry = Expiry(self._staging, settings, self._clock)
+        self.replica = Replica(self.view, self._staging, incarnation, self.expiry, self._clock)
         self.handoff = Handoff(name, disk, self._staging, self.members, settings, next_id)
         self.coordinator = Coordinator(
-            self.view, settings, self.replica, self.members, next_id, read_only
+            self.view, settings, self.replica, self.members, next_id, self._clock, read_only
         )
-        # A delivery ends with a deletion here, which a disk that takes no writes can't keep.
-        handing_off = () if read_only else (self.handoff,)
-        self._ticking = (self.coordinator, self.members, *handing_off)
+        # A delivery and a sweep end with deletions here, which a disk that takes no writes can't
+        # keep.
+        deleting = () if read_only else (self.handoff, self.expiry)
+        self._ticking = (self.coordinator, self.members, *deleting)
         self._handlers = {
             **self.members.handlers,
             **self.replica.handlers,
@@ -139,6 +142,9 @@ class Node:
         """When `step` is to be called next even if no envelope comes; None for never."""
         wakes = [component.next_wake() for component in self._ticking]
         return min((at for at in wakes if at is not None), default=None)
+
+    def _clock(self) -> float:
+        return self.wall
 
     def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A copy is this node's own, or is kept for an owner that is down."""

@@ -41,11 +41,12 @@ from dynamo.protocol.quorum import ReadQuorum, WriteQuorum
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
-from dynamo.values.versions import Siblings, reconcile
+from dynamo.values.versions import Siblings, as_of, ephemeral, is_dead, reconcile
 
 
 class Pending(Protocol):
-    wake_at: float | None
+    @property
+    def wake_at(self) -> float | None: ...
 
     def start(self, now: float) -> Iterable[Envelope]: ...
 
@@ -75,6 +76,7 @@ class Conversation:
         settings: Settings,
         members: Membership,
         may_linger: Callable[[], bool],
+        wall: Callable[[], float],
         now: float,
     ) -> None:
         self.request = request
@@ -83,6 +85,8 @@ class Conversation:
         self.settings = settings
         self.members = members
         self.may_linger = may_linger
+        self.wall = wall
+        """What this machine's clock says."""
         self.began_at = now
         self.deadline = now + timeout_s
 
@@ -223,9 +227,7 @@ class PendingPut:
     def _write(self) -> None:
         """Write here, and keep what the others are to be sent."""
         put: Put = self._put  # type: ignore[assignment]
-        self._siblings = self._replica.write(
-            put.key, put.value, put.context, put.written_at, put.durable
-        )
+        self._siblings = self._replica.write(put)
 
     def _copy_for(self, node: str, hint_for: str) -> Envelope:
         put, id = self._put, self._talk.id
@@ -311,7 +313,8 @@ class PendingGet:
         return [self._talk.ask(node, fetch) for node in self._quorum.silent if node != me]
 
     def _answer(self) -> Envelope:
-        return self._talk.answer(self._done(0, self._quorum.answer(), self._quorum.answered))
+        found = self._as_of(self._quorum.answer(), self._talk.wall())
+        return self._talk.answer(self._done(0, found, self._quorum.answered))
 
     def _repair(self) -> list[Envelope]:
         """Bring every replica that answered with less up to what all of them know together."""
@@ -329,6 +332,7 @@ class PendingGet:
     _merge: Callable[[Iterable[Any]], Any] = staticmethod(reconcile)
     _fetched: type[CopyFetched] | type[CopiesFetched] = CopyFetched
     _done: type[GetDone] | type[GotMany] = GetDone
+    _as_of: Callable[[Any, float], Any] = staticmethod(as_of)
 
     def _read_here(self) -> Any:
         return self._replica.read(self._get.key)
@@ -337,10 +341,10 @@ class PendingGet:
         return FetchCopy(self._talk.id, self._get.key)
 
     def _repair_here(self, merged: Any) -> None:
-        self._replica.merge(self._get.key, merged, durable=True)
+        self._replica.merge(self._get.key, merged, durable=not ephemeral(merged))
 
     def _repair_of(self, node: str, merged: Any) -> Message:
-        return StoreCopy(self._talk.id, self._get.key, merged)
+        return StoreCopy(self._talk.id, self._get.key, merged, durable=not ephemeral(merged))
 
 
 class PendingRelay:
@@ -411,6 +415,8 @@ class PendingListing:
         self._replica = replica
         self._view = view
         self._list: ListKeys = talk.request.message  # type: ignore[assignment]
+        self._n = self._list.n or talk.settings.n
+        self._r = self._list.r or min(talk.settings.r, self._n)
         self._pages: dict[str, CopiesListed] = {}
 
     def start(self, now: float) -> Iterable[Envelope]:
@@ -439,7 +445,7 @@ class PendingListing:
             return self._ask_silent(now)
         self.wake_at = None
         answered = tuple(sorted(self._pages))
-        return [self._talk.too_few(self._talk.settings.r, answered, self._silent, now)]
+        return [self._talk.too_few(self._r, answered, self._silent, now)]
 
     @property
     def _silent(self) -> tuple[str, ...]:
@@ -447,10 +453,9 @@ class PendingListing:
 
     @property
     def _covered(self) -> bool:
-        settings, ring = self._talk.settings, self._view.ring
+        ring = self._view.ring
         return all(
-            sum(owner in self._pages for owner in ring.partition_owners(p, settings.n))
-            >= settings.r
+            sum(owner in self._pages for owner in ring.partition_owners(p, self._n)) >= self._r
             for p in range(len(ring.owners))
         )
 
@@ -470,7 +475,8 @@ class PendingListing:
         for key, siblings in listed:
             if not end or key <= end:
                 copies.setdefault(key, []).append(siblings)
-        live = (key for key in sorted(copies) if reconcile(copies[key]).values)
+        wall = self._talk.wall()
+        live = (key for key in sorted(copies) if not is_dead(reconcile(copies[key]), wall))
         return [self._talk.answer(KeysListed(0, tuple(live), end))]
 
 

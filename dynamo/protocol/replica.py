@@ -6,10 +6,12 @@ stood, and other replicas would take its new writes for old ones (Riak lost ackn
 riak_kv issue 679). Nor is a name with a number drawn at each start enough, because a copy can leave
 a node and come to be there again while it runs. So each copy has a life of its own: the first time
 a node coordinates a write of a copy it draws an actor `name-incarnation-number`, keeps it with the
-copy, and draws another when the copy has gone or the node has started again.
+copy, and draws another when the copy has gone or the node has started again. Ephemeral writes have
+a life of their own kind, told by its name (see `dynamo.values.versions`).
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, islice
 
@@ -18,6 +20,7 @@ from dynamo.disk.contract import copy_key, copy_range, key_of_copy
 from dynamo.disk.record import Copy
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
+from dynamo.protocol.expiry import Expiry
 from dynamo.protocol.messages import (
     CopiesFetched,
     CopiesListed,
@@ -30,12 +33,13 @@ from dynamo.protocol.messages import (
     FetchCopy,
     ListCopies,
     Listed,
+    Put,
     StoreCopies,
     StoreCopy,
 )
 from dynamo.protocol.view import View
 from dynamo.values import versions
-from dynamo.values.versions import Context, Siblings
+from dynamo.values.versions import Siblings
 
 NO_COPY = Copy("", versions.EMPTY)
 LOT_BYTES = 4 << 20
@@ -48,9 +52,18 @@ class Replica:
     `incarnation` is drawn afresh by whoever starts the node, never read from a disk.
     """
 
-    def __init__(self, view: View, staging: Staging, incarnation: int) -> None:
+    def __init__(
+        self,
+        view: View,
+        staging: Staging,
+        incarnation: int,
+        expiry: Expiry,
+        wall: Callable[[], float],
+    ) -> None:
         self._view = view
         self._staging = staging
+        self._expiry = expiry
+        self._wall = wall
         self._incarnation = f"{view.me}-{incarnation:x}-"
         self._lives = count(1)
         self.corrupt_reads = 0
@@ -84,25 +97,25 @@ class Replica:
             return None
         return tuple(found)
 
-    def write(
-        self,
-        key: str,
-        value: bytes | None,
-        context: Context | None,
-        written_at: float,
-        durable: bool,
-    ) -> Siblings:
+    def write(self, put: Put) -> Siblings:
         """Coordinate one write: give it the next dot of this copy's life, stage the result."""
-        copy = self._load_or_start_again(key)
+        copy = self._load_or_start_again(put.key)
         life = copy.life
-        if not life.startswith(self._incarnation):
-            life = f"{self._incarnation}{next(self._lives):x}"
-        siblings = versions.update(copy.siblings, context, life, value, written_at)
-        self._stage(key, Copy(life, siblings), durable)
+        ephemeral = put.ephemeral or _is_forgotten_with(copy.siblings, put)
+        of_its_kind = life.endswith(versions.EPHEMERAL) == ephemeral
+        if not (of_its_kind and life.startswith(self._incarnation)):
+            mark = versions.EPHEMERAL if ephemeral else ""
+            life = f"{self._incarnation}{next(self._lives):x}{mark}"
+        siblings = versions.update(
+            copy.siblings, put.context, life, put.value, put.written_at, put.expires_at
+        )
+        self._stage(put.key, Copy(life, siblings), put.durable)
         return siblings
 
     def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
-        """Take in what another replica holds."""
+        """Take in what another replica holds, unless it is only what this one may have dropped."""
+        if versions.forget_at(siblings) <= self._wall():
+            return
         copy = self._load_or_start_again(key)
         if copy is not NO_COPY:
             siblings = versions.reconcile([copy.siblings, siblings])
@@ -110,13 +123,13 @@ class Replica:
         if durable or siblings != copy.siblings:
             self._stage(key, Copy(copy.life, siblings), durable)
 
-    def merge_record(self, key: str, stored: bytes, durable: bool) -> None:
+    def merge_record(self, key: str, stored: bytes, durable: bool, lasting: bool) -> None:
         """`merge` with the record of another replica's copy, which has no life in it.
 
-        Where there is no copy yet, the record is kept as it is.
+        Where there is no copy yet, the record of one that is not ephemeral is kept as it is.
         """
         disk_key = copy_key(self._view.partition_of(key), key)
-        if self._staging.get(disk_key) is None:
+        if lasting and self._staging.get(disk_key) is None:
             record.check(stored)
             self._staging.put(disk_key, stored, durable=durable)
         else:
@@ -145,7 +158,7 @@ class Replica:
         request: StoreCopies = envelope.message  # type: ignore[assignment]
         try:
             for key, stored in request.copies:
-                self.merge_record(key, stored, request.durable)
+                self.merge_record(key, stored, request.durable, request.lasting)
         except CorruptData:
             return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
         return [envelope.reply(CopyStored(request.id))]
@@ -201,8 +214,19 @@ class Replica:
             return NO_COPY
 
     def _stage(self, key: str, copy: Copy, durable: bool) -> None:
-        disk_key = copy_key(self._view.partition_of(key), key)
-        self._staging.put(disk_key, record.encode(copy), durable=durable)
+        partition = self._view.partition_of(key)
+        self._staging.put(copy_key(partition, key), record.encode(copy), durable=durable)
+        forget_at = versions.forget_at(copy.siblings)
+        if forget_at != math.inf:
+            self._expiry.note(forget_at, partition, key)
+
+
+def _is_forgotten_with(siblings: Siblings, put: Put) -> bool:
+    """True for a delete of nothing but ephemeral data, all of which is here: its tombstone need
+    stand no longer than that would have."""
+    if put.value is not None or not versions.ephemeral(siblings):
+        return False
+    return versions.join([siblings.context, put.context or {}]) == siblings.context
 
 
 def _without_values(siblings: Siblings) -> Siblings:

@@ -33,3 +33,8 @@ class Settings:
     """How long an answered get waits for late copies before it repairs what it has seen."""
     pending_limit: int = 20_000
     """Requests one node coordinates at a time; past it the answer is `Overloaded`."""
+    clock_slack_s: float = 60.0
+    """How much the clocks of machines may differ: so much later than its time an ephemeral copy is
+    dropped."""
+    sweep_batch: int = 256
+    """Ephemeral copies dropped in one step, at most."""

@@ -10,10 +10,17 @@ exchanged their copies in any order hold the same.
 An actor must never use a count twice, and must have its own earlier events in the copy it adds
 to. So an actor is one life of one local copy, not a machine: see `dynamo.protocol.replica`.
 
+About time. A version may carry the time at which it expires; from then on it reads as absent and
+stands like a tombstone. *Ephemeral* actors are for data that everybody may forget: a copy whose
+context knows only such actors is *purely ephemeral*, and each replica drops it by itself once all
+its versions have expired. So that nothing comes back from a replica that missed a write, such a
+copy is never dropped before what it has replaced would have been: see `update`.
+
 Source: Preguiça, Baquero, Almeida, Fonte and Gonçalves, "Dotted Version Vectors: Logical Clocks
 for Optimistic Replication" (2010); the set form is the one Riak KV uses.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -22,6 +29,9 @@ Context = Mapping[str, int]
 
 NOTHING_SEEN: Context = {}
 """The context of a writer that has read nothing: its put is kept beside all others."""
+
+EPHEMERAL = "~"
+"""How the names of ephemeral actors end."""
 
 
 class Dot(NamedTuple):
@@ -39,6 +49,8 @@ class Version(NamedTuple):
     written_at: float
     """Seconds since 1970 by the writer's clock: orders siblings for display, decides nothing
     else except what a put without a context replaces."""
+    expires_at: float = 0.0
+    """Seconds since 1970 from which on it reads as absent; 0 for never."""
 
 
 class Siblings(NamedTuple):
@@ -81,7 +93,12 @@ def join(contexts: Iterable[Context]) -> Context:
 
 
 def update(
-    siblings: Siblings, context: Context | None, actor: str, value: bytes | None, written_at: float
+    siblings: Siblings,
+    context: Context | None,
+    actor: str,
+    value: bytes | None,
+    written_at: float,
+    expires_at: float = 0.0,
 ) -> Siblings:
     """`siblings` after one more write, coordinated by `actor`.
 
@@ -89,6 +106,10 @@ def update(
     as siblings. With `context=None` the writer has not read: its write replaces the versions
     written before `written_at`, and never one written later, so a put that arrives again after a
     newer one undoes nothing. `value=None` writes a tombstone.
+
+    What an ephemeral actor replaces must not come back when this write has expired and is
+    forgotten: a tombstone stands at least as long as what it replaces would have, and a value that
+    expires sooner has such a tombstone beside it.
 
     >>> one = update(EMPTY, None, "a", b"1", written_at=1.0)
     >>> two = update(one, one.context, "a", b"2", written_at=2.0)
@@ -102,9 +123,16 @@ def update(
     else:
         kept = [v for v in siblings.versions if not seen(context, v.dot)]
         known = join([siblings.context, context])
-    dot = Dot(actor, known.get(actor, 0) + 1)
-    kept.append(Version(dot, value, written_at))
-    return Siblings({**known, actor: dot.counter}, tuple(sorted(kept, key=_by_dot)))
+    count = known.get(actor, 0) + 1
+    if actor.endswith(EPHEMERAL):
+        owed = max((v.expires_at for v in siblings.versions), default=0.0)
+        if value is None:
+            expires_at = max(expires_at, owed)
+        elif owed > max([expires_at, *(v.expires_at for v in kept)]):
+            kept.append(Version(Dot(actor, count), None, written_at, owed))
+            count += 1
+    kept.append(Version(Dot(actor, count), value, written_at, expires_at))
+    return Siblings({**known, actor: count}, tuple(sorted(kept, key=_by_dot)))
 
 
 def reconcile(copies: Iterable[Siblings]) -> Siblings:
@@ -130,6 +158,49 @@ def reconcile(copies: Iterable[Siblings]) -> Siblings:
     }
     context = join(copy.context for copy in copies)
     return Siblings(context, tuple(sorted(standing.values(), key=_by_dot)))
+
+
+def as_of(siblings: Siblings, wall: float) -> Siblings:
+    """`siblings` as a reader sees them at `wall` (seconds since 1970): expired values are gone.
+
+    >>> copy = update(EMPTY, None, "a", b"1", written_at=1.0, expires_at=5.0)
+    >>> as_of(copy, 4.9).values, as_of(copy, 5.0).values
+    ((b'1',), ())
+    """
+    if not any(_expired(v, wall) for v in siblings.versions):
+        return siblings
+    seen_now = (v._replace(value=None) if _expired(v, wall) else v for v in siblings.versions)
+    return siblings._replace(versions=tuple(seen_now))
+
+
+def is_dead(siblings: Siblings, wall: float) -> bool:
+    """True if there is nothing live in it at `wall`: only tombstones and expired versions."""
+    return all(v.value is None or _expired(v, wall) for v in siblings.versions)
+
+
+def ephemeral(siblings: Siblings) -> bool:
+    """True if a copy is purely ephemeral: there is something, and nothing in its history is meant
+    to last."""
+    for actor in siblings.context:
+        if not actor.endswith(EPHEMERAL):
+            return False
+    return bool(siblings.context)
+
+
+def forget_at(siblings: Siblings) -> float:
+    """When a purely ephemeral copy has expired whole and may be dropped; infinite for others.
+
+    >>> copy = update(EMPTY, None, "a~", b"1", written_at=1.0, expires_at=5.0)
+    >>> forget_at(copy), forget_at(update(copy, None, "b", b"2", written_at=2.0, expires_at=5.0))
+    (5.0, inf)
+    """
+    if not ephemeral(siblings) or not all(v.expires_at for v in siblings.versions):
+        return math.inf
+    return max((v.expires_at for v in siblings.versions), default=math.inf)
+
+
+def _expired(version: Version, wall: float) -> bool:
+    return 0 < version.expires_at <= wall
 
 
 def _by_dot(version: Version) -> Dot:

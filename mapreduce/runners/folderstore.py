@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from dynamo.errors import RequestError
+from dynamo.options import Resolver
 from dynamo.store import OneByOne, Reading, Written, check_key, check_value
 from dynamo.values.versions import Context
 
@@ -17,8 +19,8 @@ _NAME_CHARACTERS = 200
 class FolderStore(OneByOne):
     """One copy of each key, one file for it; of several puts the last one stays.
 
-    There are no siblings and no quorum, so contexts, `n`, `r`, `w` and `durable` change nothing.
-    A put is seen whole or not at all.
+    There are no siblings and no quorum, so contexts, `n`, `r`, `w`, `durable` and resolvers change
+    nothing. Nothing expires: the folder is gone with its job. A put is seen whole or not at all.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -31,6 +33,7 @@ class FolderStore(OneByOne):
         n: int | None = None,
         r: int | None = None,
         timeout_s: float | None = None,
+        resolver: Resolver = "siblings",
     ) -> Reading:
         try:
             return Reading((self._path(key).read_bytes(),), {}, ("folder",))
@@ -46,10 +49,16 @@ class FolderStore(OneByOne):
         n: int | None = None,
         w: int | None = None,
         timeout_s: float | None = None,
-        durable: bool = True,
+        durable: bool | None = None,
+        ttl_s: float | None = None,
+        ephemeral: bool = False,
+        if_absent: bool = False,
+        if_context: Context | None = None,
     ) -> Written:
         path = self._path(key)
         check_value(value)
+        if if_absent or if_context is not None:
+            raise RequestError("a store in a folder knows no conditions")
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, written = tempfile.mkstemp(prefix="writing-", dir=self._folder)
         with os.fdopen(fd, "wb") as file:
@@ -72,12 +81,20 @@ class FolderStore(OneByOne):
         return Written(("folder",))
 
     def list(
-        self, prefix: str, *, after: str = "", timeout_s: float | None = None
+        self,
+        prefix: str,
+        *,
+        after: str = "",
+        n: int | None = None,
+        r: int | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[str]:
         found = (_key(path.relative_to(self._folder)) for path in self._folder.rglob("=*"))
         return iter(sorted(key for key in found if key.startswith(prefix) and key > after))
 
-    def locate(self, key: str, *, n: int | None = None) -> tuple[str, ...]:
+    def locate(
+        self, key: str, *, n: int | None = None, timeout_s: float | None = None
+    ) -> tuple[str, ...]:
         check_key(key)
         return ()
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
+import msgspec
 import pytest
 
 from dynamo.disk import record
@@ -16,7 +17,7 @@ from dynamo.disk.contract import Write, copy_key
 from dynamo.disk.record import Copy
 from dynamo.errors import CorruptData
 from dynamo.protocol.handoff import Handoff
-from dynamo.protocol.messages import CopyStored, Envelope, FetchCopy, Listed, StoreCopy
+from dynamo.protocol.messages import CopyStored, Envelope, FetchCopy, Listed, Put, StoreCopy
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
@@ -27,7 +28,7 @@ from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import Run, command, simulate
 from dynamo.values import versions
 from dynamo.values.cluster import Cluster
-from dynamo.values.versions import NOTHING_SEEN, Context, Siblings
+from dynamo.values.versions import NOTHING_SEEN, Siblings
 
 SEEDS = 500
 CHUNK = 25
@@ -166,10 +167,9 @@ class Overwrites(OneNode):
 class ForgetfulReplica(Replica):
     """Does not look at the context of a put."""
 
-    def write(
-        self, key: str, value: bytes | None, context: Context | None, at: float, durable: bool
-    ) -> Siblings:
-        return super().write(key, value, NOTHING_SEEN if context else context, at, durable)
+    def write(self, put: Put) -> Siblings:
+        context = NOTHING_SEEN if put.context else put.context
+        return super().write(msgspec.structs.replace(put, context=context))
 
 
 class IgnoresContexts(OneNode):

@@ -31,6 +31,7 @@ SIBLINGS = st.builds(
             st.builds(Dot, st.text(), st.integers(0, 1 << 60)),
             st.none() | st.binary(),
             st.floats(allow_nan=False),
+            st.floats(allow_nan=False),
         )
     ).map(tuple),
 )

@@ -1,7 +1,6 @@
 """One node's copies: merged, never overwritten; each life of a copy has an actor of its own."""
 
 from dynamo.disk.contract import MemoryDisk, Write, copy_key
-from dynamo.disk.staging import Staging
 from dynamo.protocol.messages import (
     CopiesListed,
     CopyFetched,
@@ -10,13 +9,12 @@ from dynamo.protocol.messages import (
     Failure,
     FetchCopy,
     ListCopies,
+    Put,
     StoreCopy,
 )
-from dynamo.protocol.replica import Replica
-from dynamo.protocol.view import View
 from dynamo.values import versions
-from dynamo.values.versions import EMPTY, NOTHING_SEEN, Dot, Siblings, update
-from tests.dynamo.protocol.bench import Bench, cluster_of, ring_of
+from dynamo.values.versions import EMPTY, NOTHING_SEEN, Context, Dot, Siblings, update
+from tests.dynamo.protocol.bench import Bench
 
 ONE = update(EMPTY, None, "n2-1-1", b"1", 1.0)
 TWO = update(ONE, ONE.context, "n2-1-1", b"2", 2.0)
@@ -25,6 +23,12 @@ BESIDE = update(EMPTY, NOTHING_SEEN, "n3-1-1", b"beside", 3.0)
 
 def actors(siblings: Siblings) -> list[str]:
     return [version.dot.actor for version in siblings.versions]
+
+
+def write(
+    bench: Bench, key: str, value: bytes | None, context: Context | None, at: float
+) -> Siblings:
+    return bench.node.replica.write(Put(1, key, value, context, at))
 
 
 def test_a_stored_copy_is_committed_and_acknowledged() -> None:
@@ -97,36 +101,35 @@ def test_a_damaged_copy_is_healed_by_what_arrives() -> None:
 
 def test_a_copy_keeps_its_actor_while_the_node_runs() -> None:
     bench = Bench(incarnation=0x2A)
-    first = bench.node.replica.write("colour", b"1", None, 1.0, durable=True)
-    second = bench.node.replica.write("colour", b"2", NOTHING_SEEN, 2.0, durable=True)
+    first = write(bench, "colour", b"1", None, 1.0)
+    second = write(bench, "colour", b"2", NOTHING_SEEN, 2.0)
     assert [version.dot for version in second.versions] == [Dot("n1-2a-1", 1), Dot("n1-2a-1", 2)]
-    other = bench.node.replica.write("shape", b"1", None, 1.0, durable=True)
+    other = write(bench, "shape", b"1", None, 1.0)
     assert actors(first) != actors(other)
 
 
 def test_a_restarted_node_writes_under_a_new_actor() -> None:
     bench = Bench(incarnation=1)
-    bench.node.replica.write("colour", b"1", None, 1.0, durable=True)
+    write(bench, "colour", b"1", None, 1.0)
     bench.step()
     bench.restart(incarnation=2)
-    copy = bench.node.replica.write("colour", b"2", NOTHING_SEEN, 2.0, durable=True)
+    copy = write(bench, "colour", b"2", NOTHING_SEEN, 2.0)
     assert actors(copy) == ["n1-1-1", "n1-2-1"]
 
 
 def test_a_node_on_an_old_copy_of_its_disk_loses_no_write() -> None:
     """Riak lost acknowledged writes so (riak_kv issue 679)."""
-    bench = Bench(incarnation=1)
-    peer = Replica(View("n2", cluster_of(ring_of(3))), Staging(MemoryDisk()), 7)
-    old = bench.node.replica.write("colour", b"old", None, 1.0, durable=True)
+    bench, peer = Bench(incarnation=1), Bench("n2").node.replica
+    old = write(bench, "colour", b"old", None, 1.0)
     bench.step()
     backup = list(bench.disk.scan(b"", b"\xff"))
-    newer = bench.node.replica.write("colour", b"newer", old.context, 2.0, durable=True)
+    newer = write(bench, "colour", b"newer", old.context, 2.0)
     peer.merge("colour", newer, durable=True)
 
     restored = MemoryDisk()
     restored.commit([Write(*item) for item in backup], sync=True)
     bench = Bench(disk=restored, incarnation=2)
-    again = bench.node.replica.write("colour", b"again", old.context, 3.0, durable=True)
+    again = write(bench, "colour", b"again", old.context, 3.0)
     peer.merge("colour", again, durable=True)
     held = peer.read("colour")
     assert held is not None
@@ -135,10 +138,10 @@ def test_a_node_on_an_old_copy_of_its_disk_loses_no_write() -> None:
 
 def test_a_copy_that_was_gone_begins_a_new_life() -> None:
     bench = Bench(incarnation=1)
-    bench.node.replica.write("colour", b"1", None, 1.0, durable=True)
+    write(bench, "colour", b"1", None, 1.0)
     bench.step()
     damage(bench, "colour")
-    copy = bench.node.replica.write("colour", b"2", None, 2.0, durable=True)
+    copy = write(bench, "colour", b"2", None, 2.0)
     assert actors(copy) == ["n1-1-2"]
 
 

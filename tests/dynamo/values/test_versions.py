@@ -1,5 +1,6 @@
 """Dotted version vectors: the laws of merging, checked against plain sets of events."""
 
+import math
 from dataclasses import dataclass, field
 
 from hypothesis import given
@@ -46,8 +47,9 @@ class Cluster:
         context, seen_model = self.readings[number % len(self.readings)]
         self.events += 1
         event = f"e{self.events}"
+        expires_at = float(number) if number % 3 == 0 else 0.0
         self.copies[actor] = update(
-            self.copies[actor], context, actor, event.encode(), float(self.events)
+            self.copies[actor], context, actor, event.encode(), float(self.events), expires_at
         )
         before = self.models[actor]
         self.models[actor] = Model(
@@ -117,6 +119,101 @@ def test_a_joined_context_knows_what_any_knows_and_no_more(contexts: list[dict[s
         for counter in range(1, 10):
             dot = Dot(actor, counter)
             assert seen(joined, dot) == any(seen(context, dot) for context in contexts)
+
+
+@dataclass
+class EphemeralCluster:
+    """Three copies of one key under ephemeral writes: what is written, merged and, by each copy for
+    itself, dropped once it may be; `wall` is the clock of all."""
+
+    copies: dict[str, Siblings] = field(default_factory=lambda: dict.fromkeys(ACTORS, EMPTY))
+    wall: float = 0.0
+    lives: int = 0
+    replaced: set[Dot] = field(default_factory=set)
+
+    def put(self, actor: str, _: str, number: int) -> None:
+        copy = self.copies[actor]
+        mine = [known for known in copy.context if known.startswith(actor)]
+        self.lives += 1
+        life = mine[0] if mine else f"{actor}{self.lives}~"
+        value = None if number % 4 == 0 and copy.versions else b"%d" % number
+        expires_at = 0.0 if value is None else self.wall + number + 1
+        self.replaced.update(v.dot for v in copy.versions if v.written_at <= self.wall)
+        self.copies[actor] = update(copy, None, life, value, self.wall, expires_at)
+        self.wall += 1.0
+
+    def merge(self, actor: str, other: str, _: int) -> None:
+        if versions.forget_at(self.copies[other]) > self.wall:
+            self.copies[actor] = reconcile([self.copies[actor], self.copies[other]])
+
+    def read(self, actor: str, _: str, number: int) -> None:
+        """Time passes, and what may be dropped is."""
+        self.wall += number
+        for name, copy in self.copies.items():
+            if versions.forget_at(copy) <= self.wall:
+                self.copies[name] = EMPTY
+
+
+@given(ACTIONS)
+def test_what_an_ephemeral_write_has_replaced_never_comes_back(
+    actions: list[tuple[str, str, str, int]],
+) -> None:
+    """Whoever missed the write, and however soon it expired and was dropped elsewhere."""
+    cluster = EphemeralCluster()
+    for name, actor, other, number in actions:
+        getattr(cluster, name)(actor, other, number)
+        everything = versions.as_of(reconcile(cluster.copies.values()), cluster.wall)
+        live = {v.dot for v in everything.versions if v.value is not None}
+        assert not live & cluster.replaced
+
+
+@given(ACTIONS)
+def test_a_copy_is_dropped_only_when_nothing_in_it_is_live(
+    actions: list[tuple[str, str, str, int]],
+) -> None:
+    cluster = EphemeralCluster()
+    for name, actor, other, number in actions:
+        getattr(cluster, name)(actor, other, number)
+        for copy in cluster.copies.values():
+            assert versions.ephemeral(copy) == bool(copy.context)
+            assert versions.is_dead(copy, versions.forget_at(copy))
+
+
+@given(ACTIONS, st.floats(0, 60))
+def test_to_merge_and_then_look_is_to_look_and_then_merge(
+    actions: list[tuple[str, str, str, int]], wall: float
+) -> None:
+    a, b, c = played(actions).copies.values()
+    for copy in (a, b, c):
+        assert versions.as_of(copy, wall).context == copy.context
+    merged = versions.as_of(reconcile([a, b, c]), wall)
+    assert merged == reconcile([versions.as_of(copy, wall) for copy in (a, b, c)])
+    assert versions.is_dead(merged, wall) == (not merged.values)
+
+
+def test_a_value_reads_as_absent_from_the_moment_it_expires() -> None:
+    copy = update(EMPTY, None, "a", b"1", written_at=1.0, expires_at=5.0)
+    assert versions.as_of(copy, 4.9) is copy
+    assert versions.as_of(copy, 5.0).values == ()
+    assert (versions.is_dead(copy, 4.9), versions.is_dead(copy, 5.0)) == (False, True)
+    beside = update(copy, NOTHING_SEEN, "b", b"2", written_at=2.0)
+    assert versions.as_of(beside, 9.0).values == (b"2",)
+
+
+def test_a_put_does_not_inherit_the_time_to_live_of_what_it_replaces() -> None:
+    short = update(EMPTY, None, "a", b"1", written_at=1.0, expires_at=5.0)
+    assert versions.as_of(update(short, None, "a", b"2", 2.0), 1e9).values == (b"2",)
+
+
+def test_only_copies_without_lasting_history_are_forgotten() -> None:
+    passing = update(EMPTY, None, "a~", b"1", written_at=1.0, expires_at=5.0)
+    assert versions.forget_at(passing) == 5.0
+    assert versions.forget_at(EMPTY) == math.inf
+    lasting = update(EMPTY, None, "a", b"1", written_at=1.0, expires_at=5.0)
+    assert versions.forget_at(lasting) == math.inf
+    assert versions.forget_at(reconcile([passing, lasting])) == math.inf
+    deleted = update(passing, None, "a~", None, written_at=2.0)
+    assert (versions.is_dead(deleted, 2.0), versions.forget_at(deleted)) == (True, 5.0)
 
 
 def test_nothing_merged_is_nothing() -> None:
