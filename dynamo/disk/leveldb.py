@@ -71,7 +71,10 @@ class LevelDisk:
         return value
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return self._checked(self._db.iterator(start=start, stop=stop, verify_checksums=True))
+        try:
+            yield from self._db.iterator(start=start, stop=stop, verify_checksums=True)
+        except plyvel.Error as error:
+            raise self._unreadable(error) from error
 
     def size(self, start: bytes, stop: bytes) -> int:
         """What LevelDB's sorted files hold, compressed; what was written last is not in them yet,
@@ -132,12 +135,6 @@ class LevelDisk:
                     batch.delete(key)
                 else:
                     batch.put(key, value)
-
-    def _checked(self, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-        try:
-            yield from items
-        except plyvel.Error as error:
-            raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> CorruptData:
         return CorruptData(f"LevelDB in {self._folder} can't read its data: {_reason(error)}")

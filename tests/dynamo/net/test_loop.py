@@ -46,9 +46,16 @@ class Bench:
         return Node("n1", founding, settings, self.disk, len(self.lives), read_only)
 
     def exchange(self, *messages: Message, caller: str = "client") -> list[Message]:
-        envelopes = [Envelope(caller, "n1", message) for message in messages]
-        frame = self.loop.exchange(wire.encode(wire.Frame(caller, len(messages), envelopes)))
-        return [envelope.message for envelope in wire.decode(frame).envelopes]
+        """All answers; one frame has no room for all where they are large."""
+        sent = [Envelope(caller, "n1", message) for message in messages]
+        answers: list[Message] = []
+        while True:
+            frame = self.loop.exchange(wire.encode(wire.Frame(caller, len(sent), sent)))
+            answer = wire.decode(frame)
+            answers += [envelope.message for envelope in answer.envelopes]
+            if not answer.open or self.running.dead:
+                return answers
+            sent = []
 
 
 @pytest.fixture
@@ -139,8 +146,7 @@ def test_many_large_answers_are_made_in_several_steps(bench: Bench) -> None:
 
     bench.loop.node.step = weighed  # type: ignore[method-assign]
     found = bench.exchange(*(Get(id, f"key {id % 5 + 1}") for id in range(10, 110)))
-    while len(found) < 100:
-        found += bench.exchange()
+    assert len(found) == 100
     assert {type(reply) for reply in found} == {GetDone}
     assert sum(weights) > 100 << 20
     assert max(weights) < 48 << 20
