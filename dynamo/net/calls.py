@@ -6,8 +6,9 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from dynamo.errors import DynamoError
+from dynamo.net import wire
 from dynamo.net.failures import failure
-from dynamo.protocol.messages import ClientRequest, Failed, Message
+from dynamo.protocol.messages import ClientRequest, Envelope, Failed, Message
 
 Outcome = Message | DynamoError
 """How one operation ends."""
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 class Operation:
     """One request on its way; it is to end within `timeout_s` of now."""
 
-    __slots__ = ("call", "deadline", "key", "name", "request", "timeout_s", "tried")
+    __slots__ = ("call", "deadline", "key", "name", "request", "timeout_s", "tried", "weight")
 
     def __init__(self, name: str, key: str, request: ClientRequest, timeout_s: float) -> None:
         self.name = name
@@ -28,6 +29,7 @@ class Operation:
         self.deadline = time.monotonic() + timeout_s
         self.tried: set[str] = set()
         """Nodes that did not answer it."""
+        self.weight = wire.weight(Envelope("", "", request))
         self.call: Call[Any]
 
 

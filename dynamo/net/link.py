@@ -23,6 +23,8 @@ from dynamo.protocol.messages import Envelope
 
 HOLD_S = 0.05
 """How long a node keeps an exchange open for answers that are not ready yet."""
+OPEN_LIMIT_BYTES = 128 << 20
+"""What the unanswered requests may weigh before no more are sent."""
 SILENCE_S = 2.0
 """How long after the hold a node may say nothing before it is taken for dead."""
 RETRY_S = (0.25, 4.0)
@@ -67,6 +69,8 @@ class Link:
         """Ids of the requests in the queue."""
         self._open: dict[int, Envelope] = {}
         """Requests that have been sent and not answered, by id."""
+        self._open_bytes = 0
+        """What they weigh."""
         self._rpc: zerorpc.Client | None = None
         self._connection = wire.Connection(life=secrets.randbits(53), number=0)
         self._retry_at = 0.0
@@ -109,7 +113,8 @@ class Link:
         while True:
             if not self._open:
                 self._queue.wait()
-            batch = self._take(wire.FRAME_LIMIT_BYTES)
+            full = self._open_bytes >= OPEN_LIMIT_BYTES
+            batch = [] if full else self._take(wire.FRAME_LIMIT_BYTES)
             try:
                 answer = self._exchange(batch)
             except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError) as error:
@@ -125,6 +130,7 @@ class Link:
         for request in batch:
             self._waiting.discard(request.message.id)
             self._open[request.message.id] = request
+            self._open_bytes += wire.weight(request)
         return batch
 
     def _exchange(self, batch: list[Envelope]) -> wire.Frame:
@@ -138,7 +144,8 @@ class Link:
     def _take_in(self, answer: wire.Frame) -> None:
         self._retry_s = RETRY_S[0]
         for reply in answer.envelopes:
-            self._open.pop(reply.message.id, None)
+            if request := self._open.pop(reply.message.id, None):
+                self._open_bytes -= wire.weight(request)
         self._on_replies(answer.envelopes)
         if self._open and not answer.open:  # the node has started again and knows of none
             self._lose(f"the node at {self.address} was restarted and lost the request")
@@ -154,6 +161,7 @@ class Link:
     def _lose(self, reason: str) -> None:
         lost = list(self._open.values())
         self._open.clear()
+        self._open_bytes = 0
         self._on_lost(lost, Unreachable(reason))
 
     def _hang_up(self) -> None:

@@ -34,6 +34,8 @@ TICK_S = 0.05
 """How often deadlines are looked at, and nodes tried again when none of them answered."""
 ENOUGH_GATHERED = 200
 """Requests that wait for one node before the next one of a key's owners is asked instead."""
+OPEN_LIMIT_BYTES = 512 << 20
+"""What all operations of one client that have not ended may weigh; a call beyond it is refused."""
 GRACE_S = 0.25
 """How much sooner than the caller a node gives up, so that its reason reaches the caller."""
 
@@ -55,6 +57,7 @@ class Router:
         """All members, in an order of this client's own, so that clients spread over the nodes."""
         self._open: dict[int, Operation] = {}
         """All operations that have not ended, by request id."""
+        self._open_bytes = 0
         self._homeless: list[Operation] = []
         """Those of them that no node can be asked for now: the ring is unknown, or none answers."""
         self._arrived: list[Operation] = []
@@ -64,6 +67,14 @@ class Router:
 
     def dispatch(self, call: Call[Any]) -> None:
         """Send every operation of `call` to the node that is best for it, soon."""
+        weight = sum([operation.weight for operation in call.operations])
+        if self._open and self._open_bytes + weight > OPEN_LIMIT_BYTES:
+            what = f"{len(self._open):,} operations of {self._open_bytes:,} bytes"
+            error = Overloaded(f"{what} of this client are under way; use fewer callers")
+            for operation in call.operations:
+                operation.call.settle(operation, error)
+            return
+        self._open_bytes += weight
         self._open.update((operation.request.id, operation) for operation in call.operations)
         self._arrived += call.operations
         self._work.set()
@@ -112,6 +123,7 @@ class Router:
     def _settle(self, id: int, outcome: Message | DynamoError) -> None:
         operation = self._open.pop(id, None)
         if operation is not None:  # else it has ended already: a late answer
+            self._open_bytes -= operation.weight
             operation.call.settle(operation, outcome)
 
     def _silence(self, operation: Operation) -> Unreachable:

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import gevent
 import zerorpc
+from zmq.constants import MAXMSGSIZE
 from zmq.error import ZMQError
 
 from dynamo.config import ClusterConfig
 from dynamo.disk.contract import Disk
 from dynamo.disk.leveldb import LevelDisk
 from dynamo.errors import NodeFailed, Unreachable
+from dynamo.net import wire
 from dynamo.net.failures import raise_failure
 from dynamo.net.loop import NodeLoop
 from dynamo.protocol.messages import Get, GetDone, GetRing, Message, Put, PutDone, RingDone
@@ -107,6 +109,7 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
         lambda reason: _node_of(config, name, disk, reason), disk, config.node_addresses
     )
     rpc = zerorpc.Server(NodeService(loop, config.timeout_s), heartbeat=None)
+    rpc._events.setsockopt(MAXMSGSIZE, wire.REFUSED_BYTES + (1 << 20))
     _patiently(lambda: _listen(rpc, name, me.address))
     calls = gevent.spawn(rpc.run)
     for number in (signal.SIGTERM, signal.SIGINT):

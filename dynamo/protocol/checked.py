@@ -73,6 +73,11 @@ class PendingCheckedPut:
         self._quorum: ReadQuorum[Siblings] = ReadQuorum(self._owners, 1 if alone else r)
         self._make_put = put
         self._put: Pending | None = None
+        self._held_bytes = len(self._request.value or b"")
+
+    @property
+    def held_bytes(self) -> int:
+        return self._put.held_bytes if self._put else self._held_bytes
 
     @property
     def wake_at(self) -> float | None:
@@ -87,6 +92,7 @@ class PendingCheckedPut:
             return self._put.on_reply(envelope, now)
         if isinstance(envelope.message, CopyFetched):
             self._quorum.add(envelope.sender, envelope.message.siblings)
+            self._held_bytes += versions.values_bytes(envelope.message.siblings)
             if self._quorum.enough:
                 return self._decide(now)
         return []

@@ -69,6 +69,9 @@ class Coordinator:
         self._read_only = read_only
         self._wall = wall
         self._pending: dict[int, Pending] = {}
+        self._held: dict[int, int] = {}
+        """What each of them that keeps values was last found to keep, in bytes."""
+        self.held_bytes = 0
         self._wakes: list[tuple[float, int]] = []
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Put: self._on_put,
@@ -246,6 +249,8 @@ class Coordinator:
         """Why a request for `quorum` of `n` replicas can't be taken, if so."""
         if not 1 <= quorum <= len(owners):  # so neither may n be less than 1
             return Failure.REQUEST, self._unmet(name, quorum, n)
+        if self.held_bytes >= self._settings.pending_bytes:
+            return Failure.OVERLOADED, f"{self._full()}; use fewer callers at once"
         if len(self._pending) >= self._settings.pending_limit:
             detail = f"{len(self._pending):,} requests are in flight here, which is the limit"
             return Failure.OVERLOADED, f"{detail}; use fewer callers at once"
@@ -264,7 +269,12 @@ class Coordinator:
 
     def _has_room(self) -> bool:
         """True while answered requests may linger: half of the room is for new ones."""
-        return len(self._pending) < self._settings.pending_limit // 2
+        settings = self._settings
+        few = len(self._pending) < settings.pending_limit // 2
+        return few and self.held_bytes < settings.pending_bytes // 2
+
+    def _full(self) -> str:
+        return f"requests with {self.held_bytes:,} bytes of values are in flight here"
 
     def _begin(self, talk: Conversation, pending: Pending, now: float) -> Iterable[Envelope]:
         return self._keep(talk.id, pending, None, pending.start(now))
@@ -273,6 +283,11 @@ class Coordinator:
         self, id: int, pending: Pending, known_wake: float | None, sent: Iterable[Envelope]
     ) -> Iterable[Envelope]:
         """Keep or forget a request that has just sent `sent`; it was to wake at `known_wake`."""
+        grown_bytes = pending.held_bytes - self._held.get(id, 0)
+        full = self.held_bytes + grown_bytes > self._settings.pending_bytes
+        if full and grown_bytes > 0 and isinstance(pending, PendingGet):
+            sent = [*sent, *pending.give_up(f"{self._full()}; use fewer callers at once")]
+        self._count(id, pending)
         if pending.wake_at is None:
             self._pending.pop(id, None)
         else:
@@ -280,3 +295,10 @@ class Coordinator:
             if pending.wake_at != known_wake:
                 heapq.heappush(self._wakes, (pending.wake_at, id))
         return sent
+
+    def _count(self, id: int, pending: Pending) -> None:
+        """Count what a request holds now; nothing once it has ended."""
+        held_bytes = 0 if pending.wake_at is None else pending.held_bytes
+        self.held_bytes += held_bytes - self._held.pop(id, 0)
+        if held_bytes:
+            self._held[id] = held_bytes

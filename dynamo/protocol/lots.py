@@ -20,7 +20,7 @@ from dynamo.protocol.messages import (
 )
 from dynamo.protocol.pending import PendingGet, PendingPut
 from dynamo.protocol.quorum import reconcile_lots
-from dynamo.values.versions import Siblings, as_of, ephemeral
+from dynamo.values.versions import Siblings, as_of, ephemeral, values_bytes
 
 
 class PendingPutMany(PendingPut):
@@ -45,6 +45,7 @@ class PendingGetMany(PendingGet):
     _get: GetMany
     _merge = staticmethod(reconcile_lots)
     _fetched = CopiesFetched
+    _size_of = staticmethod(lambda found: sum(map(values_bytes, found)))
     _done = GotMany
 
     @staticmethod

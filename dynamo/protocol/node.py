@@ -129,6 +129,7 @@ class Node:
             },
             "members": self.members.status(),
             "requests_in_flight": self.coordinator.pending_requests,
+            "requests_in_flight_bytes": self.coordinator.held_bytes,
             "hints": self.handoff.status(wall),
             "corrupt_reads": self.replica.corrupt_reads,
         }

@@ -41,12 +41,16 @@ from dynamo.protocol.quorum import ReadQuorum, WriteQuorum
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
-from dynamo.values.versions import Siblings, as_of, ephemeral, is_dead, reconcile
+from dynamo.values.versions import Siblings, as_of, ephemeral, is_dead, reconcile, values_bytes
 
 
 class Pending(Protocol):
     @property
     def wake_at(self) -> float | None: ...
+
+    @property
+    def held_bytes(self) -> int:
+        """What the values weigh that it keeps."""
 
     def start(self, now: float) -> Iterable[Envelope]: ...
 
@@ -143,6 +147,7 @@ class PendingPut:
         """Who has been sent the copy, and the owner each stands in for; "" for an owner."""
         self._refusals: dict[str, str] = {}
         """Who can't take the copy now, and why."""
+        self.held_bytes = _put_bytes(self._put)
         self._answered = False
 
     @property
@@ -263,12 +268,13 @@ class PendingGet:
         self._n = n
         owners = view.ring.preference_list(self._get.key, n)
         self._quorum: ReadQuorum[Any] = ReadQuorum(owners, r, self._merge)
+        self.held_bytes = 0
         self._answered = False
 
     def start(self, now: float) -> Iterable[Envelope]:
         own = self._read_here()
         if own is not None:
-            self._quorum.add(self._talk.me, own)
+            self._add(self._talk.me, own)
         if self._quorum.enough:  # r=1: no one else is asked, so there is nothing to repair
             self.wake_at = None
             return [self._answer()]
@@ -277,8 +283,19 @@ class PendingGet:
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if not isinstance(envelope.message, self._fetched):
             return []
-        self._quorum.add(envelope.sender, envelope.message.siblings)
+        self._add(envelope.sender, envelope.message.siblings)
         return self._answer_or_end(now)
+
+    def _add(self, node: str, found: Any) -> None:
+        self.held_bytes += self._size_of(found)
+        self._quorum.add(node, found)
+
+    def give_up(self, detail: str) -> list[Envelope]:
+        """There is no room for the copies; one that has been answered only lacks its repair."""
+        self.wake_at = None
+        if self._answered:
+            return []
+        return [self._talk.answer(Failed(0, Failure.OVERLOADED, detail))]
 
     def on_ring(self, now: float) -> Iterable[Envelope]:
         self._quorum.go_by(self._view.ring.preference_list(self._get.key, self._n))
@@ -334,6 +351,8 @@ class PendingGet:
     _done: type[GetDone] | type[GotMany] = GetDone
     _as_of: Callable[[Any, float], Any] = staticmethod(as_of)
 
+    _size_of: Callable[[Any], int] = staticmethod(values_bytes)
+
     def _read_here(self) -> Any:
         return self._replica.read(self._get.key)
 
@@ -358,6 +377,7 @@ class PendingRelay:
         self._talk = talk
         self._view = view
         self._key = talk.request.message.key  # type: ignore[union-attr]
+        self.held_bytes = _put_bytes(talk.request.message)
         self._owners = owners
         self._last_asked = ""
         self._asked = 0
@@ -417,6 +437,7 @@ class PendingListing:
         self._list: ListKeys = talk.request.message  # type: ignore[assignment]
         self._n = self._list.n or talk.settings.n
         self._r = self._list.r or min(talk.settings.r, self._n)
+        self.held_bytes = 0  # a page has no values, and keys to a bounded number
         self._pages: dict[str, CopiesListed] = {}
 
     def start(self, now: float) -> Iterable[Envelope]:
@@ -478,6 +499,16 @@ class PendingListing:
         wall = self._talk.wall()
         live = (key for key in sorted(copies) if not is_dead(reconcile(copies[key]), wall))
         return [self._talk.answer(KeysListed(0, tuple(live), end))]
+
+
+def _put_bytes(request: Message) -> int:
+    """What the values of a put weigh; nothing for a get."""
+    match request:
+        case Put():
+            return len(request.value or b"")
+        case PutMany():
+            return sum([len(value or b"") for _, value in request.items])
+    return 0
 
 
 def _is_read_only(message: Message) -> TypeGuard[Failed]:

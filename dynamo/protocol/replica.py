@@ -89,7 +89,7 @@ class Replica:
         try:
             for key in keys:
                 copy = self._load(key).siblings
-                size_bytes += sum([len(version.value or b"") for version in copy.versions])
+                size_bytes += versions.values_bytes(copy)
                 if found and size_bytes > LOT_BYTES:
                     break
                 found.append(copy)

@@ -38,3 +38,5 @@ class Settings:
     dropped."""
     sweep_batch: int = 256
     """Ephemeral copies dropped in one step, at most."""
+    pending_bytes: int = 256 << 20
+    """What the values of these requests may weigh together; past it the answer is the same."""

@@ -203,5 +203,14 @@ def _expired(version: Version, wall: float) -> bool:
     return 0 < version.expires_at <= wall
 
 
+def values_bytes(siblings: Siblings) -> int:
+    """What the values of a copy weigh.
+
+    >>> values_bytes(update(EMPTY, None, "a", b"12345", written_at=1.0))
+    5
+    """
+    return sum([len(version.value or b"") for version in siblings.versions])
+
+
 def _by_dot(version: Version) -> Dot:
     return version.dot
