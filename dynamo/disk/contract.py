@@ -5,6 +5,7 @@ Names of keys on disk (the first byte leaves room for others):
     b"v" | partition, 2 bytes big-endian | key, UTF-8        one copy: see `dynamo.disk.record`
     b"h" | owner, UTF-8 | 0 | key, UTF-8                     a copy kept for an owner that is down
     b"x" | when, 8 bytes | partition, 2 bytes | key, UTF-8   empty: an ephemeral copy to be dropped
+    b"c"                                                     what the node knows of its cluster
 
 So the copies of a partition lie together and in the order of their keys, and so do the hinted
 copies for one owner; the ephemeral copies lie there once more in the order in which they
@@ -99,6 +100,9 @@ def owner_and_key_of_hint(disk_key: bytes) -> tuple[str, str]:
     owner, _, key = disk_key[1:].partition(b"\x00")
     return owner.decode(), key.decode()
 
+
+CLUSTER = b"c"
+"""Where a node keeps what it knows of its cluster, sealed as in `dynamo.disk.record`."""
 
 HINTS = (b"h", b"i")
 """Start and stop of a scan over all hinted copies."""

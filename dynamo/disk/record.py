@@ -28,20 +28,25 @@ _decoder = msgspec.msgpack.Decoder(Copy)
 
 def encode(copy: Copy) -> bytes:
     """The record for `copy`."""
-    body = _encoder.encode(copy)
-    return zlib.crc32(body).to_bytes(4, "big") + body
-
-
-def check(record: bytes) -> None:
-    """Raise `CorruptData` if `record` was damaged."""
-    if zlib.crc32(memoryview(record)[4:]) != int.from_bytes(record[:4], "big"):
-        raise CorruptData(f"a stored copy of {len(record):,} bytes fails its checksum")
+    return seal(_encoder.encode(copy))
 
 
 def decode(record: bytes) -> Copy:
     """The copy in `record`; raises `CorruptData` if the record was damaged."""
-    check(record)
     try:
-        return _decoder.decode(memoryview(record)[4:])
+        return _decoder.decode(unseal(record))
     except msgspec.MsgspecError as error:
         raise CorruptData(f"a stored copy of {len(record):,} bytes has no known format") from error
+
+
+def seal(body: bytes) -> bytes:
+    """`body` behind its checksum."""
+    return zlib.crc32(body).to_bytes(4, "big") + body
+
+
+def unseal(sealed: bytes) -> memoryview:
+    """The body of what was sealed; raises `CorruptData` if it was damaged."""
+    body = memoryview(sealed)[4:]
+    if zlib.crc32(body) != int.from_bytes(sealed[:4], "big"):
+        raise CorruptData(f"a stored copy of {len(sealed):,} bytes fails its checksum")
+    return body

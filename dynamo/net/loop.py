@@ -15,17 +15,19 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, TypeVar
 
+import gevent.event
 import zerorpc
 from gevent.hub import get_hub
 
 from dynamo.disk.contract import Disk
 from dynamo.errors import DynamoError, Overloaded, ReadOnly
 from dynamo.net import wire
-from dynamo.net.link import HOLD_S, Link
+from dynamo.net.link import HOLD_S
+from dynamo.net.links import Links
 from dynamo.net.measures import Measures
 from dynamo.net.queue import Budget, EnvelopeQueue
 from dynamo.net.resources import Resources
@@ -60,9 +62,7 @@ class NodeLoop:
     argument is `read_only` of `Node`.
     """
 
-    def __init__(
-        self, make_node: Callable[[str], Node], disk: Disk, addresses: Mapping[str, str]
-    ) -> None:
+    def __init__(self, make_node: Callable[[str], Node], disk: Disk) -> None:
         self._make_node = make_node
         node = self.node = make_node("")
         self.handled: Counter[str] = Counter()
@@ -77,18 +77,17 @@ class NodeLoop:
         self._look_at = math.inf
         """When to ask the disk whether it takes writes again."""
         self._plain = count(1)
+        self._settled: gevent.event.AsyncResult = gevent.event.AsyncResult()
         self._stopping = False
         context = zerorpc.Context.get_instance()
-        self._links = {
-            peer: Link(node.name, address, self._on_replies, self._on_lost, context)
-            for peer, address in addresses.items()
-            if peer != node.name
-        }
+        self._links = Links(
+            node.name, lambda: self.node.view.addresses, self._on_replies, self._on_lost, context
+        )
 
     def exchange(self, frame: bytes) -> bytearray:
         """Take in what a caller sends; give back what is ready for it (see `dynamo.net.link`)."""
         address, _, envelopes, connection = wire.decode(frame)
-        if address in self._links:
+        if address in self.node.view.members:
             self._watch.heard(address, time.monotonic())
         session = self._submit(address, envelopes)
         ready = session.collect(HOLD_S, connection)
@@ -113,6 +112,8 @@ class NodeLoop:
             step = self.node.step(self._next_envelopes(), time.monotonic(), time.time())
             if self._committed(step):
                 self._send(step.envelopes)
+            if not self._settled.ready() and self.node.gossip.settled:
+                self._settled.set(None)
             self._watch.look(self.node, self.measures.refused, time.monotonic())
 
     def _next_envelopes(self) -> Iterator[Envelope]:
@@ -182,8 +183,12 @@ class NodeLoop:
             "inbox_bytes": self._inbox.bytes,
             "callers": len(sessions),
             "unanswered": sum(session.open for session in sessions),
-            "to_members": {peer: link.backlog for peer, link in self._links.items()},
+            "to_members": self._links.backlogs(),
         }
+
+    def wait_until_settled(self) -> None:
+        """Return once the node answers requests: it knows that its disk is not out of date."""
+        self._settled.get()
 
     def stop(self) -> None:
         """Let `run` return once the step it is in has been committed and sent."""
@@ -192,8 +197,7 @@ class NodeLoop:
 
     def close(self) -> None:
         """Give up the links to the other members."""
-        for link in self._links.values():
-            link.close()
+        self._links.close()
 
     def _until_wake(self) -> float | None:
         wakes = self.node.next_wake(), self._watch.next_look(), self._look_at
@@ -205,7 +209,9 @@ class NodeLoop:
         if session is None:
             self._drop_idle_sessions()
             session = self._sessions[address] = Session(
-                self.measures, of_client=address not in self._links, budget=self._answers
+                self.measures,
+                of_client=address not in self.node.view.members,
+                budget=self._answers,
             )
         requests = [e for e in envelopes if isinstance(e.message, Request)]
         session.expect(requests)
@@ -233,7 +239,7 @@ class NodeLoop:
             elif session := self._sessions.get(envelope.receiver):
                 session.answer(envelope)
         for peer, requests in by_peer.items():
-            self._links[peer].send(requests)
+            self._links.send(peer, requests)
 
     def _on_replies(self, replies: list[Envelope]) -> None:
         if replies:

@@ -97,17 +97,15 @@ class NodeService:
 def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
     """Run the node `name` of `config` in this process until SIGTERM or SIGINT.
 
-    `ready` is called once the node takes calls. Raises `NodeFailed` if it can't: its port is taken,
-    its disk can't be opened.
+    `ready` is called once the node answers calls. Raises `NodeFailed` if it can't: its port is
+    taken, its disk can't be opened.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
     me = next(node for node in config.nodes if node.name == name)
     disk = _patiently(
         lambda: LevelDisk(me.data, fsync=config.fsync, reserve_bytes=config.reserve_mb << 20)
     )
-    loop = NodeLoop(
-        lambda reason: _node_of(config, name, disk, reason), disk, config.node_addresses
-    )
+    loop = NodeLoop(lambda reason: _node_of(config, name, disk, reason), disk)
     rpc = zerorpc.Server(NodeService(loop, config.timeout_s), heartbeat=None)
     rpc._events.setsockopt(MAXMSGSIZE, wire.REFUSED_BYTES + (1 << 20))
     _patiently(lambda: _listen(rpc, name, me.address))
@@ -118,14 +116,20 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
     # objects costs an eighth of the puts.
     gc.set_threshold(100_000, 20, 20)
     log.info("node %s serves on %s", name, me.address)
-    ready()
+    telling = gevent.spawn(_tell, loop, ready)
     try:
         loop.run()
     finally:
+        telling.kill()
         calls.kill()
         loop.close()
         rpc.close()
         disk.close()
+
+
+def _tell(loop: NodeLoop, ready: Callable[[], None]) -> None:
+    loop.wait_until_settled()
+    ready()
 
 
 def _patiently(attempt: Callable[[], Result]) -> Result:

@@ -24,7 +24,6 @@ from dynamo.protocol.messages import (
     GotMany,
     KeyRequest,
     ListKeys,
-    Lost,
     Put,
     PutDone,
     PutMany,
@@ -80,7 +79,6 @@ class Coordinator:
             GetMany: self._on_get_many,
             ListKeys: self._on_list,
             GetRing: self._on_ring,
-            Lost: self._on_lost,
             **dict.fromkeys(REPLIES, self.on_reply),
         }
 
@@ -225,7 +223,7 @@ class Coordinator:
         """Lead a reply to the request it belongs to."""
         return self._tell(envelope.message.id, lambda pending: pending.on_reply(envelope, now))
 
-    def _on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+    def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A request to `envelope.sender` will not be answered: its node is down."""
         lost = envelope.sender
         self._members.unanswered(lost, now)

@@ -33,6 +33,14 @@ class Membership:
             Pong: lambda envelope, now: (),
         }
 
+    def go_by(self, members: Iterable[str]) -> None:
+        """From now on these are the members; a new one is taken to be up."""
+        members = frozenset(members)
+        if members != self._members:
+            self._members = members
+            self._down = {name: at for name, at in self._down.items() if name in members}
+            self._judge()
+
     def heard(self, envelope: Envelope) -> None:
         """Something has come from a member; it is up."""
         if envelope.sender in self._down and not isinstance(envelope.message, Lost):

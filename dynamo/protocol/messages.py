@@ -10,6 +10,7 @@ network died) is a deadline that passes at the one who waits.
                     GetMany      GotMany | Failed
                     ListKeys     KeysListed | Failed
                     GetRing      RingDone
+                    GetCluster, StageChange, ClearPlan, CommitPlan    ClusterDone | Failed
     people → node   FetchHints   HintsFetched      (`dynamo explain`)
     node → node     StoreCopy    CopyStored | Failed
                     FetchCopy    CopyFetched | Failed
@@ -17,6 +18,7 @@ network died) is a deadline that passes at the one who waits.
                     FetchCopies  CopiesFetched | Failed
                     ListCopies   CopiesListed | Failed
                     Ping         Pong
+                    Gossip       Gossiped
                     Put, Get, PutMany, GetMany
                                  as a client's: a node that holds no copy passes a request on
 
@@ -28,6 +30,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from dynamo.values.cluster import Change, Cluster, Rank
 from dynamo.values.versions import Context, Siblings
 
 
@@ -194,6 +197,45 @@ class Failed(Reply, frozen=True):
     values: int = 0
 
 
+# Changes of the cluster, from operators and between nodes ----------------------------------------
+
+
+class Gossip(Request, frozen=True):
+    """Do you know the same cluster? `digest` is of what the sender knows, `cluster` all of it."""
+
+    digest: bytes
+    cluster: Cluster | None = None
+
+
+class Gossiped(Reply, frozen=True):
+    cluster: Cluster | None
+    """What this node knows, if it is not the same."""
+
+
+class GetCluster(Request, frozen=True):
+    """What do you know of the cluster, and of the change that is planned or under way?"""
+
+
+class StageChange(Request, frozen=True):
+    """Add a change to what is planned; nothing happens before it is committed."""
+
+    change: Change
+
+
+class ClearPlan(Request, frozen=True):
+    """Forget what is planned."""
+
+
+class CommitPlan(Request, frozen=True):
+    """Carry out what is planned, if the table still has this rank."""
+
+    rank: Rank
+
+
+class ClusterDone(Reply, frozen=True):
+    cluster: Cluster
+
+
 # Between nodes -----------------------------------------------------------------------------------
 
 
@@ -303,6 +345,13 @@ Message = (
     | GetRing
     | RingDone
     | Failed
+    | Gossip
+    | Gossiped
+    | GetCluster
+    | StageChange
+    | ClearPlan
+    | CommitPlan
+    | ClusterDone
     | Ping
     | Pong
     | Lost

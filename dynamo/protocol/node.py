@@ -10,13 +10,14 @@ in a simulation with a seed (`dynamo.simulation`).
 """
 
 from collections.abc import Iterable
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from dynamo.disk.contract import Disk, Write
 from dynamo.disk.staging import Staging
 from dynamo.protocol.coordinator import Coordinator
 from dynamo.protocol.expiry import Expiry
+from dynamo.protocol.gossip import Gossiper, load
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
@@ -24,6 +25,17 @@ from dynamo.protocol.messages import (
     Envelope,
     Failed,
     Failure,
+    FetchCopies,
+    FetchCopy,
+    Get,
+    GetMany,
+    Gossip,
+    ListCopies,
+    ListKeys,
+    Lost,
+    Put,
+    PutMany,
+    Request,
     StoreCopies,
     StoreCopy,
 )
@@ -31,6 +43,9 @@ from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
 from dynamo.values.cluster import Cluster
+
+_READING = frozenset({Put, PutMany, Get, GetMany, ListKeys, FetchCopy, FetchCopies, ListCopies})
+"""Requests that say what there is; a put, too, builds on what its coordinator holds."""
 
 
 class Step(NamedTuple):
@@ -57,6 +72,7 @@ class Node:
     >>> from dynamo.values.cluster import found
     >>> cluster = found({"n1": "127.0.0.1:7401"}, partitions=1, n=1)
     >>> node = Node("n1", cluster, Settings(n=1, r=1, w=1), disk, incarnation=7)
+    >>> first = node.step([], now=0.0, wall=0.0)  # it notes on its disk what cluster it knows
     >>> put = Put(1, "colour", b"green", None, written_at=0.0)
     >>> step = node.step([Envelope("client", "n1", put)], now=0.0, wall=0.0)
     >>> len(step.writes), step.sync, step.envelopes[0].message.nodes
@@ -79,7 +95,7 @@ class Node:
         self.wall = 0.0
         """What this machine's clock said at the last step."""
         self._staging = Staging(disk, read_only=bool(read_only))
-        self.view = View(name, founding)
+        self.view = View(name, load(self._staging) or founding)
         self.members = Membership(name, self.view.members, settings, next_id)
         self.expiry = Expiry(self._staging, settings, self._clock)
         self.replica = Replica(self.view, self._staging, incarnation, self.expiry, self._clock)
@@ -87,15 +103,31 @@ class Node:
         self.coordinator = Coordinator(
             self.view, settings, self.replica, self.members, next_id, self._clock, read_only
         )
+        self.gossip = Gossiper(
+            self.view,
+            self._staging,
+            self.members,
+            settings,
+            next_id,
+            founding.members[name].address,
+            incarnation,
+            begin_fill=lambda partitions: None,
+            filling=lambda: (),
+            silent=bool(read_only),
+        )
+        self._early: list[Envelope] = []
+        """Requests that wait until this node knows that its disk is not out of date."""
         # A delivery and a sweep end with deletions here, which a disk that takes no writes can't
         # keep.
         deleting = () if read_only else (self.handoff, self.expiry)
-        self._ticking = (self.coordinator, self.members, *deleting)
+        self._ticking = (self.coordinator, self.members, self.gossip, *deleting)
         self._handlers = {
             **self.members.handlers,
             **self.replica.handlers,
             **self.coordinator.handlers,
             **self.handoff.handlers,
+            **self.gossip.handlers,
+            Lost: self._on_lost,
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
             CopyStored: self._on_stored,
@@ -110,12 +142,38 @@ class Node:
         """
         self.wall = wall
         sent: list[Envelope] = []
-        for envelope in envelopes:
+        table = self.view.table
+        for envelope in self._held_back(envelopes):
+            if envelope.sender in self.view.table.removed:
+                sent += self._refuse_removed(envelope, now)
+                continue
             self.members.heard(envelope)
             sent += self._handlers[type(envelope.message)](envelope, now)
         for component in self._ticking:
             sent += component.tick(now)
+        if self.view.table is not table:
+            sent += self.coordinator.on_ring(now)
         return Step(*self._staging.take(), sent)
+
+    def _held_back(self, envelopes: Iterable[Envelope]) -> Iterable[Envelope]:
+        """Those that may be handled now: none that reads, until this node has settled."""
+        if self.gossip.settled:
+            if not self._early:
+                return envelopes
+            early, self._early = self._early, []
+            return chain(early, envelopes)
+        envelopes = list(envelopes)
+        self._early += [e for e in envelopes if type(e.message) in _READING]
+        return [e for e in envelopes if type(e.message) not in _READING]
+
+    def _refuse_removed(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A node that was removed may hear that it was, and nothing else."""
+        message = envelope.message
+        if isinstance(message, Gossip):
+            return self._handlers[Gossip](envelope, now)
+        detail = f"{envelope.sender} was removed from the cluster; see `dynamo join --help`"
+        refused = isinstance(message, Request)
+        return [envelope.reply(Failed(message.id, Failure.REQUEST, detail))] if refused else []
 
     def status(self, now: float, wall: float) -> dict[str, Any]:
         """What each component says of itself: text, numbers, lists and dicts keyed by text only."""
@@ -162,6 +220,11 @@ class Node:
 
     def _refuse(self, envelope: Envelope) -> Iterable[Envelope]:
         return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, self.read_only))]
+
+    def _on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A request that this node has sent will not be answered."""
+        self.gossip.on_lost(envelope.message.id)
+        return self.coordinator.on_lost(envelope, now)
 
     def _on_stored(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """An acknowledgement is of a delivery, or of a request that this node coordinates."""

@@ -130,7 +130,7 @@ class Replica:
         """
         disk_key = copy_key(self._view.partition_of(key), key)
         if lasting and self._staging.get(disk_key) is None:
-            record.check(stored)
+            record.unseal(stored)
             self._staging.put(disk_key, stored, durable=durable)
         else:
             self.merge(key, record.decode(stored).siblings, durable)

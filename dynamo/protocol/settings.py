@@ -21,6 +21,8 @@ class Settings:
     """How long a member may leave a request unanswered before it is taken to be down."""
     ping_s: float = 1.0
     """How often a member that is taken to be down is asked whether it is back."""
+    gossip_s: float = 1.0
+    """How often a node compares what it knows of the cluster with another one; 0 for never."""
     handoff_batch: int = 64
     """Hinted copies on their way to one owner at a time."""
     handoff_bytes: int = 8 << 20

@@ -1,8 +1,8 @@
 """What a node knows of its cluster just now, as its components look at it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
-from dynamo.values.cluster import Cluster, Member, Table
+from dynamo.values.cluster import Cluster, Table
 from dynamo.values.ring import Placement, Ring
 
 
@@ -27,17 +27,11 @@ class View:
         """The ring that reads go by."""
         self.rings: tuple[Ring, ...] = self.table.writing
         """The rings that a write needs a quorum in, each; one, unless partitions move."""
-
-    @property
-    def members(self) -> tuple[str, ...]:
+        self.members: tuple[str, ...] = self.table.live
         """All that take part, this node among them, unless it has not joined or has left."""
-        return self.table.live
-
-    @property
-    def addresses(self) -> dict[str, str]:
+        known = cluster.members
+        self.addresses: dict[str, str] = {name: known[name].address for name in self.members}
         """Where each member is reached."""
-        known: Mapping[str, Member] = self.cluster.members
-        return {name: known[name].address for name in self.table.live}
 
     def partition_of(self, key: str) -> int:
         return self.ring.partition_of(key)

@@ -110,6 +110,8 @@ class Table(NamedTuple):
     """The owners to come; empty while stable."""
     leaving: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    """The dead of the past: nobody takes anything from them any more, should they come back."""
     staged: tuple[Change, ...] = ()
 
     @property
@@ -237,6 +239,7 @@ def commit(cluster: Cluster, proposer: str) -> Cluster:
         members=tuple(sorted({*table.members, *joining})),
         leaving=tuple(sorted({*table.leaving, *left} - dead)),
         dead=tuple(sorted({*table.dead, *dead})),
+        removed=tuple(sorted({*table.removed, *dead} - set(joining))),
         staged=(),
     )
     rank = Rank(table.rank.epoch + 1, proposer=proposer)

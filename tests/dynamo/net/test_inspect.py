@@ -239,7 +239,7 @@ def damage(config: ClusterConfig, name: str, key: str) -> None:
 def test_the_ring_as_text(dynamo: Call, cluster: ClusterConfig) -> None:
     result = dynamo("ring")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("64 partitions, epoch 0, N=3 R=2 W=2\n")
+    assert result.stdout.startswith("64 partitions, epoch 1, N=3 R=2 W=2\n")
     assert "balanced: each member owns 21 to 22 partitions, 21.33 would be even" in result.stdout
     for name, address in cluster.node_addresses.items():
         assert any(
@@ -254,7 +254,7 @@ def test_the_ring_as_json(dynamo: Call) -> None:
     found = json.loads(dynamo("ring", "--json").stdout)
     assert found["owners"] == list(claim(["n1", "n2", "n3"], partitions=64, n=3))
     assert sum(member["owned"] for member in found["members"]) == 64
-    assert {view["epoch"] for view in found["views"]} == {0}
+    assert {view["epoch"] for view in found["views"]} == {1}
 
 
 def test_the_ring_as_a_picture(dynamo: Call, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ import pytest
 from dynamo.errors import CorruptData
 from dynamo.net import wire
 from dynamo.protocol.messages import (
+    ClearPlan,
+    ClusterDone,
+    CommitPlan,
     CopiesFetched,
     CopiesListed,
     CopyFetched,
@@ -16,9 +19,12 @@ from dynamo.protocol.messages import (
     FetchCopy,
     FetchHints,
     Get,
+    GetCluster,
     GetDone,
     GetMany,
     GetRing,
+    Gossip,
+    Gossiped,
     GotMany,
     HintsFetched,
     KeysListed,
@@ -33,12 +39,18 @@ from dynamo.protocol.messages import (
     PutDone,
     PutMany,
     RingDone,
+    StageChange,
     StoreCopies,
     StoreCopy,
 )
 from dynamo.values import versions
+from dynamo.values.cluster import Change, Kind, Seen, found
 
 SIBLINGS = versions.update(versions.EMPTY, None, "n1-1-1", b"\x00value", 12.5)
+CHANGE = Change(Kind.REPLACE, "n1", by="n3", address="127.0.0.1:3")
+FOUNDED = found({"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}, partitions=2, n=2)
+SEEN = {"n1": Seen(FOUNDED.table.rank, ready=True)}
+CLUSTER = FOUNDED._replace(table=FOUNDED.table._replace(staged=(CHANGE,)), seen=SEEN)
 MESSAGES: list[Message] = [
     Put(1, "key", b"value", {"n1-1-1": 3}, 12.5, n=3, w=2, timeout_s=1.5, durable=False),
     Put(1, "key", None, None, 0.0),
@@ -66,6 +78,14 @@ MESSAGES: list[Message] = [
     StoreCopies(10, (("a", b"record"),), durable=False, hint_for="n2"),
     FetchCopies(10, ("a", "b")),
     CopiesFetched(10, (SIBLINGS,)),
+    Gossip(11, b"digest", CLUSTER),
+    Gossip(11, b"digest"),
+    Gossiped(11, CLUSTER),
+    GetCluster(11),
+    StageChange(11, CHANGE),
+    ClearPlan(11),
+    CommitPlan(11, CLUSTER.table.rank),
+    ClusterDone(11, CLUSTER),
     ListCopies(8, "", "", 5),
     CopiesListed(8, (Listed("a", SIBLINGS),), more=True),
 ]

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from dynamo.disk import record
 from dynamo.disk.contract import Disk, MemoryDisk, copy_key
-from dynamo.protocol.messages import Envelope, Message
+from dynamo.protocol.messages import Envelope, Gossiped, Message
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.settings import Settings
 from dynamo.values.cluster import Cluster, Member, Phase, Rank, Seen, Table
 from dynamo.values.ring import Ring
 from dynamo.values.versions import EMPTY, Siblings
 
-SETTINGS = Settings(n=3, r=2, w=2, timeout_s=10.0, resend_s=0.5, repair_wait_s=1.0)
+SETTINGS = Settings(n=3, r=2, w=2, timeout_s=10.0, resend_s=0.5, repair_wait_s=1.0, gossip_s=0.0)
 
 
 def ring_of(count: int, partitions: int = 8) -> Ring:
@@ -47,6 +47,13 @@ class Bench:
     def restart(self, incarnation: int) -> None:
         cluster = cluster_of(self.ring, self.settings.n)
         self.node = Node(self.name, cluster, self.settings, self.disk, incarnation)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let it note what it knows of the cluster, and hear that nobody knows better."""
+        self.step()
+        for peer in self.node.view.members:
+            self.hears(Gossiped(0, None), sender=peer)
 
     def step(self, *envelopes: Envelope) -> Step:
         step = self.node.step(envelopes, self.now, self.now)

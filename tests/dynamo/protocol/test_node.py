@@ -23,7 +23,7 @@ def test_a_step_writes_nothing_itself() -> None:
     disk = MemoryDisk()
     node = Node("n1", cluster_of(Ring(("n1",)), 1), Settings(n=1, r=1, w=1), disk, incarnation=7)
     step = node.step([Envelope("client", "n1", PUT)], now=0.0, wall=0.0)
-    assert len(step.writes) == 1
+    assert [write.key[:1] for write in step.writes] == [b"c", b"v"]  # the cluster, and the copy
     assert step.sync
     assert list(disk.scan(b"", b"\xff")) == []
 
@@ -46,7 +46,12 @@ def test_a_get_sees_the_put_before_it_in_the_same_step() -> None:
 
 def test_every_message_has_its_handler_but_those_for_clients() -> None:
     node = Bench().node
-    for_clients = {messages.KeysListed, messages.RingDone, messages.HintsFetched}
+    for_clients = {
+        messages.KeysListed,
+        messages.RingDone,
+        messages.HintsFetched,
+        messages.ClusterDone,
+    }
     everything = set(messages.Message.__args__)
     assert set(node._handlers) == everything - for_clients
 

@@ -50,6 +50,7 @@ class FullBench(Bench):
         cluster = cluster_of(self.ring, self.settings.n)
         self.node = Node(self.name, cluster, self.settings, self.disk, incarnation, FULL)
         self.disk.refuses = FULL
+        self.settle()
 
     def step(self, *envelopes: Envelope) -> Step:
         step = self.node.step(envelopes, self.now, self.now)
