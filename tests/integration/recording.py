@@ -115,8 +115,7 @@ class RecordedClient:
 class _MessageClient(Client):
     def ask(self, make: Callable[[int], Get | Put], op: Operation) -> Message:
         """The reply to one message, which is made with a fresh id."""
-        (reply,) = self._run(op.kind, [(op.key, make(next(self._ids)))], None)
-        return reply
+        return self._ask(op.kind, op.key, make(next(self._ids)), None)
 
 
 class Workload:
