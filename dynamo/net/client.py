@@ -48,7 +48,6 @@ from dynamo.protocol.messages import (
     Message,
     Put,
     PutMany,
-    RingDone,
 )
 from dynamo.store import Reading, Written, check_key, check_value, resolved
 from dynamo.values.ring import Ring
@@ -81,7 +80,6 @@ class Client:
         self._timeout_s = timeout_s
         self._ids = count(1)
         self._pid = os.getpid()
-        self._ring: tuple[Ring, int] | None = None
         self._context = zerorpc.Context()
         self._hub = HubThread("dynamo-client")
         self._start_router(prefer)
@@ -370,11 +368,11 @@ class Client:
             yield from zip(sent, future.result())
 
     def _known_ring(self, name: str, key: str, timeout_s: float | None) -> tuple[Ring, int]:
-        """The ring and the cluster's n, asked for once."""
-        if self._ring is None:
-            done = cast(RingDone, self._ask(name, key, GetRing(next(self._ids)), timeout_s))
-            self._ring = Ring(done.owners, done.epoch), done.n
-        return self._ring
+        """The ring as it is known now, and the cluster's n."""
+        if self._router.known is None:  # any answer will do: the router needs the ring to ask
+            self._ask(name, key, GetRing(next(self._ids)), timeout_s)
+        assert self._router.known
+        return self._router.known
 
     def _ask(self, name: str, key: str, request: ClientRequest, timeout_s: float | None) -> Message:
         return self._begin(name, [(key, request)], timeout_s, only).result()

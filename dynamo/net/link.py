@@ -87,6 +87,11 @@ class Link:
         """Requests that wait for the exchange under way to end."""
         return len(self._queue)
 
+    @property
+    def idle(self) -> bool:
+        """True while nothing that was sent waits for its answer."""
+        return not self._waiting and not self._open
+
     def send(self, requests: list[Envelope]) -> None:
         """Send requests as soon as the exchange under way is over; never blocks.
 

@@ -5,7 +5,6 @@ Everything here runs in the client's hub; see `dynamo.net.client` for the side o
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from random import random
 from typing import Any
 
 import gevent
@@ -14,9 +13,8 @@ import msgspec
 import zerorpc
 
 from dynamo.errors import DynamoError, Overloaded, Unreachable
-from dynamo.net.asking import ask
 from dynamo.net.calls import Call, Operation
-from dynamo.net.link import SILENCE_S, Link
+from dynamo.net.following import Following
 from dynamo.protocol.messages import (
     ClientRequest,
     Envelope,
@@ -26,7 +24,6 @@ from dynamo.protocol.messages import (
     Message,
     Put,
     PutMany,
-    RingDone,
 )
 from dynamo.values.ring import Ring
 
@@ -47,14 +44,9 @@ class Router:
         self, me: str, seeds: Sequence[str], prefer: str | None, context: zerorpc.Context
     ) -> None:
         self._me = me
-        self._seeds = seeds
-        self._prefer = prefer
-        self._context = context
-        self._ring: Ring | None = None
-        self._n = 0
-        self._links: dict[str, Link] = {}
-        self._favourites: list[str] = []
-        """All members, in an order of this client's own, so that clients spread over the nodes."""
+        self._following = Following(
+            me, seeds, prefer, self._on_replies, self._on_lost, self._send_homeless, context
+        )
         self._open: dict[int, Operation] = {}
         """All operations that have not ended, by request id."""
         self._open_bytes = 0
@@ -63,7 +55,12 @@ class Router:
         self._arrived: list[Operation] = []
         """Those that came since the router last ran: they are sent together."""
         self._work = gevent.event.Event()
-        self._greenlets = [gevent.spawn(run) for run in (self._find_ring, self._keep, self._run)]
+        self._greenlets = [gevent.spawn(run) for run in (self._keep, self._run)]
+
+    @property
+    def known(self) -> tuple[Ring, int] | None:
+        """The ring and the cluster's n, for any thread; None until a node has told them."""
+        return self._following.known
 
     def dispatch(self, call: Call[Any]) -> None:
         """Send every operation of `call` to the node that is best for it, soon."""
@@ -85,8 +82,7 @@ class Router:
             greenlet.kill()
         for id in list(self._open):
             self._settle(id, Unreachable("the client was closed while the call waited"))
-        for link in self._links.values():
-            link.close()
+        self._following.close()
 
     def _run(self) -> None:
         while True:
@@ -105,7 +101,7 @@ class Router:
                 request = self._with_patience(operation)
                 by_node.setdefault(node, []).append(Envelope(self._me, node, request))
         for node, envelopes in by_node.items():
-            self._links[node].send(envelopes)
+            self._following.links[node].send(envelopes)
 
     def _keep(self) -> None:
         """End what has reached its deadline; try all nodes anew for what has found none."""
@@ -115,10 +111,13 @@ class Router:
             late = [op for op in self._open.values() if op.deadline <= now]
             for operation in late:
                 self._settle(operation.request.id, self._silence(operation))
-            homeless, self._homeless = self._homeless, []
-            for operation in homeless:
-                operation.tried.clear()
-            self._send(op for op in homeless if op.request.id in self._open)
+            self._send_homeless()
+
+    def _send_homeless(self) -> None:
+        homeless, self._homeless = self._homeless, []
+        for operation in homeless:
+            operation.tried.clear()
+        self._send(op for op in homeless if op.request.id in self._open)
 
     def _settle(self, id: int, outcome: Message | DynamoError) -> None:
         operation = self._open.pop(id, None)
@@ -128,9 +127,10 @@ class Router:
 
     def _silence(self, operation: Operation) -> Unreachable:
         what = f"{operation.name} of {operation.key!r}"
+        asked = ", ".join(self._following.addresses)
         return Unreachable(
-            f"{what} had no answer after {operation.timeout_s:g} s from any node of "
-            f"{', '.join(self._seeds)}; see `dynamo status`, start nodes with `mapreduce up`"
+            f"{what} had no answer after {operation.timeout_s:g} s from any node of {asked}; "
+            "see `dynamo status`, start nodes with `mapreduce up`"
         )
 
     def _choose(self, operation: Operation, chosen: Mapping[str, Sequence[Envelope]]) -> str | None:
@@ -141,28 +141,27 @@ class Router:
         no copy is asked only when no owner can be: it passes the request on. `chosen` are requests
         about to be sent.
         """
-        if self._ring is None:
+        known, links = self._following.known, self._following.links
+        if known is None:
             return None
-        usable = [node for node in self._favourites if self._usable(node, operation)]
+        ring, n = known
+        favourites = self._following.favourites
+        usable = [node for node in favourites if node not in operation.tried and links[node].up]
         if not isinstance(operation.request, KeyRequest):
             return usable[0] if usable else None
-        owners = self._ring.preference_list(operation.key, operation.request.n or self._n)
+        owners = ring.preference_list(operation.key, operation.request.n or n)
         holders = [node for node in usable if node in owners]
         if isinstance(operation.request, Put) and operation.request.condition:
             # Where all clients send them one sees the other, if nothing is down.
             holders = [node for node in owners if node in holders][:1]
         backlogs = {
-            node: self._links[node].backlog + len(chosen.get(node, ()))
-            for node in holders or usable
+            node: links[node].backlog + len(chosen.get(node, ())) for node in holders or usable
         }
         if not isinstance(operation.request, PutMany | GetMany):  # a lot is a batch by itself
             for node, backlog in backlogs.items():
                 if backlog < ENOUGH_GATHERED:
                     return node
         return min(backlogs, key=backlogs.__getitem__, default=None)
-
-    def _usable(self, node: str, operation: Operation) -> bool:
-        return node not in operation.tried and self._links[node].up
 
     def _with_patience(self, operation: Operation) -> ClientRequest:
         """The request with a timeout that ends a little before the caller's."""
@@ -185,25 +184,3 @@ class Router:
         for operation in lost:
             operation.tried.add(requests[0].receiver)  # all were on one link
         self._send(lost)
-
-    def _find_ring(self) -> None:
-        """Ask one seed after another for the ring until one answers."""
-        while self._ring is None:
-            for address in self._seeds:
-                found = ask(address, GetRing(0), SILENCE_S, self._context)
-                if isinstance(found, RingDone):
-                    self._take(found)
-                    break
-            else:
-                gevent.sleep(TICK_S)
-
-    def _take(self, found: RingDone) -> None:
-        self._links = {
-            node: Link(self._me, address, self._on_replies, self._on_lost, self._context)
-            for node, address in found.addresses.items()
-        }
-        self._n = found.n
-        self._favourites = sorted(self._links, key=lambda node: (node != self._prefer, random()))
-        self._ring = Ring(found.owners, found.epoch)
-        homeless, self._homeless = self._homeless, []
-        self._send(homeless)
