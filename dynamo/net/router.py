@@ -5,6 +5,7 @@ Everything here runs in the client's hub; see `dynamo.net.client` for the side o
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import gevent
@@ -15,6 +16,7 @@ import zerorpc
 from dynamo.errors import DynamoError, Overloaded, Unreachable
 from dynamo.net.calls import Call, Operation
 from dynamo.net.following import Following
+from dynamo.net.gathering import Gathered, gather
 from dynamo.protocol.messages import (
     ClientRequest,
     Envelope,
@@ -33,6 +35,8 @@ ENOUGH_GATHERED = 200
 """Requests that wait for one node before the next one of a key's owners is asked instead."""
 OPEN_LIMIT_BYTES = 512 << 20
 """What all operations of one client that have not ended may weigh; a call beyond it is refused."""
+FIRST_LOT_ID = 1 << 62
+"""Ids of the lots that the router makes; those of its client are below."""
 GRACE_S = 0.25
 """How much sooner than the caller a node gives up, so that its reason reaches the caller."""
 
@@ -54,6 +58,7 @@ class Router:
         """Those of them that no node can be asked for now: the ring is unknown, or none answers."""
         self._arrived: list[Operation] = []
         """Those that came since the router last ran: they are sent together."""
+        self._next_lot = count(FIRST_LOT_ID).__next__
         self._work = gevent.event.Event()
         self._greenlets = [gevent.spawn(run) for run in (self._keep, self._run)]
 
@@ -89,7 +94,17 @@ class Router:
             self._work.wait()
             self._work.clear()
             arrived, self._arrived = self._arrived, []
-            self._send(arrived)
+            self._send(self._gathered(arrived))
+
+    def _gathered(self, arrived: Iterable[Operation]) -> Iterable[Operation]:
+        """What has arrived, in lots where that is possible."""
+        known = self._following.known
+        if known is None:
+            return arrived
+        gathered = list(gather(arrived, known[0], self._next_lot))
+        lots = (operation for operation in gathered if isinstance(operation, Gathered))
+        self._open.update((lot.request.id, lot) for lot in lots)
+        return gathered
 
     def _send(self, operations: Iterable[Operation]) -> None:
         by_node: dict[str, list[Envelope]] = {}
@@ -121,9 +136,21 @@ class Router:
 
     def _settle(self, id: int, outcome: Message | DynamoError) -> None:
         operation = self._open.pop(id, None)
-        if operation is not None:  # else it has ended already: a late answer
+        if isinstance(operation, Gathered):
+            self._share(operation, outcome)
+        elif operation is not None:  # else it has ended already: a late answer
             self._open_bytes -= operation.weight
             operation.call.settle(operation, outcome)
+
+    def _share(self, lot: Gathered, outcome: Message | DynamoError) -> None:
+        """Settle the members of a lot; send those anew that it gave no answer for."""
+        again = []
+        for member, share in lot.shares(outcome):
+            if share is not None:
+                self._settle(member.request.id, share)
+            elif member.request.id in self._open:
+                again.append(member)
+        self._send(again)
 
     def _silence(self, operation: Operation) -> Unreachable:
         what = f"{operation.name} of {operation.key!r}"
@@ -157,7 +184,8 @@ class Router:
         backlogs = {
             node: links[node].backlog + len(chosen.get(node, ())) for node in holders or usable
         }
-        if not isinstance(operation.request, PutMany | GetMany):  # a lot is a batch by itself
+        # What a batch call has cut into lots is a batch by itself.
+        if isinstance(operation, Gathered) or not isinstance(operation.request, PutMany | GetMany):
             for node, backlog in backlogs.items():
                 if backlog < ENOUGH_GATHERED:
                     return node
