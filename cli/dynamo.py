@@ -1,6 +1,5 @@
 """The command `dynamo`: a store node, and everything one does with keys and files."""
 
-import itertools
 import logging
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import click
 
 from cli import show
 from cli.errors import CommandGroup
+from cli.listing import ls
 from cli.options import (
     CONTEXT_SETTINGS,
     config_option,
@@ -19,14 +19,22 @@ from cli.options import (
     ready_option,
     say_ready,
 )
+from cli.request_options import (
+    ephemeral_option,
+    if_absent_option,
+    n_option,
+    r_option,
+    refuse_for_files,
+    request_options,
+    timeout_option,
+    ttl_option,
+    w_option,
+)
 from cli.ring_commands import explain, ring
 from cli.stats_commands import stats, status
 from dynamo.config import ClusterConfig
 from dynamo.errors import CorruptData, RequestError
 from dynamo.store import Reading, Store
-
-LISTED_AT_ONCE = 200
-"""Keys whose values `ls -l` reads in one call."""
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
@@ -70,8 +78,11 @@ def serve(node: str, config: ClusterConfig, ready_fd: int | None) -> None:
 @main.command(short_help="Store a value, files or folders.")
 @click.argument("arguments", nargs=-1, required=True, metavar="KEY VALUE | PATH... /NAME")
 @click.option("-r", "--recursive", is_flag=True, help="Store folders with all they hold.")
+@request_options(ttl_option, ephemeral_option, if_absent_option, n_option, w_option, timeout_option)
 @config_option
-def put(arguments: tuple[str, ...], recursive: bool, config: ClusterConfig) -> None:
+def put(
+    arguments: tuple[str, ...], recursive: bool, config: ClusterConfig, request: dict[str, Any]
+) -> None:
     """Store VALUE under KEY, or local files under /NAME.
 
     VALUE is a text, - for standard input, or @FILE for the bytes of a file. If the last argument
@@ -82,6 +93,8 @@ def put(arguments: tuple[str, ...], recursive: bool, config: ClusterConfig) -> N
     Examples:
       dynamo put colour green
       dynamo put logo @logo.png
+      dynamo put session:7 ann --ttl 1h
+      dynamo put leader n1 --if-absent --w 3 --timeout 2s
       dynamo put emma.txt /books/emma.txt
       dynamo put -r books/ /books
       gunzip -c log.gz | dynamo put - /logs/today
@@ -90,9 +103,10 @@ def put(arguments: tuple[str, ...], recursive: bool, config: ClusterConfig) -> N
     if not sources:
         raise click.UsageError("give a KEY and a VALUE, or a PATH and the /NAME it will have")
     if last.startswith("/") and last != "/":
+        refuse_for_files(request)
         _put_files(config, sources, last, recursive)
     elif len(sources) == 1:
-        _put_value(config, sources[0], last)
+        _put_value(config, sources[0], last, request)
     else:
         raise click.UsageError(f"{last!r} can't name files in the store: it must begin with /")
 
@@ -103,6 +117,7 @@ def put(arguments: tuple[str, ...], recursive: bool, config: ClusterConfig) -> N
 @click.option("-r", "--recursive", is_flag=True, help="Fetch a folder into the one at -o.")
 @click.option("--all", "all_siblings", is_flag=True, help="Print all siblings, a line each.")
 @click.option("--raw", is_flag=True, help="Print the plain value under a path, not the file.")
+@request_options(n_option, r_option, timeout_option)
 @config_option
 def get(
     key: str,
@@ -111,6 +126,7 @@ def get(
     all_siblings: bool,
     raw: bool,
     config: ClusterConfig,
+    request: dict[str, Any],
 ) -> None:
     """Print the value of KEY, or fetch the file or folder KEY where it begins with /.
 
@@ -124,20 +140,23 @@ def get(
     """
     if recursive and (output is None or not key.startswith("/")):
         raise click.UsageError("-r fetches a folder, as in: dynamo get /books -r -o books/")
+    if key.startswith("/") and not raw:
+        refuse_for_files(request)
     with open_store(config) as store:
         if recursive and output:
             _get_folder(store, key, output)
         elif key.startswith("/") and not raw:
             _get_file(store, key, output)
         else:
-            _get_value(store, key, output, all_siblings)
+            _get_value(store, key, output, all_siblings, request)
 
 
 @main.command(short_help="Delete a key, a file or a folder.")
 @click.argument("key")
 @click.option("-r", "--recursive", is_flag=True, help="Delete a folder with all it holds.")
+@request_options(n_option, w_option, timeout_option)
 @config_option
-def delete(key: str, recursive: bool, config: ClusterConfig) -> None:
+def delete(key: str, recursive: bool, config: ClusterConfig, request: dict[str, Any]) -> None:
     """Delete KEY, or the file KEY where it begins with /.
 
     Deleting a plain key that is not there is no error; a file that is not there is one.
@@ -149,6 +168,8 @@ def delete(key: str, recursive: bool, config: ClusterConfig) -> None:
     """
     if recursive and not key.startswith("/"):
         raise click.UsageError("-r deletes a folder, as in: dynamo delete -r /out/wc")
+    if key.startswith("/"):
+        refuse_for_files(request)
     from dynamo import files
 
     with open_store(config) as store:
@@ -157,40 +178,18 @@ def delete(key: str, recursive: bool, config: ClusterConfig) -> None:
         elif key.startswith("/"):
             files.remove(store, key)
         else:
-            store.delete(key)
+            store.delete(key, **request)
 
 
-@main.command(short_help="List keys and files.")
-@click.argument("prefix", default="/")
-@click.option("-l", "--long", "long", is_flag=True, help="With sizes and times.")
-@json_option
-@config_option
-def ls(prefix: str, long: bool, as_json: bool, config: ClusterConfig) -> None:
-    """List the keys that begin with PREFIX, in order; without PREFIX, all files.
-
-    \b
-    Examples:
-      dynamo ls
-      dynamo ls -l /books
-      dynamo ls user: --json
-    """
-    with open_store(config) as store:
-        keys = store.list(prefix)
-        if as_json:
-            show.as_json(list(_entries(store, keys)))
-        elif long:
-            rows = _entries(store, keys)
-            show.table(("size", "modified", "key"), map(_long_row, rows))
-        else:
-            for key in keys:
-                click.echo(key)
+main.add_command(ls)
 
 
 @main.command(short_help="Say which nodes hold a key or file.")
 @click.argument("key")
+@request_options(n_option, timeout_option)
 @json_option
 @config_option
-def locate(key: str, as_json: bool, config: ClusterConfig) -> None:
+def locate(key: str, as_json: bool, config: ClusterConfig, request: dict[str, Any]) -> None:
     """Say which nodes hold KEY, the owner of its partition first; of a file, each extent.
 
     \b
@@ -199,7 +198,7 @@ def locate(key: str, as_json: bool, config: ClusterConfig) -> None:
       dynamo locate /books/emma.txt
     """
     with open_store(config) as store:
-        places = list(_places(store, key))
+        places = list(_places(store, key, request))
     if as_json:
         show.as_json(places)
     elif len(places) == 1:
@@ -218,7 +217,7 @@ main.add_command(explain)
 # put ---------------------------------------------------------------------------------------------
 
 
-def _put_value(config: ClusterConfig, key: str, text: str) -> None:
+def _put_value(config: ClusterConfig, key: str, text: str, request: dict[str, Any]) -> None:
     if key.startswith("/"):
         raise RequestError(
             f"{key!r} begins with / and so names a file: dynamo put PATH {key}, or for standard "
@@ -231,7 +230,7 @@ def _put_value(config: ClusterConfig, key: str, text: str) -> None:
     else:
         value = text.encode("utf-8", "surrogateescape")
     with open_store(config) as store:
-        store.put(key, value)
+        store.put(key, value, **request)
 
 
 def _put_files(config: ClusterConfig, sources: list[str], target: str, recursive: bool) -> None:
@@ -258,8 +257,10 @@ def _put_files(config: ClusterConfig, sources: list[str], target: str, recursive
 # get ---------------------------------------------------------------------------------------------
 
 
-def _get_value(store: Store, key: str, output: Path | None, all_siblings: bool) -> None:
-    reading = store.get(key)
+def _get_value(
+    store: Store, key: str, output: Path | None, all_siblings: bool, request: dict[str, Any]
+) -> None:
+    reading = store.get(key, **request)
     if reading.value is None:
         raise RequestError(f"nothing is stored under {key!r}; `dynamo ls ''` lists all keys")
     if all_siblings:
@@ -321,39 +322,12 @@ def _delete_folder(store: Store, folder: str) -> None:
     click.echo(f"deleted {show.number_of(len(paths), 'file')}", err=True)
 
 
-def _entries(store: Store, keys: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """Key, size and, for files, time of each key; read in few calls."""
-    while batch := list(itertools.islice(keys, LISTED_AT_ONCE)):
-        for key, reading in store.multi_get(batch).items():
-            if reading.values:
-                yield {"key": key, **_entry(key, reading.values[0])}
-
-
-def _entry(key: str, value: bytes) -> dict[str, Any]:
-    import msgspec
-
-    from dynamo.files import Manifest
-
-    if key.startswith("/"):
-        try:
-            manifest = msgspec.msgpack.decode(value, type=Manifest)
-            return {"size_bytes": manifest.size_bytes, "modified_at": manifest.modified_at}
-        except msgspec.MsgspecError:
-            pass  # a plain value under a path: shown as such
-    return {"size_bytes": len(value), "modified_at": None}
-
-
-def _long_row(entry: dict[str, Any]) -> tuple[str, str, str]:
-    modified = entry["modified_at"]
-    return show.size(entry["size_bytes"]), show.moment(modified) if modified else "", entry["key"]
-
-
-def _places(store: Store, key: str) -> Iterator[dict[str, Any]]:
+def _places(store: Store, key: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Where the key is, and where each extent of the file is if it is one."""
     from dynamo import files
     from dynamo.errors import FileMissing
 
-    yield {"what": key, "nodes": list(store.locate(key))}
+    yield {"what": key, "nodes": list(store.locate(key, **request))}
     if not key.startswith("/"):
         return
     try:

@@ -21,6 +21,9 @@ from mapreduce.engine import paths
 from mapreduce.engine.orders import TaskOrder, TaskResult
 from mapreduce.engine.shipping import Classes
 
+PIECE_TTL_S = 7 * 24 * 3600.0
+"""How long pieces live whose job nobody has cleaned up. In a job that takes longer they are lost
+like any others: their maps run again."""
 _SINK_BYTES = 4 << 20
 _NO_PAIRS: tuple[Pair, ...] = ()
 
@@ -183,7 +186,7 @@ class PieceSink:
     def flush(self) -> None:
         """Store what waits. Pieces can be made again, so nobody waits for their fsync."""
         if self._waiting:
-            self._store.multi_put(self._waiting, durable=False)
+            self._store.multi_put(self._waiting, ttl_s=PIECE_TTL_S, ephemeral=True)
         self.stored_bytes += self._waiting_bytes
         self._waiting, self._waiting_bytes = {}, 0
 

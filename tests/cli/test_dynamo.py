@@ -15,6 +15,7 @@ from cli.dynamo import main
 from cli.local_cluster import write_config
 from dynamo import files
 from dynamo.store import MemoryStore
+from tests.waiting import wait_until
 
 Dynamo = Callable[..., Result]
 
@@ -81,6 +82,60 @@ def test_siblings_are_told_of(dynamo: Dynamo, store: MemoryStore) -> None:
 def test_a_value_over_the_limit_is_refused(dynamo: Dynamo, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(9 << 20))
     mistake(dynamo("put", "big", "@big"), "over the limit")
+
+
+# The options of one request ----------------------------------------------------------------------
+
+
+def test_a_value_with_a_time_to_live_goes(dynamo: Dynamo, store: MemoryStore) -> None:
+    done(dynamo("put", "session", "ann", "--ttl", "100ms", "--ephemeral"))
+    done(dynamo("put", "stays", "bob", "--ttl", "1h"))
+    wait_until(lambda: list(store.list("")) == ["stays"], 10, "the end of the session")
+
+
+def test_if_absent_puts_once(dynamo: Dynamo) -> None:
+    done(dynamo("put", "leader", "n1", "--if-absent"))
+    mistake(dynamo("put", "leader", "n2", "--if-absent"), "'leader' was not put")
+    assert done(dynamo("get", "leader")).stdout == "n1"
+
+
+def test_numbers_of_replicas_and_a_timeout_can_be_asked_for(
+    dynamo: Dynamo, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+    for name in ("put", "get", "delete", "list", "locate"):
+        call = getattr(store, name)
+
+        def noting(*arguments, call=call, **options):  # type: ignore[no-untyped-def]
+            asked.append({key: value for key, value in options.items() if key != "after"})
+            return call(*arguments, **options)
+
+        monkeypatch.setattr(store, name, noting)
+    done(dynamo("put", "key", "1", "--n", "2", "--w", "1", "--timeout", "2s"))
+    done(dynamo("get", "key", "--n", "2", "--r", "1", "--timeout", "500ms"))
+    done(dynamo("delete", "key", "--n", "2", "--w", "2"))
+    done(dynamo("ls", "key", "--r", "3"))
+    done(dynamo("locate", "key", "--n", "1"))
+    assert asked == [
+        {"n": 2, "w": 1, "timeout_s": 2.0},
+        {"n": 2, "r": 1, "timeout_s": 0.5},
+        {"n": 2, "w": 2},
+        {"r": 3},
+        {"n": 1},
+    ]
+
+
+def test_a_list_can_be_taken_page_by_page(dynamo: Dynamo, store: MemoryStore) -> None:
+    store.multi_put({f"user:{name}": b"" for name in "abcde"})
+    page = done(dynamo("ls", "user:", "--limit", "2"))
+    assert page.stdout == "user:a\nuser:b\n"
+    assert "dynamo ls user: --after user:b --limit 2" in page.stderr
+    last = done(dynamo("ls", "user:", "--limit", "3", "--after", "user:b"))
+    assert (last.stdout, last.stderr) == ("user:c\nuser:d\nuser:e\n", "")
+    page_of_json = json.loads(done(dynamo("ls", "user:", "--limit", "4", "--json")).stdout)
+    assert [entry["key"] for entry in page_of_json["entries"]][-1] == page_of_json["after"]
+    end = json.loads(done(dynamo("ls", "user:", "--limit", "5", "--json")).stdout)
+    assert (len(end["entries"]), end["after"]) == (5, None)
 
 
 # Files -------------------------------------------------------------------------------------------
@@ -186,6 +241,10 @@ def test_a_plain_value_under_a_path_is_read_with_raw(dynamo: Dynamo, store: Memo
         (("delete", "-r", "/nowhere"), "no file '/nowhere'"),
         (("delete", "-r", "colour"), "dynamo delete -r /out/wc"),
         (("get", "k" * 1025), "over the limit of 1,024"),
+        (("put", "key", "1", "--ttl", "soon"), "'soon' is no duration; write 500ms"),
+        (("put", "key", "1", "--ephemeral"), "needs ttl_s"),
+        (("put", "cluster.ini", "/a", "--ttl", "1h"), "--ttl: for plain keys only"),
+        (("put", "key", "1", "--w", "0"), "--w"),
         (("ls", "--config", "none.ini"), "none.ini: no such file"),
         (("serve", "n7"), "no [node n7] in the file; it has n1"),
     ],

@@ -5,13 +5,21 @@ and hold other keys already: each test writes below a prefix of its own.
 """
 
 import threading
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from dynamo.errors import RequestError, TooLarge
+from dynamo.errors import Conflict, DynamoError, RequestError, TooLarge
 from dynamo.store import KEY_LIMIT_BYTES, VALUE_LIMIT_BYTES, Store
+from dynamo.update import update
 from dynamo.values.versions import NOTHING_SEEN
+from tests.waiting import wait_until
+
+
+def store_width(store: Store, key: str) -> int:
+    """As many as hold the key: then every one of them has seen a put."""
+    return len(store.locate(key))
 
 
 class StoreBattery:
@@ -91,6 +99,109 @@ class StoreBattery:
         store.put(at + "key", b"1", context=NOTHING_SEEN)
         store.put(at + "key", b"1", context=NOTHING_SEEN)
         assert store.get(at + "key").values == (b"1",)
+
+    # Time to live ----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("ephemeral", [False, True])
+    def test_a_value_is_gone_after_its_time(self, store: Store, at: str, ephemeral: bool) -> None:
+        store.put(at + "stays", b"1", ttl_s=3600.0, ephemeral=ephemeral)
+        store.put(at + "goes", b"1", ttl_s=0.2, ephemeral=ephemeral)
+        store.multi_put({at + "goes too": b"1"}, ttl_s=0.2, ephemeral=ephemeral)
+        wait_until(lambda: list(store.list(at)) == [at + "stays"], 10, "the end of both")
+        assert store.get(at + "goes").values == ()
+        assert store.multi_get([at + "stays", at + "goes too"])[at + "goes too"].values == ()
+        assert store.get(at + "stays").value == b"1"
+
+    def test_a_key_that_has_expired_can_be_put_again(self, store: Store, at: str) -> None:
+        store.put(at + "key", b"1", ttl_s=0.1)
+        wait_until(lambda: not store.get(at + "key").values, 10, "its end")
+        store.put(at + "key", b"2")
+        assert store.get(at + "key").values == (b"2",)
+
+    def test_an_ephemeral_key_is_put_and_deleted_like_any(self, store: Store, at: str) -> None:
+        for value in (b"1", b"2"):
+            store.put(at + "key", value, ttl_s=60.0, ephemeral=True)
+            assert store.get(at + "key").values == (value,)
+        store.delete(at + "key")
+        assert store.get(at + "key").values == ()
+        assert list(store.list(at)) == []
+        store.put(at + "key", b"3", ttl_s=60.0, ephemeral=True)
+        assert store.get(at + "key").values == (b"3",)
+
+    def test_an_ephemeral_put_onto_what_is_to_last_is_refused(self, store: Store, at: str) -> None:
+        store.put(at + "key", b"1", w=store_width(store, at + "key"))
+        with pytest.raises(RequestError, match="to last"):
+            store.put(at + "key", b"2", ttl_s=60.0, ephemeral=True)
+        items = {f"{at}key": b"2", f"{at}other": b"2"}
+        with pytest.raises(DynamoError, match="to last"):
+            store.multi_put(items, ttl_s=60.0, ephemeral=True)
+        assert store.get(at + "key").values == (b"1",)
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"ttl_s": 0}, "ttl_s is a number of seconds over 0"),
+            ({"ttl_s": -1.0}, "ttl_s is a number of seconds over 0"),
+            ({"ttl_s": float("nan")}, "ttl_s is a number of seconds over 0"),
+            ({"ephemeral": True}, "needs ttl_s"),
+            ({"if_absent": True, "context": NOTHING_SEEN}, "give one of"),
+            ({"if_absent": True, "if_context": NOTHING_SEEN}, "give one of"),
+        ],
+    )
+    def test_options_that_make_no_sense_are_refused(
+        self, store: Store, at: str, options: dict[str, Any], text: str
+    ) -> None:
+        with pytest.raises(RequestError, match=text):
+            store.put(at + "key", b"1", **options)
+        assert store.get(at + "key").values == ()
+
+    # Conditions and resolvers ----------------------------------------------------------------
+
+    def test_if_absent_puts_once(self, store: Store, at: str) -> None:
+        store.put(at + "key", b"1", if_absent=True)
+        with pytest.raises(Conflict) as refused:
+            store.put(at + "key", b"2", if_absent=True)
+        assert refused.value.values == 1
+        assert refused.value.context == store.get(at + "key").context
+        assert store.get(at + "key").values == (b"1",)
+        store.delete(at + "key")
+        store.put(at + "key", b"3", if_absent=True)
+        assert store.get(at + "key").values == (b"3",)
+
+    def test_if_context_puts_unless_somebody_was_faster(self, store: Store, at: str) -> None:
+        store.put(at + "key", b"1", if_context=NOTHING_SEEN)
+        seen = store.get(at + "key")
+        store.put(at + "key", b"2", if_context=seen.context)
+        with pytest.raises(Conflict):
+            store.put(at + "key", b"3", if_context=seen.context)
+        assert store.get(at + "key").values == (b"2",)
+
+    def test_update_loses_no_change(self, store: Store, at: str) -> None:
+        def add() -> None:
+            for _ in range(5):
+                update(
+                    store, at + "key", lambda seen: b"%d" % (int(seen.value or 0) + 1), attempts=200
+                )
+
+        threads = [threading.Thread(target=add) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert store.get(at + "key").values == (b"15",)
+
+    def test_siblings_are_resolved_as_asked(self, store: Store, at: str) -> None:
+        for value in (b"milk", b"eggs"):
+            store.put(at + "key", value, context=NOTHING_SEEN)
+        both = store.get(at + "key")
+        assert store.get(at + "key", resolver="siblings").values == both.values
+        assert store.get(at + "key", resolver="last_write").values == (b"eggs",)
+        merged = store.get(at + "key", resolver=lambda values: b" ".join(sorted(values)))
+        assert merged.values == (b"eggs milk",)
+        store.put(at + "key", b"eggs milk", context=merged.context)
+        assert store.get(at + "key").values == (b"eggs milk",)
+        with pytest.raises(RequestError, match="a resolver is"):
+            store.get(at + "key", resolver="newest")  # type: ignore[arg-type]
 
     # Deletes ---------------------------------------------------------------------------------
 
