@@ -30,7 +30,8 @@ class PutOptions:
     if_context: Context | None = None
 
     def __post_init__(self) -> None:
-        if self.ttl_s is not None and not 0 < self.ttl_s < FOREVER_S:
+        number = isinstance(self.ttl_s, int | float)
+        if self.ttl_s is not None and not (number and 0 < self.ttl_s < FOREVER_S):
             raise RequestError(f"ttl_s is a number of seconds over 0, not {self.ttl_s!r}")
         if self.ephemeral and self.ttl_s is None:
             raise RequestError("an ephemeral put needs ttl_s: the seconds after which it is gone")

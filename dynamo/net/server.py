@@ -20,6 +20,7 @@ from dynamo.errors import NodeFailed, Unreachable
 from dynamo.net import wire
 from dynamo.net.failures import raise_failure
 from dynamo.net.loop import NodeLoop
+from dynamo.options import PutOptions
 from dynamo.protocol.messages import Get, GetDone, GetRing, Message, Put, PutDone, RingDone
 from dynamo.protocol.node import Node
 from dynamo.protocol.settings import Settings
@@ -51,12 +52,13 @@ class NodeService:
         """One batch of envelopes there and back; see `dynamo.net.wire`."""
         return self._loop.exchange(frame)
 
-    def put(self, key: str, value: bytes | str) -> dict[str, Any]:
-        """Store `value` under `key`, replacing what was stored before it."""
+    def put(self, key: str, value: bytes | str, ttl_s: float | None = None) -> dict[str, Any]:
+        """Store `value` under `key`, replacing what was stored before it; for `ttl_s` seconds, if
+        given."""
         data = value.encode() if isinstance(value, str) else value
         check_key(key)
         check_value(data)
-        return self._write("put", key, data)
+        return self._write("put", key, data, PutOptions(ttl_s=ttl_s))
 
     def get(self, key: str) -> dict[str, Any]:
         """The values of `key`, newest first (none: not there; several: siblings)."""
@@ -68,7 +70,7 @@ class NodeService:
     def delete(self, key: str) -> dict[str, Any]:
         """Delete `key`; no error if it is not there."""
         check_key(key)
-        return self._write("delete", key, None)
+        return self._write("delete", key, None, PutOptions())
 
     def locate(self, key: str) -> list[str]:
         """The names of the nodes on the key's preference list, the owner of its partition first."""
@@ -81,9 +83,14 @@ class NodeService:
         """What this node says of itself."""
         return self._loop.status()
 
-    def _write(self, operation: str, key: str, value: bytes | None) -> dict[str, Any]:
+    def _write(
+        self, operation: str, key: str, value: bytes | None, options: PutOptions
+    ) -> dict[str, Any]:
         now = time.time()
-        done = self._ask(operation, key, lambda id: Put(id, key, value, None, now))
+        expires_at = options.expires_at(now)
+        done = self._ask(
+            operation, key, lambda id: Put(id, key, value, None, now, expires_at=expires_at)
+        )
         assert isinstance(done, PutDone)
         return {"nodes": list(done.nodes)}
 

@@ -12,7 +12,7 @@ import pytest
 from cli.cluster_processes import ClusterProcesses, servers
 from cli.local_cluster import free_ports
 from dynamo.config import ClusterConfig
-from dynamo.errors import QuorumFailed, RequestError, TooLarge, Unreachable
+from dynamo.errors import BatchFailed, Conflict, QuorumFailed, RequestError, TooLarge, Unreachable
 from dynamo.net.client import Client
 from dynamo.store import Written
 from dynamo.values.versions import NOTHING_SEEN
@@ -110,6 +110,59 @@ def test_locate_gives_the_nodes_that_store(client: Client, cluster: ClusterConfi
 def test_bad_input_is_refused_with_its_reason(client, call, error, complaint) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=complaint):
         call(client)
+
+
+def test_a_batch_that_fails_in_part_says_what_is_done_and_what_is_not(client: Client) -> None:
+    client.put("part/0500", b"to last", w=3)
+    items = {f"part/{number:04d}": b"%d" % number for number in range(1000)}
+    with pytest.raises(
+        BatchFailed, match=r"keys failed \('part/.*and .* more\), .* are done"
+    ) as caught:
+        client.multi_put(items, ttl_s=60.0, ephemeral=True)
+    done, failed = caught.value.done, caught.value.failed
+    assert "part/0500" in failed
+    assert isinstance(failed["part/0500"], RequestError)
+    assert done.keys() | failed.keys() == items.keys()
+    assert not done.keys() & failed.keys()
+    found = {key: reading.value for key, reading in client.multi_get(items).items()}
+    assert found == {
+        **{key: items[key] for key in done},
+        **dict.fromkeys(failed),
+        "part/0500": b"to last",
+    }
+
+
+def test_tens_of_thousands_of_keys_in_one_call_that_nobody_can_serve(
+    own_cluster: ClusterConfig,
+) -> None:
+    with Client(addresses(own_cluster)) as client:
+        client.locate("many/0")  # from now on the client knows the ring
+        kill(own_cluster, "n2", "n3")
+        items = {f"many/{number}": b"" for number in range(20_000)}
+        with pytest.raises(BatchFailed, match="20,000 of 20,000 keys failed") as caught:
+            client.multi_put(items, timeout_s=2.0)
+        assert caught.value.failed.keys() == items.keys()
+        assert {type(error) for error in caught.value.failed.values()} <= {
+            QuorumFailed,
+            Unreachable,
+        }
+
+
+def test_of_clients_that_put_if_absent_at_once_one_wins(
+    client: Client, cluster: ClusterConfig
+) -> None:
+    def attempt(number: int) -> bool:
+        with Client(addresses(cluster)) as other:
+            try:
+                other.put("leader", b"%d" % number, if_absent=True)
+            except Conflict:
+                return False
+            return True
+
+    with ThreadPoolExecutor(6) as pool:
+        won = [number for number, did in enumerate(pool.map(attempt, range(6))) if did]
+    assert len(won) == 1
+    assert client.get("leader").values == (b"%d" % won[0],)
 
 
 def test_futures_are_there_for_programs_without_threads(client: Client) -> None:

@@ -10,6 +10,7 @@ from dynamo.config import ClusterConfig
 from dynamo.errors import NodeFailed
 from dynamo.net.client import Client
 from dynamo.net.server import serve
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -31,11 +32,19 @@ def test_put_get_delete_locate_status(plain: zerorpc.Client, client: Client) -> 
     assert plain.status()["name"] == "n1"
 
 
+def test_a_plain_put_may_have_a_time_to_live(plain: zerorpc.Client) -> None:
+    plain.put("passing", b"1", 0.1)
+    wait_until(lambda: plain.get("passing")["values"] == [], 10, "its end")
+
+
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
         (("put", "key", 5), "a value is bytes, not int"),
         (("put", 7, b""), "a key is a text"),
+        (("put", "key", b"", "soon"), "ttl_s is a number of seconds over 0, not 'soon'"),
+        (("put", "key"), "missing 1 required positional argument: 'value'"),
+        (("locate", 7), "a key is a text"),
         (("get", ""), "a key is a text"),
         (("put", "k" * 2000, b""), "over the limit"),
         (("exchange", b"rubbish"), "a frame of version"),
