@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli import show
+from cli import membership_commands, show
 from cli.errors import CommandGroup
 from cli.listing import ls
 from cli.options import (
@@ -212,6 +212,8 @@ main.add_command(status)
 main.add_command(stats)
 main.add_command(ring)
 main.add_command(explain)
+for command in membership_commands.COMMANDS:
+    main.add_command(command)
 
 
 # put ---------------------------------------------------------------------------------------------

@@ -51,6 +51,15 @@ def row(name: str, address: str, status: Any) -> tuple[str, ...]:
     )
 
 
+def in_natural_order(name: str) -> tuple[str, int, str]:
+    """
+    >>> sorted(["n10", "n2"], key=in_natural_order)
+    ['n2', 'n10']
+    """
+    letters = name.rstrip("0123456789")
+    return letters, int(name[len(letters) :] or 0), name
+
+
 def rate(per_s: float) -> str:
     """
     >>> rate(0), rate(0.25), rate(12345.6)

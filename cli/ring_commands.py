@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import show
+from cli.node_view import in_natural_order
 from cli.options import check_listening, config_option, json_option
 from dynamo.config import ClusterConfig
 from dynamo.errors import DynamoError, Unreachable
@@ -95,7 +96,7 @@ def describe(done: "RingDone") -> dict[str, Any]:
         for partition in range(len(done.owners))
         for node in table.partition_owners(partition, done.n)
     )
-    members = sorted({*done.addresses, *done.owners}, key=_in_natural_order)
+    members = sorted({*done.addresses, *done.owners}, key=in_natural_order)
     return {
         "epoch": done.epoch,
         "partitions": len(done.owners),
@@ -181,9 +182,3 @@ def _warn_of_views(epoch: int, views: Sequence[dict[str, Any]]) -> None:
             click.echo(f"warning: {view['node']} does not answer: {view['error']}", err=True)
         elif view["epoch"] != epoch:
             click.echo(f"warning: {view['node']} still knows epoch {view['epoch']}", err=True)
-
-
-def _in_natural_order(name: str) -> tuple[str, int, str]:
-    """n2 before n10."""
-    letters = name.rstrip("0123456789")
-    return letters, int(name[len(letters) :] or 0), name

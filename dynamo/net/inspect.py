@@ -42,9 +42,7 @@ def rings(
 ) -> dict[str, RingDone | DynamoError]:
     """The ring as the node at each of `addresses` ("host:port") knows it, or why it tells none."""
     found = ask_each({address: address for address in addresses}, GetRing(REQUEST_ID), timeout_s)
-    return {
-        address: _expected(RingDone, reply, "ring", address) for address, reply in found.items()
-    }
+    return {address: expected(RingDone, reply, "ring", address) for address, reply in found.items()}
 
 
 def copies(
@@ -56,7 +54,7 @@ def copies(
     checksum gives `CorruptData`, and one that does not answer `Unreachable`.
     """
     found = ask_each(addresses, FetchCopy(REQUEST_ID, key), timeout_s)
-    fetched = {node: _expected(CopyFetched, reply, "fetch", key) for node, reply in found.items()}
+    fetched = {node: expected(CopyFetched, reply, "fetch", key) for node, reply in found.items()}
     return {
         node: reply if isinstance(reply, DynamoError) else reply.siblings
         for node, reply in fetched.items()
@@ -68,7 +66,7 @@ def hints(
 ) -> dict[str, dict[str, Siblings] | DynamoError]:
     """The copies of `key` that each node keeps for owners that are down, by the owner's name."""
     found = ask_each(addresses, FetchHints(REQUEST_ID, key), timeout_s)
-    fetched = {node: _expected(HintsFetched, reply, "fetch", key) for node, reply in found.items()}
+    fetched = {node: expected(HintsFetched, reply, "fetch", key) for node, reply in found.items()}
     return {
         node: reply if isinstance(reply, DynamoError) else reply.hints
         for node, reply in fetched.items()
@@ -79,20 +77,25 @@ def ask_each(
     addresses: Mapping[str, str], request: Request, timeout_s: float = PATIENCE_S
 ) -> dict[str, Message | DynamoError]:
     """The reply of each node to `request`, whose id is `REQUEST_ID`; all are asked at once."""
-    context = zerorpc.Context()
-    hub = HubThread("dynamo-inspect")
-    answers: Future[dict[str, Message | DynamoError]] = Future()
 
-    def ask_all() -> dict[str, Message | DynamoError]:
+    def ask_all(context: zerorpc.Context) -> dict[str, Message | DynamoError]:
         asked = {
             node: gevent.spawn(ask, address, request, timeout_s, context)
             for node, address in addresses.items()
         }
         return {node: greenlet.get() for node, greenlet in asked.items()}
 
-    hub.post(lambda: gevent.spawn(_into, answers, ask_all))
+    return in_hub(ask_all)
+
+
+def in_hub(work: Callable[[zerorpc.Context], Result]) -> Result:
+    """What `work` gives, in a hub and with a context made for it alone."""
+    context = zerorpc.Context()
+    hub = HubThread("dynamo-inspect")
+    answer: Future[Result] = Future()
+    hub.post(lambda: gevent.spawn(_into, answer, lambda: work(context)))
     try:
-        return answers.result()
+        return answer.result()
     finally:
         hub.close()
         context.destroy(linger=0)
@@ -105,9 +108,10 @@ def _into(future: "Future[Result]", work: Callable[[], Result]) -> None:
         future.set_exception(error)  # the thread that waits must not wait for ever
 
 
-def _expected(
+def expected(
     kind: type[Result], reply: Message | DynamoError, operation: str, key: str
 ) -> Result | DynamoError:
+    """The reply to `operation` if it is of this kind, else the error that it is or stands for."""
     if isinstance(reply, kind | DynamoError):
         return reply
     if isinstance(reply, Failed):

@@ -19,11 +19,18 @@ def gather_status(
     context: zerorpc.Context,
     into: "Future[StatusByAddress]",
 ) -> None:
+    """Put into a future what `statuses_of` gives."""
+    into.set_result(statuses_of(addresses, timeout_s, context))
+
+
+def statuses_of(
+    addresses: Sequence[str], timeout_s: float, context: zerorpc.Context
+) -> StatusByAddress:
     """Ask all nodes at once, in the hub of this greenlet; a node that is silent gets a text."""
     asked = {
         address: gevent.spawn(_status_of, address, timeout_s, context) for address in addresses
     }
-    into.set_result({address: greenlet.get() for address, greenlet in asked.items()})
+    return {address: greenlet.get() for address, greenlet in asked.items()}
 
 
 def _status_of(address: str, timeout_s: float, context: zerorpc.Context) -> dict[str, Any] | str:

@@ -140,7 +140,7 @@ class Coordinator:
         self, envelope: Envelope, kind: type[PendingPut], now: float
     ) -> Iterable[Envelope]:
         put: Put | PutMany = envelope.message  # type: ignore[assignment]
-        n = put.n or self._settings.n
+        n = put.n or self._view.table.n
         w = put.w or min(self._settings.w, n)
 
         def plain(talk: Conversation) -> Pending:
@@ -157,7 +157,7 @@ class Coordinator:
         self, envelope: Envelope, kind: type[PendingGet], now: float
     ) -> Iterable[Envelope]:
         get: Get | GetMany = envelope.message  # type: ignore[assignment]
-        n = get.n or self._settings.n
+        n = get.n or self._view.table.n
         r = get.r or min(self._settings.r, n)
         return self._take_on(
             envelope,
@@ -204,7 +204,7 @@ class Coordinator:
         if not 1 <= wanted.limit <= PAGE_LIMIT:
             detail = f"a page holds 1 to {PAGE_LIMIT} keys, not {wanted.limit}"
             return [envelope.reply(Failed(wanted.id, Failure.REQUEST, detail))]
-        n = wanted.n or self._settings.n
+        n = wanted.n or self._view.table.n
         r = wanted.r or min(self._settings.r, n)
         if not 1 <= r <= min(n, len(self._view.ring.members)):
             return [envelope.reply(Failed(wanted.id, Failure.REQUEST, self._unmet("r", r, n)))]
@@ -213,7 +213,7 @@ class Coordinator:
 
     def _on_ring(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         ring, settings = self._view.ring, self._settings
-        numbers = (settings.n, settings.r, settings.w, settings.timeout_s)
+        numbers = (self._view.table.n, settings.r, settings.w, settings.timeout_s)
         done = RingDone(
             envelope.message.id, ring.owners, ring.epoch, self._view.addresses, *numbers
         )

@@ -89,6 +89,7 @@ class Node:
         read_only: str = "",
     ) -> None:
         self.name = name
+        self.founding = founding
         self.read_only = read_only
         # A late answer to a request of this node's last life must not count for one of this life.
         next_id = count((incarnation << 24) + 1).__next__
@@ -180,16 +181,28 @@ class Node:
         return {
             "name": self.name,
             "read_only": self.read_only,
-            "ring": {
-                "epoch": self.view.ring.epoch,
-                "partitions": len(self.view.ring.owners),
-                "owned": self.view.ring.owners.count(self.name),
-            },
+            "ring": self._ring_status(),
             "members": self.members.status(),
             "requests_in_flight": self.coordinator.pending_requests,
             "requests_in_flight_bytes": self.coordinator.held_bytes,
             "hints": self.handoff.status(wall),
             "corrupt_reads": self.replica.corrupt_reads,
+        }
+
+    def _ring_status(self) -> dict[str, Any]:
+        table, ring = self.view.table, self.view.ring
+        return {
+            "epoch": ring.epoch,
+            "phase": str(table.phase),
+            "change": table.change,
+            "partitions": len(ring.owners),
+            "replicas": table.n,
+            "owned": ring.owners.count(self.name),
+            "is_member": self.name in table.members,
+            "configured": {
+                "partitions": len(self.founding.table.owners),
+                "replicas": self.founding.table.n,
+            },
         }
 
     @property

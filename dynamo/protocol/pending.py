@@ -435,7 +435,7 @@ class PendingListing:
         self._replica = replica
         self._view = view
         self._list: ListKeys = talk.request.message  # type: ignore[assignment]
-        self._n = self._list.n or talk.settings.n
+        self._n = self._list.n or view.table.n
         self._r = self._list.r or min(talk.settings.r, self._n)
         self.held_bytes = 0  # a page has no values, and keys to a bounded number
         self._pages: dict[str, CopiesListed] = {}

@@ -8,7 +8,7 @@ class Settings:
     """Replication and patience of one cluster; a request may ask for other n, r, w, timeout_s."""
 
     n: int = 3
-    """Replicas of each key."""
+    """Replicas of each key where the cluster is founded; later the cluster's table says it."""
     r: int = 2
     """Copies a get needs before it answers."""
     w: int = 2

@@ -75,6 +75,14 @@ class Rank(NamedTuple):
     stage: int = 0
     proposer: str = ""
 
+    def __str__(self) -> str:
+        """What people call a plan.
+
+        >>> str(Rank(3, 2, "n1"))
+        '3.2-n1'
+        """
+        return f"{self.epoch}.{self.stage}-{self.proposer}"
+
 
 class Seen(NamedTuple):
     """What a member says of itself: the table it has, and if it is `ready`: holds all it asks."""
@@ -118,6 +126,14 @@ class Table(NamedTuple):
     def live(self) -> tuple[str, ...]:
         """The members that take part: all but the dead."""
         return tuple(member for member in self.members if member not in self.dead)
+
+    @property
+    def change(self) -> str:
+        """The change under way in words, such as "join n4, leave n2"; "" where there is none."""
+        joining = sorted(set(self.target) - set(self.owners))
+        named = ((Kind.JOIN, joining), (Kind.LEAVE, self.leaving), (Kind.REMOVE, self.dead))
+        words = [f"{kind} {node}" for kind, nodes in named for node in nodes]
+        return ", ".join(words) or ("move partitions" if self.target else "")
 
     @property
     def reading(self) -> Ring:

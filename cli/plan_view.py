@@ -1,0 +1,129 @@
+"""What a planned change of the cluster's members would do: the table of `dynamo plan`."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from cli import show
+from cli.node_view import answered, down_in, in_natural_order
+from dynamo.config import ClusterConfig
+from dynamo.values import cluster as changes
+from dynamo.values import moves
+from dynamo.values.cluster import Cluster, Table
+from dynamo.values.ring import Ring
+
+Statuses = Mapping[str, dict[str, Any] | str]
+"""What each node says of itself, by name; a text where it doesn't answer."""
+
+COLUMNS = ("node", "address", "owned", "held", "gets", "gives", "gets about")
+
+
+def describe(cluster: Cluster, statuses: Statuses, config: ClusterConfig) -> dict[str, Any]:
+    """The plan with what follows from it, in plain values: what --json prints.
+
+    Raises ValueError if it can't be committed, with the reason.
+    """
+    table = cluster.table
+    planned = changes.commit(cluster, "plan")
+    after = planned.table
+    present, target = _ring(table), _ring(after)
+    found = moves.moves(present, target, table.n)
+    stay = [name for name in after.live if name not in after.leaving]
+    addresses = {name: member.address for name, member in planned.members.items()}
+    sizes = partition_sizes(statuses, len(table.owners))
+    names = sorted({*table.members, *after.members}, key=in_natural_order)
+    nodes = [_node(name, addresses.get(name, ""), table.n, present, target) for name in names]
+    for node in nodes:
+        taken = [move.partition for move in found if node["name"] in move.takers]
+        node["gets"] = len(taken)
+        node["gets_bytes"] = sum(sizes[partition] for partition in taken)
+        node["gives"] = sum(node["name"] in move.givers for move in found)
+    hosts = {name: addresses[name].rpartition(":")[0] for name in stay}
+    return {
+        "plan": str(table.rank),
+        "changes": [str(change) for change in table.staged],
+        "nodes": nodes,
+        "moves": [move.__dict__ for move in found],
+        "copies": sum(node["gets"] for node in nodes),
+        "bytes": sum(node["gets_bytes"] for node in nodes),
+        "warnings": [
+            *moves.warnings(target, table.n, hosts),
+            *_quorum_warnings(len(stay), config),
+            *_down_warnings(after, statuses),
+        ],
+    }
+
+
+def partition_sizes(statuses: Statuses, partitions: int) -> list[int]:
+    """About how many bytes each partition's copies take, as the one who has most of it says.
+
+    What a node has written last is in no partition's figure yet, so the rest of what its disk
+    takes is shared out among them.
+    """
+    sizes = [0] * partitions
+    for status in answered(statuses).values():
+        own = status["disk"].get("partition_bytes", [])
+        held = max(1, status["ring"].get("held", len(own)))
+        rest = max(0, status["disk"]["used_bytes"] - sum(own)) // held
+        sizes = [max(size, mine + rest) for size, mine in zip(sizes, own)] or sizes
+    return sizes
+
+
+def headline(plan: Mapping[str, Any]) -> str:
+    """
+    >>> headline({"plan": "1.1-n1", "changes": ["join n4"], "copies": 48, "bytes": 12 << 20})
+    'plan 1.1-n1: join n4; 48 copies of partitions move, about 12.0 MiB'
+    """
+    copies, size = plan["copies"], show.size(plan["bytes"])
+    moving = f"{copies} copies of partitions move, about {size}" if copies else "nothing moves"
+    return f"plan {plan['plan']}: {', '.join(plan['changes'])}; {moving}"
+
+
+def print_text(plan: Mapping[str, Any]) -> None:
+    click.echo(f"{headline(plan)}\n")
+    show.table(COLUMNS, map(_row, plan["nodes"]))
+    click.echo()
+    for warning in plan["warnings"]:
+        click.echo(f"warning: {warning}")
+    click.echo(f"`dynamo commit {plan['plan']}` carries it out, `dynamo plan --clear` forgets it")
+
+
+def _ring(table: Table) -> Ring:
+    """Whom the partitions belong to once the change under way, if any, is done."""
+    return Ring(table.target or table.owners)
+
+
+def _node(name: str, address: str, n: int, present: Ring, target: Ring) -> dict[str, Any]:
+    owned = [ring.owners.count(name) for ring in (present, target)]
+    held = [_held(ring, n)[name] for ring in (present, target)]
+    return {"name": name, "address": address, "owned": owned, "held": held}
+
+
+def _held(ring: Ring, n: int) -> Counter[str]:
+    return Counter(node for p in range(len(ring.owners)) for node in ring.partition_owners(p, n))
+
+
+def _row(node: Mapping[str, Any]) -> tuple[object, ...]:
+    owned, held = (f"{before} -> {after}" for before, after in (node["owned"], node["held"]))
+    size = show.size(node["gets_bytes"]) if node["gets"] else ""
+    return node["name"], node["address"], owned, held, node["gets"], node["gives"], size
+
+
+def _quorum_warnings(members: int, config: ClusterConfig) -> Iterator[str]:
+    asked = (("gets", "R", config.read_quorum), ("puts", "W", config.write_quorum))
+    for requests, name, quorum in asked:
+        if quorum > members:
+            yield f"{requests} will fail: {name}={quorum} can't be met by {members} members"
+
+
+def _down_warnings(after: Table, statuses: Statuses) -> Iterator[str]:
+    """Who would hold the change up, because all have to see it."""
+    told = answered(statuses)
+    for name in after.live:
+        seers = [node for node, status in told.items() if name in down_in(status)]
+        if name not in told:
+            yield f"{name} does not answer, and the change waits for it; or `dynamo remove {name}`"
+        elif seers:
+            yield f"{', '.join(seers)}: {name} seems to be down there; the change waits for it"
