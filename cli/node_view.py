@@ -40,7 +40,7 @@ def row(name: str, address: str, status: Any) -> tuple[str, ...]:
     return (
         name,
         address,
-        "up",
+        "up" if ring.get("is_member", True) else "no member",
         f"{100 * ring['owned'] / ring['partitions']:.1f} %",
         show.size(status["disk"]["used_bytes"]),
         rate(requests["put"]["per_s_10s"]),
@@ -126,7 +126,17 @@ def _refusal_lines(name: str, refused: Mapping[str, int]) -> Iterator[str]:
         yield f"{name} has failed or refused since its start: {', '.join(counts)}"
 
 
+def _ring_lines(name: str, ring: Mapping[str, Any]) -> Iterator[str]:
+    """
+    >>> print(*_ring_lines("n4", {"is_member": False}))
+    n4 is no member, and passes requests on; `dynamo join n4` makes it one
+    """
+    if not ring.get("is_member", True):
+        yield f"{name} is no member, and passes requests on; `dynamo join {name}` makes it one"
+
+
 SECTIONS: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
+    "ring": _ring_lines,
     "hints": _hint_lines,
     "corrupt_reads": _corrupt_lines,
     "refused": _refusal_lines,
@@ -152,6 +162,11 @@ def warnings(found: Mapping[str, Any]) -> Iterator[str]:
         if name not in told:
             yield f"{name}: {status}"
     yield from _down_lines(told)
+    for change in sorted({status["ring"].get("change", "") for status in told.values()} - {""}):
+        yield f"a change of members is under way ({change}); see `dynamo transfers`"
+    for status in told.values():
+        if wrong := status["ring"].get("misconfigured"):
+            yield wrong
     yield from _differing("the nodes know different rings", "epoch", told, _epoch)
     yield from _differing("the nodes run different versions", "version", told, _version)
 

@@ -38,7 +38,7 @@ def ring(svg: Path | None, as_json: bool, config: ClusterConfig) -> None:
       dynamo ring --svg ring.svg
     """
     done, views = _newest_ring(config)
-    table = describe(done)
+    table = {**describe(done), **describe_change(config)}
     if svg:
         from cli.ring_picture import draw
 
@@ -122,6 +122,36 @@ def describe(done: "RingDone") -> dict[str, Any]:
     }
 
 
+def describe_change(config: ClusterConfig) -> dict[str, Any]:
+    """The change of members under way, if any, and who of cluster.ini is no member."""
+    from dynamo.net import operate
+
+    found = operate.look(config.node_addresses)
+    table = found.cluster.table
+    return {
+        "phase": str(table.phase),
+        "change": table.change,
+        "target": list(table.target),
+        "planned": [str(change) for change in table.staged],
+        "no_members": [name for name in config.node_addresses if name not in table.members],
+    }
+
+
+def change_lines(table: dict[str, Any]) -> Iterator[str]:
+    """
+    >>> told = {"phase": "filling", "change": "join n4", "planned": [], "no_members": ["n5"]}
+    >>> print("\\n".join(change_lines(told)))
+    filling for join n4; see `dynamo transfers`
+    n5 of cluster.ini is no member; `dynamo join n5`
+    """
+    if table["change"]:
+        yield f"{table['phase']} for {table['change']}; see `dynamo transfers`"
+    if table["planned"]:
+        yield f"planned: {', '.join(table['planned'])}; see `dynamo plan`"
+    for name in table["no_members"]:
+        yield f"{name} of cluster.ini is no member; `dynamo join {name}`"
+
+
 def owner_lines(owners: Sequence[str]) -> Iterator[str]:
     """The owners in the order of the partitions; each line begins with its first partition.
 
@@ -153,9 +183,16 @@ def _print_ring(table: dict[str, Any]) -> None:
         for m in table["members"]
     )
     show.table(("member", "owned", "share", "held", "address"), rows)
-    click.echo(f"\n{balance_line(table)}\n\nowners by partition:")
+    click.echo(f"\n{balance_line(table)}")
+    for line in change_lines(table):
+        click.echo(line)
+    click.echo("\nowners by partition:")
     for line in owner_lines(table["owners"]):
         click.echo(line)
+    if table["target"] and table["target"] != table["owners"]:
+        click.echo("\nowners to come:")
+        for line in owner_lines(table["target"]):
+            click.echo(line)
 
 
 def _newest_ring(config: ClusterConfig) -> tuple["RingDone", list[dict[str, Any]]]:

@@ -20,11 +20,12 @@ from itertools import count
 from typing import Any, TypeVar
 
 import gevent.event
+import msgspec
 import zerorpc
 from gevent.hub import get_hub
 
 from dynamo.disk.contract import Disk
-from dynamo.errors import DynamoError, Overloaded, ReadOnly
+from dynamo.errors import DynamoError, NodeFailed, Overloaded, ReadOnly
 from dynamo.net import wire
 from dynamo.net.link import HOLD_S
 from dynamo.net.links import Links
@@ -104,7 +105,11 @@ class NodeLoop:
         return replies[0].message if replies else None
 
     def run(self) -> None:
-        """Serve until `stop` is called; raises `NodeFailed` when the disk can't even be read."""
+        """Serve until `stop` is called.
+
+        Raises `NodeFailed` when the disk can't even be read, or the cluster is another one than
+        that of the configuration.
+        """
         while not self._stopping:
             self._inbox.wait(self._until_wake())
             if time.monotonic() >= self._look_at:
@@ -112,6 +117,8 @@ class NodeLoop:
             step = self.node.step(self._next_envelopes(), time.monotonic(), time.time())
             if self._committed(step):
                 self._send(step.envelopes)
+            if self.node.gossip.misfit:
+                raise NodeFailed(self.node.gossip.misfit)
             if not self._settled.ready() and self.node.gossip.settled:
                 self._settled.set(None)
             self._watch.look(self.node, self.measures.refused, time.monotonic())
@@ -213,7 +220,13 @@ class NodeLoop:
                 of_client=address not in self.node.view.members,
                 budget=self._answers,
             )
-        requests = [e for e in envelopes if isinstance(e.message, Request)]
+        me = self.node.name
+        requests = [
+            # A caller that asks an address may not know who is there (`dynamo.net.asking`).
+            envelope if envelope.receiver == me else msgspec.structs.replace(envelope, receiver=me)
+            for envelope in envelopes
+            if isinstance(envelope.message, Request)
+        ]
         session.expect(requests)
         if requests and not self._inbox.put(requests):
             detail = f"{self._inbox.bytes:,} bytes of requests wait at {self.node.name}"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from dynamo.protocol.node import Node
+from dynamo.values.cluster import Phase, Table
 
 log = logging.getLogger("dynamo.node")
 
@@ -47,6 +48,9 @@ class Watch:
         self._refusals: dict[str, Episode] = {}
         self._refused: Counter[str] = Counter()
         self._corrupt = False
+        self._table: Table | None = None
+        self._is_member = True
+        self._misconfigured = ""
 
     def heard(self, member: str, now: float) -> None:
         """Something has come from `member`."""
@@ -57,6 +61,8 @@ class Watch:
         if node.members.up is not self._up:
             self._look_at_members(node.members.status(), now)
             self._up = node.members.up
+        if node.view.table is not self._table:
+            self._look_at_ring(node)
         self._look_at_hints(node.handoff.kept.keys(), node.handoff.delivered, now)
         self._look_at_refusals(refused, now)
         if node.replica.corrupt_reads and not self._corrupt:
@@ -79,6 +85,30 @@ class Watch:
             "silent_s": {member: now - at for member, at in self._heard.items()},
             "down_s": {member: now - since for member, since in self._down.items()},
         }
+
+    def _look_at_ring(self, node: Node) -> None:
+        before, table = self._table or node.view.table, node.view.table
+        self._table = table
+        if (table.rank.epoch, table.phase) != (before.rank.epoch, before.phase):
+            self._say(logging.INFO, f"ring epoch {table.rank.epoch}: {_news(before, table)}")
+        if table.staged and table.staged != before.staged:
+            planned = ", ".join(map(str, table.staged))
+            self._say(logging.INFO, f"planned is now ({table.rank}): {planned}")
+        self._look_at_itself(table)
+        if node.misconfigured != self._misconfigured:
+            self._misconfigured = node.misconfigured
+            self._say(logging.WARNING, node.misconfigured)
+
+    def _look_at_itself(self, table: Table) -> None:
+        is_member = self._name in table.members
+        if not is_member and self._is_member:
+            members = ", ".join(table.members)
+            self._say(
+                logging.WARNING,
+                f"is no member of the cluster of {members}; it passes requests on. "
+                f"`dynamo join {self._name}` makes it one",
+            )
+        self._is_member = is_member
 
     def _look_at_members(self, members: Mapping[str, bool], now: float) -> None:
         for member, up in members.items():
@@ -138,6 +168,19 @@ class Watch:
 
     def _say(self, level: int, text: str) -> None:
         log.log(level, "%s: %s", self._name, text)
+
+
+def _news(before: Table, table: Table) -> str:
+    """What has become of the ring, in words."""
+    if table.phase is not Phase.STABLE:
+        return f"{table.phase} for {table.change}"
+    joined = sorted(set(table.owners) - set(before.owners))
+    left = [name for name in before.members if name not in table.members]
+    news: list[str] = []
+    if before.rank.epoch:  # else these are the first that this node hears of
+        news += [f"{name} has joined" for name in joined] + [f"{name} has left" for name in left]
+    news += [f"{name} hands over what it still has" for name in table.leaving]
+    return "; ".join(["stable", *news, f"members {', '.join(table.members)}"])
 
 
 def _over(episodes: dict[str, Episode], now: float) -> Iterator[tuple[str, Episode]]:

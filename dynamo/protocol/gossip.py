@@ -89,6 +89,8 @@ class Gossiper:
         """The rank of the table for which this node has filled since all had seen it."""
         self.settled = False
         """False until this node may trust that what it knows of the cluster is not out of date."""
+        self.misfit = ""
+        """Why this node, which is new, can never take part; "" as a rule."""
         self._asked: dict[int, tuple[str, float]] = {}
         """Requests under way: id -> the member, and when it is taken to be silent."""
         self._next_round = -math.inf
@@ -201,7 +203,8 @@ class Gossiper:
     def _hear(self, cluster: Cluster, now: float) -> None:
         """Take in what another node knows."""
         if len(cluster.table.owners) != self._view.partitions:
-            return  # of another cluster: no member of this one has another number of partitions
+            self._meet_misfit(cluster)
+            return
         before, me = self._view.cluster, self._view.me
         merged = changes.merge(before, cluster)
         heard = cluster.members.get(me)
@@ -211,6 +214,16 @@ class Gossiper:
         self._take(merged)
         if self._view.cluster != before:
             self._push_soon(now)
+
+    def _meet_misfit(self, cluster: Cluster) -> None:
+        """No member of this cluster has another number of partitions; a new node may be told one
+        that is wrong."""
+        if self._view.table.rank.epoch == 0 and cluster.table.rank.epoch > 0:
+            self.misfit = (
+                f"the cluster has {len(cluster.table.owners)} partitions, and {self._view.me} is "
+                f"configured for {self._view.partitions}; their number never changes: write "
+                f"partitions = {len(cluster.table.owners)} in cluster.ini"
+            )
 
     def _push_soon(self, now: float) -> None:
         self._push_at = min(self._push_at, max(now, self._pushed_at + PUSH_S))

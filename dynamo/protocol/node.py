@@ -199,11 +199,23 @@ class Node:
             "replicas": table.n,
             "owned": ring.owners.count(self.name),
             "is_member": self.name in table.members,
-            "configured": {
-                "partitions": len(self.founding.table.owners),
-                "replicas": self.founding.table.n,
-            },
+            "misconfigured": self.misconfigured,
         }
+
+    @property
+    def misconfigured(self) -> str:
+        """How this node's configuration differs from what the cluster goes by; "" if it doesn't."""
+        table, own = self.view.table, self.founding.table
+        numbers = (
+            ("partitions", len(own.owners), len(table.owners)),
+            ("replicas", own.n, table.n),
+        )
+        differing = [
+            f"{name} is {said} in {self.name}'s configuration, and {used} in the cluster"
+            for name, said, used in numbers
+            if said != used
+        ]
+        return "; ".join([*differing, "the cluster's hold"] if differing else [])
 
     @property
     def read_bytes(self) -> int:

@@ -7,15 +7,20 @@ import pytest
 from dynamo.disk.contract import Write, copy_key
 from dynamo.net.watch import QUIET_S, Watch
 from dynamo.protocol.messages import (
+    CommitPlan,
     CopyStored,
     Envelope,
     FetchCopy,
+    Gossip,
     Lost,
     Message,
     Ping,
     Pong,
+    StageChange,
     StoreCopy,
 )
+from dynamo.values.cluster import Change, Cluster, Kind, Rank, Seen
+from dynamo.values.ring import claim
 from dynamo.values.versions import EMPTY, NOTHING_SEEN, update
 from tests.dynamo.protocol.bench import Bench
 
@@ -157,3 +162,50 @@ def test_damaged_copies_are_told_once(watched: Watched, caplog: pytest.LogCaptur
     for id in range(3):
         watched.told(FetchCopy(id, "key"), sender="n2")
     assert lines(caplog) == ["n1: has met a copy that fails its checksum; more are counted"]
+
+
+# The ring ----------------------------------------------------------------------------------------
+
+
+def others_have_seen(watched: Watched) -> None:
+    """The other members gossip that they have seen what this node knows, and are ready."""
+    known = watched.node.view.cluster
+    said = {name: Seen(known.table.rank, ready=True) for name in known.table.live if name != "n1"}
+    news = known._replace(seen={**known.seen, **said})
+    watched.told(Gossip(1, b"", news), sender="n2")
+
+
+def test_each_step_of_a_change_is_told_once(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.told(StageChange(1, Change(Kind.JOIN, "n4", address="host-of-n4")), sender="person")
+    rank = watched.node.view.table.rank
+    assert lines(caplog) == [f"n1: planned is now ({rank}): join n4"]
+    watched.told(CommitPlan(2, rank), sender="person")
+    epoch = rank.epoch + 1
+    assert lines(caplog) == [f"n1: ring epoch {epoch}: filling for join n4"]
+    watched.at(1.0)
+    assert lines(caplog) == []
+    others_have_seen(watched)
+    assert lines(caplog) == [f"n1: ring epoch {epoch + 1}: switching for join n4"]
+    others_have_seen(watched)
+    assert lines(caplog) == [
+        f"n1: ring epoch {epoch + 2}: stable; n4 has joined; members n1, n2, n3, n4"
+    ]
+
+
+def test_a_node_that_is_no_member_says_so(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = watched.node.view.cluster
+    members = {name: known.members[name] for name in ("n2", "n3")}
+    without = known.table._replace(
+        rank=Rank(9), members=("n2", "n3"), owners=claim(["n2", "n3"], 8, 3)
+    )
+    for _ in range(2):
+        watched.told(Gossip(1, b"", Cluster(without, members, {})), sender="n2")
+    assert lines(caplog) == [
+        "n1: ring epoch 9: stable; n1 has left; members n2, n3",
+        "n1: is no member of the cluster of n2, n3; it passes requests on. "
+        "`dynamo join n1` makes it one",
+    ]
