@@ -288,7 +288,19 @@ def test_the_config_can_come_from_the_environment(
 
 # Help --------------------------------------------------------------------------------------------
 
-COMMANDS = ["serve", "put", "get", "delete", "ls", "locate", "status", "stats", "ring", "explain"]
+COMMANDS = [
+    "serve",
+    "put",
+    "get",
+    "delete",
+    "ls",
+    "locate",
+    "status",
+    "stats",
+    "ring",
+    "explain",
+    *("join", "leave", "replace", "remove", "plan", "commit", "transfers"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
