@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from dynamo.disk.contract import MemoryDisk
-from dynamo.protocol.messages import Envelope, Put, PutMany
+from dynamo.protocol.messages import Envelope, Put, PutMany, Request
 from dynamo.protocol.node import Node, Step
 from dynamo.simulation.network import Clock, Network, Note, Trace
 from dynamo.simulation.plan import Plan, stream
@@ -44,6 +44,8 @@ class Machine:
         self._life = 0
         self._origin = 0.0
         self._inbox: list[Envelope] = []
+        self._unanswered: dict[tuple[str, int], Envelope] = {}
+        """Requests that came and have no answer yet, by sender and id."""
         self._committing: Step | None = None
         self._wake_at: float | None = None
         self._slow_s = 0.0
@@ -82,6 +84,7 @@ class Machine:
             self.disk.crash()
         self._node = None
         self._inbox = []
+        self._unanswered = {}
         self._paused = False
         self._forget()
 
@@ -127,11 +130,17 @@ class Machine:
     def receive(self, envelope: Envelope) -> bool:
         if self._node is None:
             return False
-        if isinstance(envelope.message, Put | PutMany):
-            self._world.put_arrived(self.name, envelope.message)
-        self._inbox.append(envelope)
+        self._take_in(envelope)
         self._step_in_time()
         return True
+
+    def _take_in(self, envelope: Envelope) -> None:
+        message = envelope.message
+        if isinstance(message, Put | PutMany):
+            self._world.put_arrived(self.name, message)
+        if isinstance(message, Request):
+            self._unanswered[envelope.sender, message.id] = envelope
+        self._inbox.append(envelope)
 
     def _make_node(self) -> None:
         self._read_only = self._full
@@ -146,9 +155,13 @@ class Machine:
         self._life += 1
 
     def _start_again(self) -> None:
-        """The shell's way with a disk that refuses, or takes again: a new node in its place."""
+        """The shell's way with a disk that refuses, or takes again: a new node in its place, which
+        is asked all that has not been answered."""
         self._forget()
         self._make_node()
+        self._inbox = []
+        for envelope in list(self._unanswered.values()):
+            self._take_in(envelope)
         self.note("begins anew, read-only" if self._read_only else "begins anew")
         self._step()
 
@@ -205,6 +218,7 @@ class Machine:
 
     def send(self, step: Step) -> None:
         for envelope in step.envelopes:
+            self._unanswered.pop((envelope.receiver, envelope.message.id), None)
             self._world.network.send(envelope)
 
     def _plan_wake(self) -> None:

@@ -28,7 +28,7 @@ FAULTS = {
 }
 """Each kind of fault: the field of `Plan` that says how much of it there is, and what it does."""
 
-NOT_YET = ("bit_flips", "full_disks", "old_disks")
+NOT_YET = ("bit_flips", "old_disks")
 """What the node can't bear yet: a seed has none of it."""
 
 

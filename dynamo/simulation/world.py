@@ -5,7 +5,6 @@ address in memory, so a seed repeats itself exactly.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from dynamo.disk import record
 from dynamo.disk.contract import MemoryDisk, copy_key
@@ -56,8 +55,8 @@ class World:
 
     def make_node(self, name: str, disk: MemoryDisk, incarnation: int, read_only: str) -> Node:
         """A node on `disk`; `read_only` says why it may not write, if so."""
-        extra: dict[str, Any] = {"read_only": read_only} if read_only else {}
-        return self._node_type(name, self.founding, self.plan.settings, disk, incarnation, **extra)
+        settings = self.plan.settings
+        return self._node_type(name, self.founding, settings, disk, incarnation, read_only)
 
     def put_arrived(self, node: str, put: Put | PutMany) -> None:
         if node in self.owners(put.key):

@@ -13,20 +13,10 @@ from dynamo.protocol.node import Node, Step
 from dynamo.simulation.faults import Losses
 from dynamo.simulation.history import Operation
 from dynamo.simulation.network import Clock, Note, Passage
-from dynamo.simulation.plan import FAULTS, Plan
+from dynamo.simulation.plan import FAULTS, NOT_YET, Plan
 from dynamo.simulation.workload import VirtualClient, work
 from dynamo.simulation.world import World
 from dynamo.values.versions import EMPTY, update
-
-
-class ReadOnly(Node):
-    """A node that is told why it may not write, and remembers it."""
-
-    reasons: list[str]
-
-    def __init__(self, *arguments: object, read_only: str = "") -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        self.reasons.append(read_only)
 
 
 def world_with(kind: str, amount: int = 6, node_type: type[Node] = Node) -> World:
@@ -53,6 +43,7 @@ def notes(world: World) -> list[str]:
         ("slowdowns", "late with everything", "is in time again"),
         ("pauses", "stands still", "goes on"),
         ("clock_jumps", "has its clock set", "has its clock right"),
+        ("full_disks", "begins anew, read-only", "begins anew"),
         ("bit_flips", "has a damaged record of key", ""),
         ("old_disks", "is given an old copy of its disk", "starts"),
     ],
@@ -81,7 +72,7 @@ def test_each_kind_of_fault_is_a_number_of_the_plan_and_is_drawn_in_some_seeds()
     for kind in FAULTS:
         amounts = {getattr(plan, kind) for plan in drawn}
         assert 0 in amounts
-        assert (len(amounts) > 1) is (kind not in {"bit_flips", "full_disks", "old_disks"})
+        assert (len(amounts) > 1) is (kind not in NOT_YET)
 
 
 # Machines ----------------------------------------------------------------------------------------
@@ -117,22 +108,31 @@ def test_a_node_is_told_what_its_own_wall_clock_says() -> None:
     assert 1_000_000.0 - 7200.0 < told[1] < 1_000_000.0 - 7199.0
 
 
-def test_nothing_is_committed_on_a_full_disk_and_the_node_is_told_why() -> None:
-    ReadOnly.reasons = []
-    world = World(Plan(seed=1), ReadOnly)
+def test_nothing_is_committed_on_a_full_disk_and_it_is_when_there_is_room_again() -> None:
+    world = World(Plan(seed=1))
     for machine in world.machines.values():
         machine.fill_disk()
     client = VirtualClient("c1", world, count(1), pause_s=0.0)
-    client.follow(iter([Operation("put", "key1", b"1")]))
+    client.follow(iter([Operation("put", "key1", b"1"), Operation("get", "key1")]))
     world.clock.run(for_s=5.0)
     assert all(machine.disk.snapshot() == {} for machine in world.machines.values())
-    assert "the disk is full" in ReadOnly.reasons
+    assert "begins anew, read-only" in notes(world)
     for machine in world.machines.values():
         machine.free_disk()
-    assert ReadOnly.reasons[-1] == ""
     client.follow(iter([Operation("put", "key1", b"2")]))
     world.clock.run(for_s=5.0)
-    assert [op.succeeded for op in world.history.operations] == [False, True]
+    assert [op.succeeded for op in world.history.operations] == [False, True, True]
+
+
+def test_a_request_that_found_a_full_disk_is_asked_again_of_the_next_node() -> None:
+    """It is answered at once, not when the client's patience ends."""
+    world = World(Plan(seed=1))
+    world.machines["n1"].fill_disk()
+    client = VirtualClient("c1", world, count(1), pause_s=0.0)
+    client.follow(iter([Operation("put", "key1", b"1", at_node="n1")]))
+    world.clock.run(until=lambda: not client.working)
+    assert world.history.operations[0].ended_at is not None
+    assert world.clock.now < 0.5
 
 
 # Losses ------------------------------------------------------------------------------------------
