@@ -34,7 +34,7 @@ types: $(READY)  ## mypy --strict over dynamo and mapreduce
 
 check: lint types test  ## What CI runs
 
-simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many (SEED=n SEEDS=1000)
+simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many on all cores (SEED=n SEEDS=1000)
 	$(BIN)/python -m dynamo.simulation --seed $(SEED) --seeds $(SEEDS)
 
 bench: $(READY)  ## Every benchmark, side by side in one run (about four minutes)

@@ -1,13 +1,20 @@
 """`python -m dynamo.simulation --seed n`: one seed with its ladder, or many with their verdict."""
 
 import argparse
+import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 
 from dynamo.simulation import ladder
+from dynamo.simulation.many import Verdict, verdicts
+from dynamo.simulation.plan import FAULTS, NOT_YET
 from dynamo.simulation.run import Run, command, simulate
+
+PROGRESS_S = 5.0
+"""How often a line tells how far many seeds are."""
 
 
 def main(arguments: Sequence[str] | None = None, simulate: Callable[[int], Run] = simulate) -> int:
@@ -19,20 +26,32 @@ def main(arguments: Sequence[str] | None = None, simulate: Callable[[int], Run] 
         _print_result(run)
         return 1 if run.violations else 0
     seeds = range(options.seed, options.seed + options.seeds)
-    return _many(map(simulate, seeds), len(seeds), options.ladder)
+    return _many(verdicts(seeds, options.processes, simulate), simulate, seeds, options)
 
 
 def _parser() -> argparse.ArgumentParser:
+    kinds = (
+        f"  {kind:<14}{text}{' (not yet)' * (kind in NOT_YET)}" for kind, text in FAULTS.items()
+    )
     parser = argparse.ArgumentParser(
         prog="python -m dynamo.simulation",
         description="Run the store's nodes in a virtual world that follows from a seed: networks "
-        "lose and reorder, machines crash, clients collide; then check what they were told.",
+        "lose and separate, machines crash and limp, disks fail, clients collide; then check what "
+        "they were told.",
+        epilog="\n".join(["kinds of faults, each of them in some seeds:", *kinds]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="the seed, or the first of many")
     parser.add_argument("--seeds", type=_positive, default=1, help="how many seeds in a row")
     parser.add_argument("--key", help="show only this key (key1, key2, ...) in the ladder")
     parser.add_argument(
         "--ladder", action="store_true", help="with many seeds: draw each violation's ladder"
+    )
+    parser.add_argument(
+        "--most", type=_positive, default=10, help="stop after so many bad seeds (10)"
+    )
+    parser.add_argument(
+        "--processes", type=_positive, default=os.cpu_count() or 1, help="default: one per core"
     )
     return parser
 
@@ -44,18 +63,38 @@ def _positive(text: str) -> int:
     return number
 
 
-def _many(runs: Iterable[Run], count: int, with_ladder: bool) -> int:
+def _many(
+    judged: Iterable[Verdict],
+    simulate: Callable[[int], Run],
+    seeds: range,
+    options: argparse.Namespace,
+) -> int:
     began, bad = time.monotonic(), 0
-    for done, run in enumerate(runs, start=1):
-        if run.violations:
+    told = began
+    for done, (seed, is_bad) in enumerate(judged, start=1):
+        if is_bad:
             bad += 1
-            if with_ladder:
-                _print_ladder(run, run.violations[0].key)
-            _print_result(run)
-        if done % 100 == 0 or done == count:
-            print(f"{done:,} of {count:,} seeds, {bad} with violations", flush=True)
+            _show(seed, simulate, options.ladder)
+        last = done == len(seeds) or bad == options.most
+        if last or time.monotonic() - told >= PROGRESS_S:
+            told = time.monotonic()
+            print(f"{done:,} of {len(seeds):,} seeds, {bad} with violations", flush=True)
+        if last:
+            break
     print(f"{time.monotonic() - began:.1f} s")
     return 1 if bad else 0
+
+
+def _show(seed: int, simulate: Callable[[int], Run], with_ladder: bool) -> None:
+    """Run a bad seed once more, and tell what is wrong with it."""
+    try:
+        run = simulate(seed)
+    except Exception:
+        traceback.print_exc(file=sys.stdout)
+        return
+    if with_ladder:
+        _print_ladder(run, run.violations[0].key)
+    _print_result(run)
 
 
 def _print_ladder(run: Run, key: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The node in a virtual world: 500 seeds without a violation, and checkers that would see one."""
+"""The node in a virtual world: 2,000 seeds without a violation, and checkers that would see one."""
 
 import os
 import subprocess
@@ -24,14 +24,14 @@ from dynamo.protocol.settings import Settings
 from dynamo.simulation import run as run_module
 from dynamo.simulation.__main__ import main
 from dynamo.simulation.machine import Machine
-from dynamo.simulation.plan import Plan
+from dynamo.simulation.plan import FAULTS, Plan
 from dynamo.simulation.run import Run, command, simulate
 from dynamo.values import versions
 from dynamo.values.cluster import Cluster
 from dynamo.values.versions import NOTHING_SEEN, Siblings
 
-SEEDS = 500
-CHUNK = 25
+SEEDS = 2000
+CHUNK = 50
 
 
 def report(run: Run) -> str:
@@ -454,6 +454,41 @@ def test_a_violation_is_told_with_the_command_that_repeats_it(
     assert "StoreCopy key" not in shown
     assert main(["--seed", "3", "--seeds", "2", "--ladder"], broken) == 1
     assert "StoreCopy key" in capsys.readouterr().out
+
+
+def test_many_seeds_stop_at_the_first_bad_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(seed: int) -> Run:
+        return simulate(seed, IgnoresContexts)
+
+    assert main(["--seed", "3", "--seeds", "9", "--most", "1"], broken) == 1
+    shown = capsys.readouterr().out
+    assert "1 of 9 seeds, 1 with violations" in shown
+    assert shown.count("again: make simulate") == 1
+
+
+def test_many_seeds_run_in_several_processes() -> None:
+    """As a person starts it: what a spawned process can import depends on it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dynamo.simulation", "--seeds", "41", "--processes", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "41 of 41 seeds, 0 with violations" in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_lists_the_kinds_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in FAULTS.values())
+
+
+def test_a_seed_that_raises_is_shown_among_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "2"], lambda seed: simulate(seed, Raises)) == 1
+    assert "in the world of seed 2; again: make simulate SEED=2" in capsys.readouterr().out
 
 
 class Raises(Node):
