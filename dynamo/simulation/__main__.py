@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, simulate: Callable[[int], Run] 
     options = _parser().parse_args(arguments)
     if options.seeds == 1:
         run = simulate(options.seed)
-        _print_ladder(run, options.key)
+        _print_ladder(run, options.key, options.gossip)
         _print_result(run)
         return 1 if run.violations else 0
     seeds = range(options.seed, options.seed + options.seeds)
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="the seed, or the first of many")
     parser.add_argument("--seeds", type=_positive, default=1, help="how many seeds in a row")
     parser.add_argument("--key", help="show only this key (key1, key2, ...) in the ladder")
+    parser.add_argument("--gossip", action="store_true", help="show gossip in the ladder too")
     parser.add_argument(
         "--ladder", action="store_true", help="with many seeds: draw each violation's ladder"
     )
@@ -97,10 +98,10 @@ def _show(seed: int, simulate: Callable[[int], Run], with_ladder: bool) -> None:
     _print_result(run)
 
 
-def _print_ladder(run: Run, key: str | None) -> None:
+def _print_ladder(run: Run, key: str | None, gossip: bool = False) -> None:
     plan = run.plan
     participants = [*plan.client_names, *plan.node_names, "reader"]
-    for line in ladder.draw(run.trace, participants, key):
+    for line in ladder.draw(run.trace, participants, key, gossip=gossip):
         print(line)
 
 

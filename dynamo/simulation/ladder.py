@@ -18,6 +18,8 @@ from dynamo.protocol.messages import (
     Envelope,
     Failed,
     GetDone,
+    Gossip,
+    Gossiped,
     KeysListed,
     ListKeys,
     Message,
@@ -33,8 +35,10 @@ COLUMN = 9
 TIMES = "{:>10}{:>10}  "
 
 
-def draw(trace: Trace, participants: Sequence[str], key: str | None = None) -> Iterator[str]:
-    """The lines of the diagram, for one key or for all."""
+def draw(
+    trace: Trace, participants: Sequence[str], key: str | None = None, *, gossip: bool = False
+) -> Iterator[str]:
+    """The lines of the diagram, for one key or for all; `gossip` never ends, so it is left out."""
     concerns = _concerning(key)
     down: set[str] = set()
     heads = "".join(name.ljust(COLUMN) for name in participants)
@@ -47,6 +51,8 @@ def draw(trace: Trace, participants: Sequence[str], key: str | None = None) -> I
                 down.discard(event.name)
             row = _row(participants, down, {participants.index(event.name): "#"})
             yield f"{TIMES.format('', _ms(event.at))}{row}{event.name} {event.text}"
+        elif isinstance(event.envelope.message, Gossip | Gossiped) and not gossip:
+            continue
         elif concerns(event.envelope.message):
             yield _passage(event, participants, down)
 

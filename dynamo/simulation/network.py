@@ -61,7 +61,10 @@ class Clock:
     def run(self, until: Callable[[], bool] = _never, for_s: float = math.inf) -> None:
         """Let time pass: until nothing more is to happen, or `until` holds, or for so long."""
         events, end = self._events, self.now + for_s
-        while events and events[0][0] <= end and not until():
+        while not until():
+            if not events or events[0][0] > end:
+                self.now = end if end < math.inf else self.now
+                return
             self.now, _order, action, arguments = heapq.heappop(events)
             action(*arguments)
             self._happened += 1

@@ -26,8 +26,11 @@ from dynamo.values.versions import Siblings
 PATIENCE_S = 0.7
 """How long a client waits for one node before it asks the next."""
 
-REST_S = 30.0
+REST_S = 20.0
 """Once nothing goes wrong any more, all replicas have to agree within this time."""
+
+REPAIR_S = 3.0
+"""By then a read has repaired what it found stale."""
 
 READER_IDS = 1 << 32
 """Where the reader's request ids begin: behind those of all clients."""
@@ -209,4 +212,4 @@ def read_back(world: World) -> None:
     reader = VirtualClient("reader", world, count(READER_IDS), pause_s=0.0)
     reader.follow(quiet_script(world.plan))
     world.clock.run(until=lambda: not reader.working)
-    world.clock.run(for_s=REST_S)
+    world.clock.run(for_s=REPAIR_S)

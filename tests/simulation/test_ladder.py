@@ -19,25 +19,26 @@ PUT_AND_GET = """\
                0.000  |        #        |        |        n1 starts
                0.000  |        |        #        |        n2 starts
                0.000  |        |        |        #        n3 starts
-     0.000     2.494  o------->|        |        |        Put colour=green blind
-     5.617     7.900  |        o------->|        |        StoreCopy colour green
-     5.617     8.446  |        o---------------->|        StoreCopy colour green
-    10.551    12.491  |        |<----------------o        CopyStored
-    12.491    16.788  |<-------o        |        |        PutDone on n3,n1
-    16.788    17.766  o------------------------->|        Get colour
-    17.766    18.328  |        |        |<-------o        FetchCopy colour
-    17.023    19.555  |        |<-------o        |        CopyStored
-    18.328    21.785  |        |        o------->|        CopyFetched green
-    17.766    21.853  |        |<----------------o        FetchCopy colour
-    21.785    23.832  |<-------------------------o        GetDone green by n3,n2
-    21.853    24.250  |        o---------------->|        CopyFetched green"""
+  1000.000  1001.519  o------->|        |        |        Put colour=green blind
+  1010.247  1015.527  |        o---------------->|        StoreCopy colour green
+  1010.247  1019.664  |        o------->|        |        StoreCopy colour green
+  1020.033  1020.775  |        |<-------o        |        CopyStored
+  1022.940  1026.723  |        |<----------------o        CopyStored
+  1020.775  1029.392  |<-------o        |        |        PutDone on n1,n2
+  1029.392  1031.756  o------------------------->|        Get colour
+  1031.756  1032.313  |        |<----------------o        FetchCopy colour
+  1031.756  1035.211  |        |        |<-------o        FetchCopy colour
+  1035.211  1036.681  |        |        o------->|        CopyFetched green
+  1036.681  1039.346  |<-------------------------o        GetDone green by n3,n2
+  1032.313  1039.980  |        o---------------->|        CopyFetched green"""
 
 
 def small_world() -> World:
     world = World(Plan(seed=1, slow=0.3, slow_s=0.01))
+    world.clock.run(for_s=1.0)  # the nodes have met
     client = VirtualClient("c1", world, count(1), pause_s=0.0)
     client.follow(iter([Operation("put", "colour", b"green"), Operation("get", "colour")]))
-    world.clock.run()
+    world.clock.run(for_s=1.0)
     return world
 
 
