@@ -1,7 +1,7 @@
 """What a planned change of the cluster's members would do: the table of `dynamo plan`."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -25,49 +25,73 @@ def describe(cluster: Cluster, statuses: Statuses, config: ClusterConfig) -> dic
 
     Raises ValueError if it can't be committed, with the reason.
     """
-    table = cluster.table
+    table, n = cluster.table, cluster.table.n
     planned = changes.commit(cluster, "plan")
     after = planned.table
     present, target = _ring(table), _ring(after)
-    found = moves.moves(present, target, table.n)
-    stay = [name for name in after.live if name not in after.leaving]
+    found = moves.moves(present, target, n)
+    nodes = _shares({*table.members, *after.members}, present, target, n)
+    _add_moves(nodes, found, partition_sizes(statuses, present, n))
     addresses = {name: member.address for name, member in planned.members.items()}
-    sizes = partition_sizes(statuses, len(table.owners))
-    names = sorted({*table.members, *after.members}, key=in_natural_order)
-    nodes = [_node(name, addresses.get(name, ""), table.n, present, target) for name in names]
-    for node in nodes:
-        taken = [move.partition for move in found if node["name"] in move.takers]
-        node["gets"] = len(taken)
-        node["gets_bytes"] = sum(sizes[partition] for partition in taken)
-        node["gives"] = sum(node["name"] in move.givers for move in found)
+    stay = [name for name in after.live if name not in after.leaving]
     hosts = {name: addresses[name].rpartition(":")[0] for name in stay}
     return {
         "plan": str(table.rank),
         "changes": [str(change) for change in table.staged],
-        "nodes": nodes,
+        "nodes": [{"address": addresses.get(node["name"], ""), **node} for node in nodes],
         "moves": [move.__dict__ for move in found],
         "copies": sum(node["gets"] for node in nodes),
         "bytes": sum(node["gets_bytes"] for node in nodes),
         "warnings": [
-            *moves.warnings(target, table.n, hosts),
+            *moves.warnings(target, n, hosts),
             *_quorum_warnings(len(stay), config),
             *_down_warnings(after, statuses),
         ],
     }
 
 
-def partition_sizes(statuses: Statuses, partitions: int) -> list[int]:
-    """About how many bytes each partition's copies take, as the one who has most of it says.
+def _shares(names: Collection[str], present: Ring, target: Ring, n: int) -> list[dict[str, Any]]:
+    """What each node owns and holds, before and after."""
+    owned = [Counter(ring.owners) for ring in (present, target)]
+    held = [_held(ring, n) for ring in (present, target)]
+    return [
+        {
+            "name": name,
+            "owned": [counts[name] for counts in owned],
+            "held": [counts[name] for counts in held],
+        }
+        for name in sorted(names, key=in_natural_order)
+    ]
+
+
+def _add_moves(
+    nodes: list[dict[str, Any]], found: Sequence[moves.Move], sizes: Sequence[int]
+) -> None:
+    """Add to each node how many copies of partitions it gets and gives, and how many bytes."""
+    gives = Counter(giver for move in found for giver in move.givers)
+    taken: dict[str, list[int]] = {node["name"]: [] for node in nodes}
+    for move in found:
+        for taker in move.takers:
+            taken[taker].append(sizes[move.partition])
+    for node in nodes:
+        mine = taken[node["name"]]
+        node |= {"gets": len(mine), "gives": gives[node["name"]], "gets_bytes": sum(mine)}
+
+
+def partition_sizes(statuses: Statuses, ring: Ring, n: int) -> list[int]:
+    """About how many bytes each partition's copies take, as the node says that has most of it.
 
     What a node has written last is in no partition's figure yet, so the rest of what its disk
-    takes is shared out among them.
+    takes is shared out among those it holds.
     """
-    sizes = [0] * partitions
-    for status in answered(statuses).values():
-        own = status["disk"].get("partition_bytes", [])
-        held = max(1, status["ring"].get("held", len(own)))
-        rest = max(0, status["disk"]["used_bytes"] - sum(own)) // held
-        sizes = [max(size, mine + rest) for size, mine in zip(sizes, own)] or sizes
+    held = _held(ring, n)
+    sizes = [0] * len(ring.owners)
+    for name, status in answered(statuses).items():
+        own = status["disk"]["partition_bytes"]
+        rest = max(0, status["disk"]["used_bytes"] - sum(own)) // max(1, held[name])
+        for partition in range(len(sizes)):
+            if name in ring.partition_owners(partition, n):
+                sizes[partition] = max(sizes[partition], own[partition] + rest)
     return sizes
 
 
@@ -93,12 +117,6 @@ def print_text(plan: Mapping[str, Any]) -> None:
 def _ring(table: Table) -> Ring:
     """Whom the partitions belong to once the change under way, if any, is done."""
     return Ring(table.target or table.owners)
-
-
-def _node(name: str, address: str, n: int, present: Ring, target: Ring) -> dict[str, Any]:
-    owned = [ring.owners.count(name) for ring in (present, target)]
-    held = [_held(ring, n)[name] for ring in (present, target)]
-    return {"name": name, "address": address, "owned": owned, "held": held}
 
 
 def _held(ring: Ring, n: int) -> Counter[str]:
