@@ -6,10 +6,15 @@ Names of keys on disk (the first byte leaves room for others):
     b"h" | owner, UTF-8 | 0 | key, UTF-8                     a copy kept for an owner that is down
     b"x" | when, 8 bytes | partition, 2 bytes | key, UTF-8   empty: an ephemeral copy to be dropped
     b"c"                                                     what the node knows of its cluster
+    b"t" | partition, 2 bytes | segment, 2 bytes | key       the digest of a copy: its index entry
+    b"p" | partition, 2 bytes                                that it is filling: see `wholeness`
+    b"mindexed"                                              that every copy here has an entry
+    b"mscrubbed" | partition, 2 bytes                        when a scrub of it ended last
 
 So the copies of a partition lie together and in the order of their keys, and so do the hinted
-copies for one owner; the ephemeral copies lie there once more in the order in which they
-may be dropped (`when` is a big-endian double, in seconds since 1970).
+copies for one owner, and the index entries of one segment of a partition's hash tree; the
+ephemeral copies lie there once more in the order in which they may be dropped (`when` is a
+big-endian double, in seconds since 1970).
 """
 
 import struct
@@ -125,6 +130,58 @@ def when_and_copy_of_expiry(disk_key: bytes) -> tuple[float, bytes]:
 
 EXPIRIES = (b"x", b"y")
 """Start and stop of a scan over all of these notes, the earliest first."""
+
+
+def index_key(partition: int, segment: int, key: str) -> bytes:
+    """Where the digest of the copy of `key` is kept.
+
+    >>> index_key(3, 5, "colour")
+    b't\\x00\\x03\\x00\\x05colour'
+    """
+    return b"t" + (partition << 16 | segment).to_bytes(4, "big") + key.encode()
+
+
+def index_range(partition: int, first: int, stop: int) -> tuple[bytes, bytes]:
+    """Start and stop of a scan over the index entries of the segments first <= segment < stop."""
+    return index_key(partition, first, ""), index_key(partition, stop - 1, "") + b"\xff"
+
+
+def segment_and_key_of_index(disk_key: bytes) -> tuple[int, bytes]:
+    """The segment and the key, still in UTF-8, of an index entry."""
+    return int.from_bytes(disk_key[3:5], "big"), disk_key[5:]
+
+
+INDEXED = b"mindexed"
+"""There on every disk on which all copies have had an index entry from the beginning, or have got
+it since."""
+
+
+def scrubbed_key(partition: int) -> bytes:
+    """Where it is noted when a scrub of a partition ended last."""
+    return b"mscrubbed" + partition.to_bytes(2, "big")
+
+
+def partition_of_scrubbed(disk_key: bytes) -> int:
+    """The partition that a note of `scrubbed_key` is about."""
+    return int.from_bytes(disk_key[-2:], "big")
+
+
+def filling_key(partition: int) -> bytes:
+    """Where it is noted that a partition is filling."""
+    return b"p" + partition.to_bytes(2, "big")
+
+
+def partition_of_filling(disk_key: bytes) -> int:
+    """The partition that a mark of `filling_key` is about."""
+    return int.from_bytes(disk_key[1:3], "big")
+
+
+COPIES = (b"v", b"w")
+"""Start and stop of a scan over all copies."""
+SCRUBBED = (b"mscrubbed", b"mscrubbee")
+"""Start and stop of a scan over the notes of ended scrubs."""
+FILLING = (b"p", b"q")
+"""Start and stop of a scan over the marks of partitions that are filling."""
 
 
 class MemoryDisk:

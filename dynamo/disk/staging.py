@@ -27,6 +27,10 @@ class Staging:
             self.read_bytes += len(value)
         return value
 
+    def changes(self, key: bytes) -> bool:
+        """True if this step has changed `key`, so that a scan finds what is no more."""
+        return key in self._staged
+
     def put(self, key: bytes, value: bytes, *, durable: bool) -> None:
         """Stage one write; a durable one makes the whole commit wait for the disk."""
         if self.read_only:

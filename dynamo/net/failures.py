@@ -8,6 +8,7 @@ from dynamo.errors import (
     QuorumFailed,
     ReadOnly,
     RequestError,
+    Unreachable,
 )
 from dynamo.protocol.messages import Failed, Failure, Message
 
@@ -36,6 +37,8 @@ def failure(failed: Failed, operation: str, key: str) -> DynamoError:
             return CorruptData(f"{what}: the copy is damaged")
         case Failure.REQUEST:
             return RequestError(f"{what} can't be done: {failed.detail}")
+        case Failure.FILLING:
+            return Unreachable(f"{what}: the node asked has yet to get its data from the others")
 
 
 def raise_failure(reply: Message, operation: str, key: str) -> Message:

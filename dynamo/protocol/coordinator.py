@@ -186,9 +186,13 @@ class Coordinator:
         talk = self._conversation(envelope, request.timeout_s, now)
         if self._read_only and isinstance(request, Put | PutMany) and talk.me in owners:
             return self._pass_on(talk, owners, now)
-        if talk.me in owners:
+        whole = self._replica.has_whole(request.key)
+        if talk.me in owners and whole:
             return self._begin(talk, coordinate(talk), now)
-        return self._begin(talk, PendingRelay(talk, self._view, self._up_first(owners)), now)
+        others = tuple(owner for owner in owners if owner != talk.me)
+        if not others or (not whole and envelope.sender in self._view.members):
+            return [envelope.reply(Failed(request.id, Failure.FILLING))]
+        return self._begin(talk, PendingRelay(talk, self._view, self._up_first(others)), now)
 
     def _pass_on(
         self, talk: Conversation, owners: tuple[str, ...], now: float

@@ -17,6 +17,9 @@ network died) is a deadline that passes at the one who waits.
                     StoreCopies  CopyStored | Failed
                     FetchCopies  CopiesFetched | Failed
                     ListCopies   CopiesListed | Failed
+                    GetRoots     RootsDone
+                    GetNodes     NodesDone | Failed
+                    ListSegments SegmentsListed
                     Ping         Pong
                     Gossip       Gossiped
                     Put, Get, PutMany, GetMany
@@ -31,6 +34,7 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo.values.cluster import Change, Cluster, Rank
+from dynamo.values.hashtree import Hashes
 from dynamo.values.versions import Context, Siblings
 
 
@@ -184,6 +188,8 @@ class Failure(StrEnum):
     """The copy is damaged; it counts neither as a value nor as the absence of one."""
     READ_ONLY = "read-only"
     """The node's disk takes no writes; `detail` names the node and says why."""
+    FILLING = "filling"
+    """The node has yet to get from others what it should hold; see `dynamo.protocol.wholeness`."""
 
 
 class Failed(Reply, frozen=True):
@@ -267,6 +273,8 @@ class FetchCopy(Request, frozen=True):
     """Tell what your copy holds."""
 
     key: str
+    anyway: bool = False
+    """Even if you are filling: "nothing" will not be taken for an answer."""
 
 
 class CopyFetched(Reply, frozen=True):
@@ -326,6 +334,52 @@ class CopiesListed(Reply, frozen=True):
     copies: tuple[Listed, ...]
     more: bool
     """True if `limit` cut the list off."""
+    filling: tuple[int, ...] = ()
+    """Partitions that are left out: this node may lack anything of them."""
+
+
+# Between nodes that compare their hash trees: see `dynamo.values.hashtree` ------------------------
+
+
+class GetRoots(Request, frozen=True):
+    """Tell the roots of these partitions' trees, of trees that have all of `max_age_s` ago."""
+
+    partitions: tuple[int, ...]
+    max_age_s: float
+
+
+class RootsDone(Reply, frozen=True):
+    roots: tuple[tuple[int, bytes], ...]
+    """Partition and root; those that have yet to be hashed are left out."""
+    filling: tuple[int, ...]
+    """Which of all that were asked about this node does not hold whole."""
+
+
+class GetNodes(Request, frozen=True):
+    """Tell the hashes of the children of these inner nodes of one level."""
+
+    partition: int
+    level: int
+    indexes: tuple[int, ...]
+
+
+class NodesDone(Reply, frozen=True):
+    nodes: tuple[tuple[int, Hashes], ...]
+    """Index and children; empty if the tree has yet to be hashed."""
+
+
+class ListSegments(Request, frozen=True):
+    """Tell the keys of these segments, with the digests of your copies."""
+
+    partition: int
+    segments: tuple[int, ...]
+
+
+class SegmentsListed(Reply, frozen=True):
+    segments: tuple[tuple[int, dict[str, bytes]], ...]
+    """The first of those asked for, at least one: as many as make a message of a sensible size."""
+    whole: bool
+    """False if this node may lack anything of the partition."""
 
 
 KeyRequest = Put | Get | PutMany | GetMany
@@ -366,6 +420,12 @@ Message = (
     | CopiesFetched
     | ListCopies
     | CopiesListed
+    | GetRoots
+    | RootsDone
+    | GetNodes
+    | NodesDone
+    | ListSegments
+    | SegmentsListed
 )
 
 

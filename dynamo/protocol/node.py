@@ -9,18 +9,20 @@ same node runs over zerorpc and LevelDB (`dynamo.net.server`) and, many times fa
 in a simulation with a seed (`dynamo.simulation`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, count
 from typing import Any, NamedTuple
 
 from dynamo.disk.contract import Disk, Write
 from dynamo.disk.staging import Staging
+from dynamo.protocol.antientropy import AntiEntropy
 from dynamo.protocol.coordinator import Coordinator
 from dynamo.protocol.expiry import Expiry
 from dynamo.protocol.gossip import Gossiper, load
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
+    CopyFetched,
     CopyStored,
     Envelope,
     Failed,
@@ -29,9 +31,12 @@ from dynamo.protocol.messages import (
     FetchCopy,
     Get,
     GetMany,
+    GetNodes,
+    GetRoots,
     Gossip,
     ListCopies,
     ListKeys,
+    ListSegments,
     Lost,
     Put,
     PutMany,
@@ -40,11 +45,17 @@ from dynamo.protocol.messages import (
     StoreCopy,
 )
 from dynamo.protocol.replica import Replica
+from dynamo.protocol.scrub import Scrub
 from dynamo.protocol.settings import Settings
+from dynamo.protocol.trees import Trees
 from dynamo.protocol.view import View
+from dynamo.protocol.wholeness import Wholeness
 from dynamo.values.cluster import Cluster
 
-_READING = frozenset({Put, PutMany, Get, GetMany, ListKeys, FetchCopy, FetchCopies, ListCopies})
+_READING = frozenset(
+    {Put, PutMany, Get, GetMany, ListKeys, FetchCopy, FetchCopies, ListCopies}
+    | {GetRoots, GetNodes, ListSegments}
+)
 """Requests that say what there is; a put, too, builds on what its coordinator holds."""
 
 
@@ -76,7 +87,7 @@ class Node:
     >>> put = Put(1, "colour", b"green", None, written_at=0.0)
     >>> step = node.step([Envelope("client", "n1", put)], now=0.0, wall=0.0)
     >>> len(step.writes), step.sync, step.envelopes[0].message.nodes
-    (1, True, ('n1',))
+    (2, True, ('n1',))
     """
 
     def __init__(
@@ -98,11 +109,32 @@ class Node:
         self._staging = Staging(disk, read_only=bool(read_only))
         self.view = View(name, load(self._staging) or founding)
         self.members = Membership(name, self.view.members, settings, next_id)
+        self.wholeness = Wholeness(self._staging, settings, self.view.partitions)
+        self.trees = Trees(self._staging)
+        self.scrub = Scrub(self._staging, self.trees, self.view.partitions, settings, self._clock)
         self.expiry = Expiry(self._staging, settings, self._clock)
-        self.replica = Replica(self.view, self._staging, incarnation, self.expiry, self._clock)
+        self.replica = Replica(
+            self.view,
+            self._staging,
+            self.trees,
+            self.wholeness,
+            incarnation,
+            self.expiry,
+            self._clock,
+        )
         self.handoff = Handoff(name, disk, self._staging, self.members, settings, next_id)
         self.coordinator = Coordinator(
             self.view, settings, self.replica, self.members, next_id, self._clock, read_only
+        )
+        self.antientropy = AntiEntropy(
+            self.view,
+            self.replica,
+            self.trees,
+            self.scrub,
+            self.wholeness,
+            self.members,
+            settings,
+            next_id,
         )
         self.gossip = Gossiper(
             self.view,
@@ -112,27 +144,27 @@ class Node:
             next_id,
             founding.members[name].address,
             incarnation,
-            begin_fill=lambda partitions: None,
-            filling=lambda: (),
+            begin_fill=self.antientropy.begin_fill,
+            filling=lambda: self.wholeness.filling,
             silent=bool(read_only),
         )
         self._early: list[Envelope] = []
         """Requests that wait until this node knows that its disk is not out of date."""
-        # A delivery and a sweep end with deletions here, which a disk that takes no writes can't
-        # keep.
-        deleting = () if read_only else (self.handoff, self.expiry)
-        self._ticking = (self.coordinator, self.members, self.gossip, *deleting)
-        self._handlers = {
+        # They end with a write here, which a disk that takes none can't keep.
+        writing = () if read_only else (self.handoff, self.expiry, self.antientropy, self.scrub)
+        # Trees come last: they have to see all that the others have staged.
+        self._ticking = (self.coordinator, self.members, self.gossip, *writing, self.trees)
+        self._handlers: dict[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             **self.members.handlers,
             **self.replica.handlers,
             **self.coordinator.handlers,
             **self.handoff.handlers,
             **self.gossip.handlers,
-            Lost: self._on_lost,
+            **self.antientropy.handlers,
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
-            CopyStored: self._on_stored,
-            Failed: self._on_failed,
+            **dict.fromkeys((CopyStored, CopyFetched, Failed), self._on_reply),
+            Lost: self._on_lost,
         }
 
     def step(self, envelopes: Iterable[Envelope], now: float, wall: float) -> Step:
@@ -186,6 +218,7 @@ class Node:
             "requests_in_flight": self.coordinator.pending_requests,
             "requests_in_flight_bytes": self.coordinator.held_bytes,
             "hints": self.handoff.status(wall),
+            "anti_entropy": self.antientropy.status(now),
             "corrupt_reads": self.replica.corrupt_reads,
         }
 
@@ -246,19 +279,21 @@ class Node:
     def _refuse(self, envelope: Envelope) -> Iterable[Envelope]:
         return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, self.read_only))]
 
+    def _on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A reply is to a delivery, to an exchange, or to a request that this node coordinates."""
+        id = envelope.message.id
+        if self.antientropy.expects(id):
+            return self.antientropy.on_reply(envelope, now)
+        if self.handoff.delivers(id):
+            stored = isinstance(envelope.message, CopyStored)
+            told = self.handoff.on_delivered if stored else self.handoff.on_refused
+            return told(envelope, now)
+        return self.coordinator.on_reply(envelope, now)
+
     def _on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A request that this node has sent will not be answered."""
+        """A request to the sender will not be answered: it is taken to be down."""
         self.gossip.on_lost(envelope.message.id)
-        return self.coordinator.on_lost(envelope, now)
-
-    def _on_stored(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """An acknowledgement is of a delivery, or of a request that this node coordinates."""
-        if self.handoff.delivers(envelope.message.id):
-            return self.handoff.on_delivered(envelope, now)
-        return self.coordinator.on_reply(envelope, now)
-
-    def _on_failed(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A refusal is of a delivery, or of a request that this node coordinates."""
-        if self.handoff.delivers(envelope.message.id):
-            return self.handoff.on_refused(envelope, now)
-        return self.coordinator.on_reply(envelope, now)
+        sent = self.coordinator.on_lost(envelope, now)
+        if self.antientropy.expects(envelope.message.id):
+            return [*sent, *self.antientropy.on_lost(envelope, now)]
+        return sent

@@ -399,12 +399,15 @@ class PendingRelay:
         return [self._talk.ask(owner, passed_on)]
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        if not isinstance(envelope.message, PutDone | GetDone | GotMany | Failed):
+        message = envelope.message
+        if not isinstance(message, PutDone | GetDone | GotMany | Failed):
             return []
-        if _is_read_only(envelope.message) and self._asked < len(self._owners):
+        if _is_read_only(message) and self._asked < len(self._owners):
             return self._ask_next(now)
+        if isinstance(message, Failed) and message.reason is Failure.FILLING:
+            return self.on_lost(envelope.sender, now)
         self.wake_at = None
-        return [self._talk.answer(envelope.message)]
+        return [self._talk.answer(message)]
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
@@ -439,6 +442,7 @@ class PendingListing:
         self._r = self._list.r or min(talk.settings.r, self._n)
         self.held_bytes = 0  # a page has no values, and keys to a bounded number
         self._pages: dict[str, CopiesListed] = {}
+        """What each has answered last; one that fills partitions is asked again."""
 
     def start(self, now: float) -> Iterable[Envelope]:
         wanted = self._list
@@ -476,15 +480,22 @@ class PendingListing:
     def _covered(self) -> bool:
         ring = self._view.ring
         return all(
-            sum(owner in self._pages for owner in ring.partition_owners(p, self._n)) >= self._r
+            sum(self._covers(owner, p) for owner in ring.partition_owners(p, self._n)) >= self._r
             for p in range(len(ring.owners))
         )
+
+    def _covers(self, owner: str, partition: int) -> bool:
+        page = self._pages.get(owner)
+        return page is not None and partition not in page.filling
 
     def _ask_silent(self, now: float) -> list[Envelope]:
         self.wake_at = self._talk.next_wake(now)
         wanted = self._list
         request = ListCopies(self._talk.id, wanted.prefix, wanted.after, wanted.limit)
-        return [self._talk.ask(node, request) for node in self._silent if node != self._talk.me]
+        me = self._talk.me
+        silent = [node for node in self._silent if node != me]
+        filling = [node for node, page in self._pages.items() if page.filling and node != me]
+        return [self._talk.ask(node, request) for node in (*silent, *filling)]
 
     def _finish(self) -> list[Envelope]:
         """Merge the pages up to where the shortest of those that were cut off ends."""

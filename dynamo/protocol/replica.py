@@ -15,6 +15,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, islice
 
+import msgspec
+
 from dynamo.disk import record
 from dynamo.disk.contract import copy_key, copy_range, key_of_copy
 from dynamo.disk.record import Copy
@@ -37,7 +39,9 @@ from dynamo.protocol.messages import (
     StoreCopies,
     StoreCopy,
 )
+from dynamo.protocol.trees import Trees
 from dynamo.protocol.view import View
+from dynamo.protocol.wholeness import Wholeness
 from dynamo.values import versions
 from dynamo.values.versions import Siblings
 
@@ -56,12 +60,16 @@ class Replica:
         self,
         view: View,
         staging: Staging,
+        trees: Trees,
+        wholeness: Wholeness,
         incarnation: int,
         expiry: Expiry,
         wall: Callable[[], float],
     ) -> None:
         self._view = view
         self._staging = staging
+        self._trees = trees
+        self._wholeness = wholeness
         self._expiry = expiry
         self._wall = wall
         self._incarnation = f"{view.me}-{incarnation:x}-"
@@ -73,6 +81,10 @@ class Replica:
             FetchCopies: self._on_fetch_many,
             ListCopies: self._on_list,
         }
+
+    def has_whole(self, key: str) -> bool:
+        """False while this node may lack what others hold of the key's partition."""
+        return self._wholeness.is_whole(self._view.partition_of(key))
 
     def read(self, key: str) -> Siblings | None:
         """This node's copy of `key`; None if it is damaged, which is not the same as empty."""
@@ -128,12 +140,14 @@ class Replica:
 
         Where there is no copy yet, the record of one that is not ephemeral is kept as it is.
         """
-        disk_key = copy_key(self._view.partition_of(key), key)
+        siblings = record.decode(stored).siblings
+        partition = self._view.partition_of(key)
+        disk_key = copy_key(partition, key)
         if lasting and self._staging.get(disk_key) is None:
-            record.unseal(stored)
             self._staging.put(disk_key, stored, durable=durable)
+            self._trees.enter(partition, key, siblings, durable=durable)
         else:
-            self.merge(key, record.decode(stored).siblings, durable)
+            self.merge(key, siblings, durable)
 
     def listing(self, prefix: str, after: str, limit: int) -> CopiesListed | None:
         """This node's copies in order of key, without their values; `id` is 0.
@@ -145,7 +159,8 @@ class Replica:
         except CorruptData:
             self.corrupt_reads += 1
             return None
-        return CopiesListed(0, tuple(found[:limit]), more=len(found) > limit)
+        filling = tuple(self._wholeness.filling)
+        return CopiesListed(0, tuple(found[:limit]), more=len(found) > limit, filling=filling)
 
     def on_store(self, envelope: Envelope) -> Iterable[Envelope]:
         """Take in a `StoreCopy` that is meant for this node itself."""
@@ -165,6 +180,8 @@ class Replica:
 
     def _on_fetch(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: FetchCopy = envelope.message  # type: ignore[assignment]
+        if not (request.anyway or self.has_whole(request.key)):
+            return [envelope.reply(Failed(request.id, Failure.FILLING))]
         siblings = self.read(request.key)
         if siblings is None:  # to say "nothing" would count as an answer and could lose a write
             return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
@@ -172,6 +189,8 @@ class Replica:
 
     def _on_fetch_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: FetchCopies = envelope.message  # type: ignore[assignment]
+        if not all(map(self.has_whole, request.keys)):
+            return [envelope.reply(Failed(request.id, Failure.FILLING))]
         siblings = self.read_many(request.keys)
         if siblings is None:
             return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
@@ -182,13 +201,14 @@ class Replica:
         listed = self.listing(request.prefix, request.after, request.limit)
         if listed is None:
             return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
-        return [envelope.reply(CopiesListed(request.id, listed.copies, listed.more))]
+        return [envelope.reply(msgspec.structs.replace(listed, id=request.id))]
 
     def _scan(self, prefix: str, after: str) -> Iterator[Listed]:
         disk = self._staging.disk
         partitions = [
             disk.scan(*copy_range(partition, prefix, after))
             for partition in range(self._view.partitions)
+            if self._wholeness.is_whole(partition)
         ]
         for disk_key, stored in heapq.merge(*partitions, key=lambda item: item[0][3:]):
             try:
@@ -216,6 +236,7 @@ class Replica:
     def _stage(self, key: str, copy: Copy, durable: bool) -> None:
         partition = self._view.partition_of(key)
         self._staging.put(copy_key(partition, key), record.encode(copy), durable=durable)
+        self._trees.enter(partition, key, copy.siblings, durable=durable)
         forget_at = versions.forget_at(copy.siblings)
         if forget_at != math.inf:
             self._expiry.note(forget_at, partition, key)

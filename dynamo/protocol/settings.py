@@ -42,3 +42,10 @@ class Settings:
     """Ephemeral copies dropped in one step, at most."""
     pending_bytes: int = 256 << 20
     """What the values of these requests may weigh together; past it the answer is the same."""
+    anti_entropy_s: float = 10.0
+    """How often a node compares what it holds with each other owner of it; 0 for never."""
+    exchange_window: int = 128
+    """Copies on their way between two owners that make good what differs."""
+    rebuild_s: float = 7 * 86400.0
+    """How often all copies are read, their checksums tried and their index entries made good; 0 for
+    never."""

@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="the seed, or the first of many")
     parser.add_argument("--seeds", type=_positive, default=1, help="how many seeds in a row")
     parser.add_argument("--key", help="show only this key (key1, key2, ...) in the ladder")
-    parser.add_argument("--gossip", action="store_true", help="show gossip in the ladder too")
+    parser.add_argument(
+        "--gossip", action="store_true", help="show gossip and roots in the ladder too"
+    )
     parser.add_argument(
         "--ladder", action="store_true", help="with many seeds: draw each violation's ladder"
     )

@@ -18,6 +18,7 @@ from dynamo.protocol.messages import (
     Envelope,
     Failed,
     GetDone,
+    GetRoots,
     Gossip,
     Gossiped,
     KeysListed,
@@ -25,6 +26,7 @@ from dynamo.protocol.messages import (
     Message,
     Put,
     PutDone,
+    RootsDone,
     StoreCopy,
 )
 from dynamo.simulation.network import Note, Passage, Trace
@@ -33,12 +35,14 @@ from dynamo.values.versions import Siblings
 COLUMN = 9
 """Characters from one line of the ladder to the next."""
 TIMES = "{:>10}{:>10}  "
+ENDLESS = Gossip | Gossiped | GetRoots | RootsDone
+"""What nodes say to each other every few seconds though nothing happens."""
 
 
 def draw(
     trace: Trace, participants: Sequence[str], key: str | None = None, *, gossip: bool = False
 ) -> Iterator[str]:
-    """The lines of the diagram, for one key or for all; `gossip` never ends, so it is left out."""
+    """The lines of the diagram, for one key or for all; `gossip` shows what never ends, too."""
     concerns = _concerning(key)
     down: set[str] = set()
     heads = "".join(name.ljust(COLUMN) for name in participants)
@@ -51,7 +55,7 @@ def draw(
                 down.discard(event.name)
             row = _row(participants, down, {participants.index(event.name): "#"})
             yield f"{TIMES.format('', _ms(event.at))}{row}{event.name} {event.text}"
-        elif isinstance(event.envelope.message, Gossip | Gossiped) and not gossip:
+        elif isinstance(event.envelope.message, ENDLESS) and not gossip:
             continue
         elif concerns(event.envelope.message):
             yield _passage(event, participants, down)

@@ -99,6 +99,7 @@ class Plan:
         ping_s=0.3,
         handoff_batch=3,
         repair_wait_s=0.4,
+        anti_entropy_s=8.0,
     )
 
     @classmethod

@@ -4,6 +4,8 @@ Keys fall by a hash of their own into a fixed number of *segments*. A segment ho
 keys with a *digest* of this node's copy; its hash covers both. An inner node's hash covers the
 hashes of its `width` children, up to the root at level 0; the segments are the level `depth`.
 
+The tree keeps the hashes only: keys and digests lie on disk (`dynamo.protocol.trees`).
+
 Two owners compare roots and walk down, level by level, asking only for the children of nodes that
 differ: about `width * depth` hashes and one segment for each differing key, however many there
 are in all. The trees may change during the walk: what it then finds is a key too many, or one
@@ -13,29 +15,20 @@ Source: the Dynamo paper, section 4.7; the fixed shape, which never has to be ba
 Riak's hashtree.
 
 >>> here, there = HashTree(), HashTree()
->>> for number in range(1000):
-...     here.update(f"key {number}", b"digest")
-...     there.update(f"key {number}", b"digest")
+>>> there.put(segment_of("colour"), hash_of([(b"colour", b"digest")]))
 >>> here.root == there.root
-True
->>> there.update("key 7", b"newer")
+False
 >>> differing = [0]
 >>> for level in range(here.depth):
 ...     mine, theirs = here.children(level, differing), there.children(level, differing)
 ...     differing = differing_children(mine, theirs)
->>> [differing_keys(here.segment(index), there.segment(index)).different for index in differing]
-[('key 7',)]
-
-A snapshot, the bytes of a whole tree:
-
-snapshot := BLAKE2b of body, 16 bytes | body
-body     := b"HT01" | segments, 4 bytes | width, 4 bytes | entry for each key, in order of keys
-entry    := length of key, 4 bytes | length of digest, 1 byte | key, UTF-8 | digest
-(numbers are big-endian)
+>>> differing == [segment_of("colour")]
+True
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -45,22 +38,40 @@ SEGMENTS = 1024
 WIDTH = 32
 """Two levels below the root: a walk takes few round trips, and each of them is small."""
 MAX_SEGMENTS = 1 << 20
-MAX_DIGEST_BYTES = 255
 
 Hashes = tuple[bytes, ...]
 """The hashes of a node's children, in order."""
 
-_MAGIC = b"HT01"
-_HEADER = struct.Struct(">4sII")
-_ENTRY = struct.Struct(">IB")
+_ENTRY = struct.Struct(">HB")
+
+
+def segment_of(key: str, segments: int = SEGMENTS) -> int:
+    """The segment that `key` belongs to.
+
+    All of the key is hashed, and not as the ring does it: the keys of a partition, or of an
+    extent, have the leading bits of their position in common.
+    """
+    encoded = key.encode("utf-8", "surrogatepass")
+    hashed = blake2b(encoded, digest_size=8, person=b"segment").digest()
+    return int.from_bytes(hashed, "big") * segments >> 64
+
+
+def hash_of(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The hash of a segment: of its keys and their digests, which come in order of the keys.
+
+    Lengths go in too, so that no entry runs into the next.
+    """
+    parts = []
+    for key, digest in entries:
+        parts += [_ENTRY.pack(len(key), len(digest)), key, digest]
+    return _hash(b"".join(parts))
 
 
 class HashTree:
-    """The hashes of one partition's keys and digests; both owners must give it the same shape.
+    """The hashes of one partition; both owners must give it the same shape.
 
-    `segments` is a power of `width`. Equal sets of (key, digest) give equal hashes everywhere,
-    whatever happened before. Changes are cheap; the hashes above them are made when they are next
-    asked for.
+    `segments` is a power of `width`. Equal segments give equal hashes everywhere, whatever
+    happened before. Changes are cheap; the hashes above them are made when they are next asked for.
     """
 
     def __init__(self, segments: int = SEGMENTS, width: int = WIDTH) -> None:
@@ -68,43 +79,22 @@ class HashTree:
         self.width = width
         self.depth = _depth(segments, width)
         """The level of the segments; the root's is 0."""
-        self._entries: dict[int, dict[str, bytes]] = {}  # empty segments are left out
-        self._dirty: set[int] = set()  # segments changed since their hash was made
-        self._levels = _empty_levels(self.depth, width)
+        self._levels = [list(level) for level in _empty_levels(self.depth, width)]
+        self._dirty: set[int] = set()  # segments put since the hashes above them were made
 
-    def update(self, key: str, digest: bytes) -> None:
-        """`key`'s copy now has this digest: 1 to 255 bytes that depend on nothing node-local.
+    def put(self, segment: int, hash: bytes) -> None:
+        """A segment now has this hash: see `hash_of`. Raises ValueError where there is none."""
+        _check_index(segment, self.segments, "segments")
+        if self._levels[self.depth][segment] != hash:
+            self._levels[self.depth][segment] = hash
+            self._dirty.add(segment)
 
-        Raises ValueError for another length.
-        """
-        if not 0 < len(digest) <= MAX_DIGEST_BYTES:
-            raise ValueError(
-                f"a digest has 1 to {MAX_DIGEST_BYTES} bytes, that of {key!r} has {len(digest):,}"
-            )
-        index = self.segment_of(key)
-        entries = self._entries.setdefault(index, {})
-        if entries.get(key) != digest:
-            entries[key] = digest
-            self._dirty.add(index)
-
-    def remove(self, key: str) -> None:
-        """`key` has no copy here any more; one that never had any is no error."""
-        index = self.segment_of(key)
-        entries = self._entries.get(index, {})
-        if key in entries:
-            del entries[key]
-            self._dirty.add(index)
-            if not entries:
-                del self._entries[index]
-
-    def segment_of(self, key: str) -> int:
-        """The segment that `key` belongs to.
-
-        All of the key is hashed, and not as the ring does it: the keys of a partition, or of an
-        extent, have the leading bits of their position in common.
-        """
-        hashed = blake2b(_encoded(key), digest_size=8, person=b"segment").digest()
-        return int.from_bytes(hashed, "big") * self.segments >> 64
+    def empty(self, first: int, stop: int) -> None:
+        """There are no keys in the segments first <= segment < stop."""
+        nothing = hash_of([])
+        if self._levels[self.depth][first:stop] != [nothing] * (stop - first):
+            for segment in range(first, stop):
+                self.put(segment, nothing)
 
     @property
     def root(self) -> bytes:
@@ -128,63 +118,9 @@ class HashTree:
             found[index] = tuple(below[index * width : (index + 1) * width])
         return found
 
-    def segment(self, index: int) -> dict[str, bytes]:
-        """Key -> digest of a segment, as it is now. Raises ValueError where there is none."""
-        _check_index(index, self.segments, "segments")
-        return dict(self._entries.get(index, {}))
-
-    def digest(self, key: str) -> bytes | None:
-        """The digest that `key` was last updated with, or None."""
-        return self._entries.get(self.segment_of(key), {}).get(key)
-
-    def items(self) -> Iterator[tuple[str, bytes]]:
-        """Every key and its digest, in no particular order."""
-        for entries in self._entries.values():
-            yield from entries.items()
-
-    def __len__(self) -> int:
-        return sum(map(len, self._entries.values()))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, HashTree):
-            return NotImplemented
-        mine, theirs = (self.segments, self.width), (other.segments, other.width)
-        return mine == theirs and self._entries == other._entries
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"HashTree({len(self):,} keys, segments={self.segments}, width={self.width})"
-
-    def to_bytes(self) -> bytes:
-        """A snapshot of the tree; equal trees have equal snapshots."""
-        header = _HEADER.pack(_MAGIC, self.segments, self.width)
-        body = header + _entries_to_bytes(self.items())
-        return _hash(body) + body
-
-    @classmethod
-    def from_bytes(cls, snapshot: bytes) -> "HashTree":
-        """The tree in a snapshot. Raises ValueError if it was damaged or is of another kind.
-
-        That it is of the state on disk, and not of an earlier one, its keeper must know.
-        """
-        body = snapshot[HASH_BYTES:]
-        if _hash(body) != snapshot[:HASH_BYTES]:
-            raise ValueError(f"a hash tree of {len(snapshot):,} bytes fails its checksum")
-        if body[: len(_MAGIC)] != _MAGIC:
-            raise ValueError(f"a hash tree begins with {_MAGIC!r}, not {body[: len(_MAGIC)]!r}")
-        _, segments, width = _HEADER.unpack_from(body)
-        tree = cls(segments, width)
-        for key, digest in _entries_from_bytes(body, _HEADER.size):
-            tree.update(key, digest)
-        return tree
-
     def _rehash(self) -> None:
-        """Make the hashes of changed segments, and of what lies above them."""
+        """Make the hashes of all that lies above segments that have changed."""
         changed = self._dirty
-        for index in changed:
-            entries = self._entries.get(index, {})
-            self._levels[self.depth][index] = _hash(_entries_to_bytes(entries.items()))
         for level in range(self.depth - 1, -1, -1):
             changed = {index // self.width for index in changed}
             below = self._levels[level + 1]
@@ -256,12 +192,13 @@ def _depth(segments: int, width: int) -> int:
     return depth
 
 
-def _empty_levels(depth: int, width: int) -> list[list[bytes]]:
+@cache
+def _empty_levels(depth: int, width: int) -> tuple[Hashes, ...]:
     """The hashes of an empty tree, level by level: on each all are the same."""
-    levels = [[_hash(b"")] * width**depth]
+    levels = [(_hash(b""),) * width**depth]
     for level in range(depth - 1, -1, -1):
-        levels.insert(0, [_hash(levels[0][0] * width)] * width**level)
-    return levels
+        levels.insert(0, (_hash(levels[0][0] * width),) * width**level)
+    return tuple(levels)
 
 
 def _check_index(index: int, count: int, what: str) -> None:
@@ -271,26 +208,3 @@ def _check_index(index: int, count: int, what: str) -> None:
 
 def _hash(data: bytes) -> bytes:
     return blake2b(data, digest_size=HASH_BYTES).digest()
-
-
-def _encoded(key: str) -> bytes:
-    return key.encode("utf-8", "surrogatepass")
-
-
-def _entries_to_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
-    """Keys and digests in one form: in order of keys, and with lengths, so that no two run over."""
-    parts = []
-    for key, digest in sorted(entries):
-        encoded = _encoded(key)
-        parts += [_ENTRY.pack(len(encoded), len(digest)), encoded, digest]
-    return b"".join(parts)
-
-
-def _entries_from_bytes(body: bytes, offset: int) -> Iterator[tuple[str, bytes]]:
-    while offset < len(body):
-        key_bytes, digest_bytes = _ENTRY.unpack_from(body, offset)
-        key_start = offset + _ENTRY.size
-        digest_start = key_start + key_bytes
-        offset = digest_start + digest_bytes
-        key = body[key_start:digest_start].decode("utf-8", "surrogatepass")
-        yield key, body[digest_start:offset]

@@ -7,7 +7,7 @@ import gevent
 import pytest
 
 from cli.local_cluster import free_ports
-from dynamo.disk.contract import MemoryDisk, Write
+from dynamo.disk.contract import INDEXED, MemoryDisk, Write
 from dynamo.errors import NodeFailed, Unreachable
 from dynamo.net import loop, queue, wire
 from dynamo.net.loop import NodeLoop
@@ -22,6 +22,7 @@ class WatchedDisk(MemoryDisk):
 
     def __init__(self) -> None:
         super().__init__()
+        super().commit([Write(INDEXED, b"0.0")], sync=True)  # a node has been on it before
         self.commits: list[tuple[int, bool]] = []
 
     def commit(self, writes: Sequence[Write], *, sync: bool) -> None:
@@ -81,7 +82,7 @@ def test_all_that_comes_together_is_one_commit(bench: Bench) -> None:
     done = bench.exchange(*(put(id) for id in range(1, 101)))
     assert [reply.id for reply in done] == list(range(1, 101))
     assert all(isinstance(reply, PutDone) for reply in done)
-    assert bench.disk.commits == [(100, True)]
+    assert bench.disk.commits == [(2 * 100, True)]  # with their index entries
 
 
 def test_a_put_that_needs_no_fsync_costs_none_and_a_get_no_commit(bench: Bench) -> None:
@@ -89,7 +90,7 @@ def test_a_put_that_needs_no_fsync_costs_none_and_a_get_no_commit(bench: Bench) 
     [got] = bench.exchange(Get(2, "key 1"))
     assert isinstance(got, GetDone)
     assert got.siblings.values == (b"v",)
-    assert bench.disk.commits == [(1, False)]
+    assert bench.disk.commits == [(2, False)]
 
 
 def test_a_disk_that_refuses_acknowledges_nothing_and_reads_go_on(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from dynamo.disk import record
-from dynamo.disk.contract import Disk, MemoryDisk, copy_key
+from dynamo.disk.contract import INDEXED, Disk, MemoryDisk, Write, copy_key
 from dynamo.protocol.messages import Envelope, Gossiped, Message
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.settings import Settings
@@ -11,7 +11,18 @@ from dynamo.values.cluster import Cluster, Member, Phase, Rank, Seen, Table
 from dynamo.values.ring import Ring
 from dynamo.values.versions import EMPTY, Siblings
 
-SETTINGS = Settings(n=3, r=2, w=2, timeout_s=10.0, resend_s=0.5, repair_wait_s=1.0, gossip_s=0.0)
+SETTINGS = Settings(
+    n=3,
+    r=2,
+    w=2,
+    timeout_s=10.0,
+    resend_s=0.5,
+    repair_wait_s=1.0,
+    gossip_s=0.0,
+    anti_entropy_s=0.0,
+    rebuild_s=0.0,
+)
+"""Nothing happens by itself, so that a test sees only what it has brought about."""
 
 
 def ring_of(count: int, partitions: int = 8) -> Ring:
@@ -24,6 +35,13 @@ def cluster_of(ring: Ring, n: int = 3) -> Cluster:
     members = {name: Member(f"host-of-{name}") for name in ring.members}
     table = Table(Rank(ring.epoch), Phase.STABLE, n, ring.members, ring.owners)
     return Cluster(table, members, {name: Seen(table.rank, True) for name in members})
+
+
+def used_disk() -> MemoryDisk:
+    """A disk on which a node has been before: it has nothing to note on it at its start."""
+    disk = MemoryDisk()
+    disk.commit([Write(INDEXED, b"0.0")], sync=True)
+    return disk
 
 
 class Bench:
@@ -40,7 +58,7 @@ class Bench:
         self.name = name
         self.ring = ring or ring_of(3)
         self.settings = settings
-        self.disk = disk or MemoryDisk()
+        self.disk = disk or used_disk()
         self.now = 0.0
         self.restart(incarnation)
 
