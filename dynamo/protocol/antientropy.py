@@ -15,7 +15,7 @@ from typing import Any
 
 from dynamo.protocol.exchange import Answers, Exchange, Here
 from dynamo.protocol.membership import Membership
-from dynamo.protocol.messages import Envelope, NodesDone, RootsDone, SegmentsListed
+from dynamo.protocol.messages import Envelope
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.scrub import Scrub
 from dynamo.protocol.settings import Settings
@@ -44,7 +44,7 @@ class AntiEntropy:
         self._wholeness = wholeness
         self._members = members
         self._settings = settings
-        self._here = Here(view.me, replica, trees, wholeness, settings, next_id, scrub.doubt)
+        self.here = Here(view.me, replica, trees, wholeness, settings, next_id, scrub.doubt)
         self._exchange: Exchange | None = None
         self._table: object = None
         """The table of owners that `_shared` was made from."""
@@ -67,12 +67,15 @@ class AntiEntropy:
         """Copies that this node has made good, here and at peers."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             **Answers(trees, wholeness).handlers,
-            **dict.fromkeys((RootsDone, NodesDone, SegmentsListed), self.on_reply),
         }
 
     def begin_fill(self, partitions: Iterable[int]) -> None:
         """This node may lack anything of these partitions: get it from the others."""
         self._wholeness.begin_fill(partitions)
+        if self._exchange is not None:  # what it has seen was before
+            self._exchange.fail("a fill has begun")
+            self._exchange.compared.clear()
+            self._exchange = None
         for peer in self._due:
             self._due[peer] = -math.inf
         self._begin_at = -math.inf
@@ -174,7 +177,7 @@ class AntiEntropy:
         _, peer = min(due)
         left = self._unfinished.pop(peer, [])
         partitions = self._to_fill(peer) or left or self._shared[peer]
-        self._exchange = Exchange(self._here, peer, partitions, now)
+        self._exchange = Exchange(self.here, peer, partitions, now)
         return self._go_on(now)
 
     # The exchange under way ----------------------------------------------------------------------

@@ -142,10 +142,19 @@ class Exchange:
     """The side that asks: it compares `partitions` with `peer`.
 
     `advance` is called after each reply and at `wake_at`; the exchange is over once it has `ended`,
-    before its end if `failed` says why.
+    before its end if `failed` says why. With `only_give` it fetches nothing: the peer gets what
+    this node has.
     """
 
-    def __init__(self, here: Here, peer: str, partitions: Iterable[int], now: float) -> None:
+    def __init__(
+        self,
+        here: Here,
+        peer: str,
+        partitions: Iterable[int],
+        now: float,
+        *,
+        only_give: bool = False,
+    ) -> None:
         self.peer = peer
         self.began_at = self._heard_at = self._sent_at = now
         self.wake_at = now
@@ -167,6 +176,7 @@ class Exchange:
         self._rest_until = now
         self._roots_at = now
         self._may_push = True
+        self._only_give = only_give
         self._copy_bytes = GUESSED_BYTES
 
     @property
@@ -320,7 +330,9 @@ class Exchange:
             if not walk.segments or segment != walk.segments.popleft():
                 raise ValueError(f"segment {segment} was not the next one asked for")
             differ = differing_keys(self._here.trees.entries(walk.partition, segment), theirs)
-            walk.keys += [(key, True) for key in differ.missing_here + differ.different]
+            if not self._only_give:
+                walk.keys += [(key, True) for key in differ.missing_here]
+            walk.keys += [(key, not self._only_give) for key in differ.different]
             walk.keys += [(key, False) for key in differ.missing_there]
         if len(walk.keys) == found:
             self._rest_until = now + REST_S

@@ -59,8 +59,9 @@ class Gossiper:
     `address` is where this node is reached from now on, and `life` the number drawn for this start
     of it; chance here follows from that.
     A `silent` node says nothing of itself, because it can't keep what it would say; so a change of
-    the cluster waits for it. `begin_fill` is told of partitions that may lack anything, `filling`
-    says which still do.
+    the cluster waits for it. One that was removed and still has its copies (`has_old_copies`) stays
+    out: keys that were deleted since would come back with them. `begin_fill` is told of partitions
+    that may lack anything, `filling` says which still do.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Gossiper:
         life: int,
         begin_fill: Callable[[Iterable[int]], None],
         filling: Callable[[], Collection[int]],
+        has_old_copies: Callable[[], bool],
         silent: bool = False,
     ) -> None:
         self._view = view
@@ -84,6 +86,7 @@ class Gossiper:
         self._random = Random(life)
         self._begin_fill = begin_fill
         self._filling = filling
+        self._has_old_copies = has_old_copies
         self._silent = silent
         self._refilled: object = None
         """The rank of the table for which this node has filled since all had seen it."""
@@ -206,6 +209,9 @@ class Gossiper:
             self._meet_misfit(cluster)
             return
         before, me = self._view.cluster, self._view.me
+        joins_again = me in cluster.table.members and me in self._view.table.removed
+        if joins_again and self._has_old_copies():
+            return
         merged = changes.merge(before, cluster)
         heard = cluster.members.get(me)
         if heard and heard.life != self._self.life and heard.version >= self._self.version:
@@ -297,6 +303,11 @@ class Gossiper:
             detail = "the plan has changed since it was shown; see `dynamo plan`, then commit that"
             return [envelope.reply(Failed(envelope.message.id, Failure.REQUEST, detail))]
         return self._change(envelope, now, changes.commit)
+
+    def depart(self, now: float) -> None:
+        """This node was leaving, and nobody needs it any more."""
+        self._take(changes.depart(self._view.cluster, self._view.me))
+        self._push_soon(now)
 
     def _change(
         self, envelope: Envelope, now: float, change: Callable[[Cluster, str], Cluster]

@@ -9,7 +9,7 @@ Source: the Dynamo paper, section 4.6.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -110,7 +110,7 @@ class Handoff:
         self.delivered[owner] += 1
         self.refusals.pop(owner, None)
         if self._staging.get(disk_key) == sent:
-            self._drop(owner, disk_key)
+            self.drop(disk_key)
         if not self._under_way(owner):
             self._look_at.pop(owner, None)
         return []
@@ -169,21 +169,24 @@ class Handoff:
                 found[owner] = siblings
         return found
 
-    def _next_batch(self, owner: str) -> Iterable[Envelope]:
+    def waiting(self, owner: str) -> Iterator[tuple[bytes, bytes]]:
+        """Where each copy for `owner` is on the disk, and its record."""
         start = hint_key(owner, "")
-        waiting = (
+        return (
             item
             for item in _readable(self._disk.scan(start, start + b"\xff"))
             if self._staging.get(item[0]) == item[1]  # else this very step has changed it
         )
+
+    def _next_batch(self, owner: str) -> Iterable[Envelope]:
         batch_bytes = 0
-        for disk_key, stored in islice(waiting, self._settings.handoff_batch):
+        for disk_key, stored in islice(self.waiting(owner), self._settings.handoff_batch):
             batch_bytes += len(stored)
             if len(stored) < batch_bytes > self._settings.handoff_bytes:
                 return
             siblings = _siblings_in(stored)
             if siblings is None:  # damaged: it can't be delivered, and other replicas have it
-                self._drop(owner, disk_key)
+                self.drop(disk_key)
                 continue
             id = self._next_id()
             self._sent[id] = owner, disk_key, stored
@@ -195,7 +198,9 @@ class Handoff:
         for version in siblings.versions if siblings else ():
             self.since[owner] = min(version.written_at, self.since.get(owner, math.inf))
 
-    def _drop(self, owner: str, disk_key: bytes) -> None:
+    def drop(self, disk_key: bytes) -> None:
+        """Delete the copy that is kept there: it is where it should be."""
+        owner = owner_and_key_of_hint(disk_key)[0]
         self._staging.delete(disk_key)
         self.kept[owner] -= 1
         if not self.kept[owner]:

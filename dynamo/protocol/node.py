@@ -38,15 +38,19 @@ from dynamo.protocol.messages import (
     ListKeys,
     ListSegments,
     Lost,
+    NodesDone,
     Put,
     PutMany,
     Request,
+    RootsDone,
+    SegmentsListed,
     StoreCopies,
     StoreCopy,
 )
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.scrub import Scrub
 from dynamo.protocol.settings import Settings
+from dynamo.protocol.transfer import Transfer
 from dynamo.protocol.trees import Trees
 from dynamo.protocol.view import View
 from dynamo.protocol.wholeness import Wholeness
@@ -57,6 +61,10 @@ _READING = frozenset(
     | {GetRoots, GetNodes, ListSegments}
 )
 """Requests that say what there is; a put, too, builds on what its coordinator holds."""
+
+
+_OF_SEVERAL = (CopyStored, CopyFetched, RootsDone, NodesDone, SegmentsListed, Failed)
+"""Replies that may belong to more than one component: it knows the id."""
 
 
 class Step(NamedTuple):
@@ -146,12 +154,33 @@ class Node:
             incarnation,
             begin_fill=self.antientropy.begin_fill,
             filling=lambda: self.wholeness.filling,
+            has_old_copies=lambda: self.transfer.has_old_copies,
             silent=bool(read_only),
+        )
+        self.transfer = Transfer(
+            self.view,
+            self._staging,
+            self.antientropy.here,
+            self.handoff,
+            self.members,
+            settings,
+            next_id,
+            self.gossip.depart,
         )
         self._early: list[Envelope] = []
         """Requests that wait until this node knows that its disk is not out of date."""
         # They end with a write here, which a disk that takes none can't keep.
-        writing = () if read_only else (self.handoff, self.expiry, self.antientropy, self.scrub)
+        writing = (
+            ()
+            if read_only
+            else (
+                self.handoff,
+                self.expiry,
+                self.antientropy,
+                self.scrub,
+                self.transfer,
+            )
+        )
         # Trees come last: they have to see all that the others have staged.
         self._ticking = (self.coordinator, self.members, self.gossip, *writing, self.trees)
         self._handlers: dict[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
@@ -163,7 +192,7 @@ class Node:
             **self.antientropy.handlers,
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
-            **dict.fromkeys((CopyStored, CopyFetched, Failed), self._on_reply),
+            **dict.fromkeys(_OF_SEVERAL, self._on_reply),
             Lost: self._on_lost,
         }
 
@@ -219,6 +248,7 @@ class Node:
             "requests_in_flight_bytes": self.coordinator.held_bytes,
             "hints": self.handoff.status(wall),
             "anti_entropy": self.antientropy.status(now),
+            "transfer": self.transfer.status(),
             "corrupt_reads": self.replica.corrupt_reads,
         }
 
@@ -268,13 +298,19 @@ class Node:
         if self.read_only:
             return self._refuse(envelope)
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
-        return self.handoff.keep(envelope) if hinted else self.replica.on_store(envelope)
+        if hinted:
+            return self.handoff.keep(envelope)
+        self.transfer.touched(envelope.message.key)  # type: ignore[union-attr]
+        return self.replica.on_store(envelope)
 
     def _on_store_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if self.read_only:
             return self._refuse(envelope)
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
-        return self.handoff.keep(envelope) if hinted else self.replica.on_store_many(envelope)
+        if hinted:
+            return self.handoff.keep(envelope)
+        self.transfer.touched(envelope.message.copies[0][0])  # type: ignore[union-attr]
+        return self.replica.on_store_many(envelope)
 
     def _refuse(self, envelope: Envelope) -> Iterable[Envelope]:
         return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, self.read_only))]
@@ -284,6 +320,8 @@ class Node:
         id = envelope.message.id
         if self.antientropy.expects(id):
             return self.antientropy.on_reply(envelope, now)
+        if self.transfer.expects(id):
+            return self.transfer.on_reply(envelope, now)
         if self.handoff.delivers(id):
             stored = isinstance(envelope.message, CopyStored)
             told = self.handoff.on_delivered if stored else self.handoff.on_refused
@@ -294,6 +332,8 @@ class Node:
         """A request to the sender will not be answered: it is taken to be down."""
         self.gossip.on_lost(envelope.message.id)
         sent = self.coordinator.on_lost(envelope, now)
+        if self.transfer.expects(envelope.message.id):
+            return [*sent, *self.transfer.on_lost(envelope, now)]
         if self.antientropy.expects(envelope.message.id):
             return [*sent, *self.antientropy.on_lost(envelope, now)]
         return sent
