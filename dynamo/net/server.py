@@ -14,7 +14,6 @@ from zmq.constants import MAXMSGSIZE
 from zmq.error import ZMQError
 
 from dynamo.config import ClusterConfig
-from dynamo.disk.contract import Disk
 from dynamo.disk.leveldb import LevelDisk
 from dynamo.errors import NodeFailed, Unreachable
 from dynamo.net import wire
@@ -161,7 +160,7 @@ def _listen(rpc: zerorpc.Server, name: str, address: str) -> None:
         ) from error
 
 
-def _node_of(config: ClusterConfig, name: str, disk: Disk, read_only: str) -> Node:
+def _node_of(config: ClusterConfig, name: str, disk: LevelDisk, read_only: str) -> Node:
     return Node(
         name,
         found(config.node_addresses, config.partitions, config.replicas),
@@ -171,4 +170,5 @@ def _node_of(config: ClusterConfig, name: str, disk: Disk, read_only: str) -> No
         disk,
         incarnation=secrets.randbits(38),
         read_only=read_only,
+        lost_records=disk.records_lost or disk.moved_aside is not None,
     )

@@ -84,6 +84,8 @@ class Node:
     `read_only` says why the disk takes no writes, where it takes none: then the node answers what
     would write with `Failure.READ_ONLY`, and no step of it has any writes. A commit that fails ends
     a node, because its memory is ahead of its disk; another one is made of what the disk holds.
+    `lost_records` says that the disk has lost something of what it had acknowledged: then all that
+    is on it is compared with the other replicas before this node is believed in what it lacks.
 
     >>> from dynamo.disk.contract import MemoryDisk
     >>> from dynamo.protocol.messages import Put
@@ -106,6 +108,7 @@ class Node:
         disk: Disk,
         incarnation: int,
         read_only: str = "",
+        lost_records: bool = False,
     ) -> None:
         self.name = name
         self.founding = founding
@@ -167,6 +170,9 @@ class Node:
             next_id,
             self.gossip.depart,
         )
+        if lost_records:
+            held = range(self.view.partitions)
+            self.antientropy.begin_fill(p for p in held if name in self.view.holders(p))
         self._early: list[Envelope] = []
         """Requests that wait until this node knows that its disk is not out of date."""
         # They end with a write here, which a disk that takes none can't keep.
