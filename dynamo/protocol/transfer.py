@@ -147,11 +147,12 @@ class Transfer:
         """Find out which partitions are here and should not be."""
         view = self._view
         self._table = view.table
-        self._look_at = now + (self._settings.anti_entropy_s or math.inf)
         foreign = [p for p in range(view.partitions) if view.me not in view.holders(p)]
         strays = {p: None for p in foreign if next(self._copies(p), None)}
         member = view.me in view.members
         self._foreign = frozenset(foreign if member else ())
+        wait_s = self._settings.anti_entropy_s if self._foreign else 0.0
+        self._look_at = now + (wait_s or math.inf)
         self.strays = strays if member else {}
         self.has_old_copies = not member and bool(strays)
         if self._dropping not in self.strays:
