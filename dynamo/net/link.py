@@ -43,6 +43,10 @@ def connect(address: str, timeout_s: float, context: zerorpc.Context) -> zerorpc
     return rpc
 
 
+class Forgotten(Unreachable):
+    """The node answers, but has started again since it was asked."""
+
+
 class Link:
     """Sends requests from `me` to the node at `address` ("host:port"), in one greenlet.
 
@@ -110,6 +114,10 @@ class Link:
         else:
             self._waiting.update(request.message.id for request in requests)
 
+    def heard(self) -> None:
+        """The node has called here itself: it need not be left alone any longer."""
+        self._retry_at = 0.0
+
     def close(self) -> None:
         self._greenlet.kill()
         self._hang_up()
@@ -152,8 +160,8 @@ class Link:
             if request := self._open.pop(reply.message.id, None):
                 self._open_bytes -= wire.weight(request)
         self._on_replies(answer.envelopes)
-        if self._open and not answer.open:  # the node has started again and knows of none
-            self._lose(f"the node at {self.address} was restarted and lost the request")
+        if self._open and not answer.open:  # the node was restarted and knows of none
+            self._lose(Forgotten(f"the node at {self.address} was restarted and knows of none"))
 
     def _fail(self, reason: str) -> None:
         """Leave the node alone for a while; a client that timed out once may stay wedged."""
@@ -161,13 +169,13 @@ class Link:
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(self._retry_s * 2, RETRY_S[1])
         self._take(limit_bytes=1 << 62)
-        self._lose(f"the node at {self.address} does not answer ({reason})")
+        self._lose(Unreachable(f"the node at {self.address} does not answer ({reason})"))
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: Unreachable) -> None:
         lost = list(self._open.values())
         self._open.clear()
         self._open_bytes = 0
-        self._on_lost(lost, Unreachable(reason))
+        self._on_lost(lost, reason)
 
     def _hang_up(self) -> None:
         if self._rpc is not None:

@@ -41,6 +41,11 @@ class Links:
         else:
             link.send(requests)
 
+    def heard(self, peer: str) -> None:
+        """A member has called here: it is there again, if it was not."""
+        if peer in self._links:
+            self._links[peer].heard()
+
     def backlogs(self) -> dict[str, int]:
         """Member -> requests that wait to be sent to it."""
         return {peer: link.backlog for peer, link in self._links.items()}

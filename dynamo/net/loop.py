@@ -27,7 +27,7 @@ from gevent.hub import get_hub
 from dynamo.disk.contract import Disk
 from dynamo.errors import DynamoError, NodeFailed, Overloaded, ReadOnly
 from dynamo.net import wire
-from dynamo.net.link import HOLD_S
+from dynamo.net.link import HOLD_S, Forgotten
 from dynamo.net.links import Links
 from dynamo.net.measures import Measures
 from dynamo.net.queue import Budget, EnvelopeQueue
@@ -90,6 +90,7 @@ class NodeLoop:
         address, _, envelopes, connection = wire.decode(frame)
         if address in self.node.view.members:
             self._watch.heard(address, time.monotonic())
+            self._links.heard(address)
         session = self._submit(address, envelopes)
         ready = session.collect(HOLD_S, connection)
         return wire.encode(wire.Frame(self.node.name, session.owed, ready))
@@ -265,7 +266,8 @@ class NodeLoop:
         full = isinstance(error, Overloaded)
         for request in requests:
             id = request.message.id
-            news = Failed(id, Failure.OVERLOADED, str(error)) if full else Lost(id)
+            lost = Lost(id, silent=not isinstance(error, Forgotten))
+            news = Failed(id, Failure.OVERLOADED, str(error)) if full else lost
             self._inbox.force([Envelope(request.receiver, self.node.name, news)])
 
 

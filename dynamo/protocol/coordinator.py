@@ -228,9 +228,10 @@ class Coordinator:
         return self._tell(envelope.message.id, lambda pending: pending.on_reply(envelope, now))
 
     def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A request to `envelope.sender` will not be answered: its node is down."""
+        """A request to `envelope.sender` will not be answered."""
         lost = envelope.sender
-        self._members.unanswered(lost, now)
+        if envelope.message.silent:  # type: ignore[union-attr]
+            self._members.unanswered(lost, now)
         return self._tell(envelope.message.id, lambda pending: pending.on_lost(lost, now))
 
     def _tell(self, id: int, news: Callable[[Pending], Iterable[Envelope]]) -> Iterable[Envelope]:

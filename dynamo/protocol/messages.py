@@ -314,6 +314,9 @@ class Pong(Reply, frozen=True):
 class Lost(Reply, frozen=True):
     """From a node's own shell: the request `id` to this envelope's sender will not be answered."""
 
+    silent: bool = True
+    """The sender does not answer; else it does, but has started again and forgotten the request."""
+
 
 class ListCopies(Request, frozen=True):
     """Tell which copies you hold: at most `limit` keys, in order."""
