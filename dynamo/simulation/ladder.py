@@ -30,7 +30,7 @@ from dynamo.protocol.messages import (
     StoreCopy,
 )
 from dynamo.simulation.network import Note, Passage, Trace
-from dynamo.values.versions import Siblings
+from dynamo.values.versions import Context, Siblings
 
 COLUMN = 9
 """Characters from one line of the ladder to the next."""
@@ -40,10 +40,19 @@ ENDLESS = Gossip | Gossiped | GetRoots | RootsDone
 
 
 def draw(
-    trace: Trace, participants: Sequence[str], key: str | None = None, *, gossip: bool = False
+    trace: Trace,
+    participants: Sequence[str],
+    key: str | None = None,
+    *,
+    gossip: bool = False,
+    contexts: bool = False,
 ) -> Iterator[str]:
-    """The lines of the diagram, for one key or for all; `gossip` shows what never ends, too."""
+    """The lines of the diagram, for one key or for all; `gossip` shows what never ends, too.
+
+    `contexts` shows behind each message what it has seen, such as `{n1:2 n2:1}`.
+    """
     concerns = _concerning(key)
+    lives = _Lives() if contexts else None
     down: set[str] = set()
     heads = "".join(name.ljust(COLUMN) for name in participants)
     yield (TIMES.format("sent", "arrived") + heads).rstrip()
@@ -58,7 +67,9 @@ def draw(
         elif isinstance(event.envelope.message, ENDLESS) and not gossip:
             continue
         elif concerns(event.envelope.message):
-            yield _passage(event, participants, down)
+            seen = _context_of(event.envelope.message) if lives else None
+            suffix = f" {lives.text(seen)}" if lives and seen is not None else ""
+            yield _passage(event, participants, down) + suffix
 
 
 def _passage(passage: Passage, participants: Sequence[str], down: set[str]) -> str:
@@ -103,6 +114,32 @@ def _concerning(key: str | None) -> Callable[[Message], bool]:
     return concerns
 
 
+class _Lives:
+    """Short names for the actors of one key: the node's, with a stroke for each later life."""
+
+    def __init__(self) -> None:
+        self._short: dict[str, str] = {}
+
+    def text(self, context: Context) -> str:
+        told = (f"{self._name(actor)}:{count}" for actor, count in sorted(context.items()))
+        return "{" + " ".join(told) + "}"
+
+    def _name(self, actor: str) -> str:
+        if actor not in self._short:
+            node = actor.rsplit("-", 2)[0]
+            earlier = sum(short.rstrip("'") == node for short in self._short.values())
+            self._short[actor] = node + "'" * earlier
+        return self._short[actor]
+
+
+def _context_of(message: Message) -> Context | None:
+    """What a message says has been seen; None where it says nothing of that."""
+    if isinstance(message, Put):
+        return message.context
+    siblings = getattr(message, "siblings", None)
+    return siblings.context if isinstance(siblings, Siblings) else None
+
+
 def label(envelope: Envelope) -> str:
     """A message in a few words."""
     message = envelope.message
@@ -111,7 +148,8 @@ def label(envelope: Envelope) -> str:
         blind = " blind" if message.context is None else ""
         return f"{kind} {message.key}={_text(message.value)}{blind}"
     if isinstance(message, StoreCopy):
-        return f"{kind} {message.key} {_values(message.siblings)}"
+        hint = f" for {message.hint_for}" if message.hint_for else ""
+        return f"{kind} {message.key} {_values(message.siblings)}{hint}"
     if isinstance(message, CopyFetched):
         return f"{kind} {_values(message.siblings)}"
     if isinstance(message, GetDone):

@@ -6,7 +6,7 @@ from dynamo.disk.contract import MemoryDisk
 from dynamo.protocol.messages import Envelope, Put, PutMany, Request
 from dynamo.protocol.node import Node, Step
 from dynamo.simulation.network import Clock, Network, Note, Trace
-from dynamo.simulation.plan import Plan, stream
+from dynamo.simulation.plan import Plan
 
 
 class Surroundings(Protocol):
@@ -39,7 +39,7 @@ class Machine:
         """How far this machine's wall clock is off."""
         self._world = world
         self._clock = world.clock
-        self._random = stream(world.plan.seed, f"machine {name}")
+        self._random = world.plan.stream(f"machine {name}")
         self._node: Node | None = None
         self._life = 0
         self._origin = 0.0

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from dynamo.protocol.messages import Envelope, Lost, Request
-from dynamo.simulation.plan import Plan, stream
+from dynamo.simulation.plan import Plan
 
 EVENT_LIMIT = 500_000
 """Far above what a run needs: past it the world never comes to rest, which is a bug."""
@@ -86,7 +86,7 @@ class Network:
         self._plan = plan
         self._trace = trace
         self._nodes = frozenset(plan.node_names)
-        self._random = stream(plan.seed, "network")
+        self._random = plan.stream("network")
 
     def block(self, ways: Iterable[Way]) -> None:
         """What is sent on these ways from now on does not arrive."""

@@ -43,6 +43,13 @@ def stream(seed: int, name: str) -> Random:
     return Random(f"{seed}/{name}")
 
 
+class Steady(Random):
+    """Chance that always falls in the middle, so that all delays of a kind are equal."""
+
+    def random(self) -> float:
+        return 0.5
+
+
 @dataclass(frozen=True)
 class Plan:
     """One world. Shares are between 0 and 1, times in virtual seconds."""
@@ -89,6 +96,8 @@ class Plan:
     """How often one node is down for so long that the others notice."""
     resets: float = 0.5
     """Share of requests to a node that is down of which the sender's shell tells it at once."""
+    steady: bool = False
+    """All envelopes take one time and all commits another: for stories that are told again."""
     settings: Settings = Settings(
         n=3,
         r=2,
@@ -141,6 +150,10 @@ class Plan:
         plan = replace(plan, keys=draw.choice((plan.keys, plan.keys, plan.keys, 30)))
         absent: dict[str, Any] = dict.fromkeys(NOT_YET, 0)
         return replace(plan, **absent)
+
+    def stream(self, name: str) -> Random:
+        """The generator for one part of this world."""
+        return Steady(f"{self.seed}/{name}") if self.steady else stream(self.seed, name)
 
     @property
     def faults(self) -> list[str]:

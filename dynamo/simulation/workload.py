@@ -48,7 +48,7 @@ class VirtualClient:
         self._world = world
         self._ids = ids
         self._pause_s = pause_s
-        self._random = stream(world.plan.seed, f"client {name}")
+        self._random = world.plan.stream(f"client {name}")
         skew_s = world.plan.clock_skew_s
         self._clock_ahead_s = EPOCH_S + self._random.uniform(-skew_s, skew_s)
         self._operation: Operation | None = None

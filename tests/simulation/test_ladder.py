@@ -86,6 +86,17 @@ def test_one_key_alone_with_the_replies_that_belong_to_it() -> None:
     ]
 
 
+def test_contexts_name_nodes_and_mark_the_later_lives_of_a_copy() -> None:
+    one = versions.update(versions.EMPTY, None, "n1-7f3-1", b"green", 1.0)
+    two = versions.update(one, one.context, "n1-9a2-1", b"blue", 2.0)
+    trace: list[Passage | Note] = [
+        Passage(0.0, 0.1, Envelope("n1", "c1", GetDone(1, one, ("n1",))), ""),
+        Passage(0.2, 0.3, Envelope("n1", "c1", GetDone(2, two, ("n1",))), ""),
+    ]
+    drawn = list(ladder.draw(trace, ["c1", "n1"], contexts=True))
+    assert [line.partition("by ")[2] for line in drawn[1:]] == ["n1 {n1:1}", "n1 {n1:1 n1':1}"]
+
+
 def test_many_seeds_print_how_far_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", "3", "--seeds", "2"]) == 0
     assert "2 of 2 seeds, 0 with violations" in capsys.readouterr().out
