@@ -36,10 +36,11 @@ SETTINGS = Settings(
     suspect_s=0.5,
     ping_s=0.5,
     repair_wait_s=0.1,
+    gossip_s=0.0,
     anti_entropy_s=0.0,
     rebuild_s=0.0,
 )
-"""Without what goes on in the background: a story that is about it has it."""
+"""Without what goes on in the background, gossip too: a story that is about it has it."""
 
 
 class Stage:
