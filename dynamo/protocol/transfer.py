@@ -128,8 +128,10 @@ class Transfer:
         if now < self._go_on_at:
             return []
         self._sent.clear()
+        got_on = self._dropping is not None  # with the last of a partition dropped, the next begins
         sent = [*self._give_hints(), *self._work(now)]
-        self._go_on_at = now + (self._settings.suspect_s if sent or self._waits() else PAUSE_S)
+        rests = sent or (self._waits() and not got_on)
+        self._go_on_at = now + (self._settings.suspect_s if rests else PAUSE_S)
         return sent
 
     def status(self) -> dict[str, Any]:
