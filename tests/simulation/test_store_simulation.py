@@ -257,7 +257,7 @@ class HastyHandoff(Handoff):
     def _next_batch(self, owner: str) -> Iterable[Envelope]:
         sent = list(super()._next_batch(owner))
         for id in [envelope.message.id for envelope in sent]:
-            self._drop(*self._sent.pop(id)[:2])
+            self.drop(self._sent.pop(id)[1])
         return sent
 
 
