@@ -71,7 +71,9 @@ def _answered(copy: Siblings, comparison: Comparison) -> dict[str, Any]:
 
 def _failed(error: DynamoError) -> dict[str, Any]:
     damaged = isinstance(error, CorruptData)
-    reason = "its copy fails its checksum, and is never returned" if damaged else str(error)
+    reason = (
+        "its copy fails its checksum; it is neither read nor written" if damaged else str(error)
+    )
     nothing: dict[str, Any] = {"lacks": [], "replaced": [], "contradicts": [], **_held(EMPTY)}
     return {"state": DAMAGED if damaged else SILENT, "reason": reason, **nothing}
 
@@ -202,7 +204,14 @@ def verdict_lines(explained: Mapping[str, Any]) -> Iterator[str]:
     if SILENT in states:
         yield "`dynamo status` shows who answers; `mapreduce up` starts what is down"
     if DAMAGED in states:
-        yield "the next put of the key replaces a damaged copy"
+        yield _prospect_of_healing(explained["replicas"])
+
+
+def _prospect_of_healing(replicas: Sequence[Mapping[str, Any]]) -> str:
+    """What will become of a damaged copy."""
+    if all(replica["state"] == DAMAGED for replica in replicas):
+        return "no other copy is left to heal it from: restore the node's disk from a backup"
+    return "a node heals its damaged copy from the other replicas, once enough of them answer"
 
 
 def _outcome(merged: Mapping[str, Any]) -> str:

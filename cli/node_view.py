@@ -116,6 +116,23 @@ def _corrupt_lines(name: str, corrupt_reads: int) -> Iterator[str]:
         yield f"{name} has met damaged copies in {show.number_of(corrupt_reads, 'read')}"
 
 
+def _damage_lines(name: str, damaged: Mapping[str, Any]) -> Iterator[str]:
+    """
+    >>> waits_for = {"colour": "no other copy"}
+    >>> damaged = {"found": 7, "healed": 6, "waiting": 1, "waits_for": waits_for}
+    >>> print(*_damage_lines("n1", damaged), sep="\\n")
+    n1 has found 7 damaged records since its start, and healed 6 of them
+    n1 refuses its damaged copy of 'colour', which waits for: no other copy
+    """
+    if damaged["found"]:
+        found = show.number_of(damaged["found"], "damaged record")
+        yield f"{name} has found {found} since its start, and healed {damaged['healed']:,} of them"
+    for key, reason in damaged["waits_for"].items():
+        yield f"{name} refuses its damaged copy of {key!r}, which waits for: {reason}"
+    if damaged["waiting"] > len(damaged["waits_for"]):
+        yield f"{name} refuses {damaged['waiting']:,} damaged copies, of which these are the first"
+
+
 def _refusal_lines(name: str, refused: Mapping[str, int]) -> Iterator[str]:
     """
     >>> print(*_refusal_lines("n1", {"quorum": 3, "overloaded": 1200}))
@@ -139,6 +156,7 @@ SECTIONS: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
     "ring": _ring_lines,
     "hints": _hint_lines,
     "corrupt_reads": _corrupt_lines,
+    "damaged": _damage_lines,
     "refused": _refusal_lines,
 }
 """Section of a node's status -> what is to be said of it, given the node's name."""

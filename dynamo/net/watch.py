@@ -47,10 +47,12 @@ class Watch:
         self._hints: dict[str, Episode] = {}
         self._refusals: dict[str, Episode] = {}
         self._refused: Counter[str] = Counter()
-        self._corrupt = False
         self._table: Table | None = None
         self._is_member = True
         self._misconfigured = ""
+        self._damage: dict[str, Episode] = {}
+        """One episode at most."""
+        self._healed = 0
 
     def heard(self, member: str, now: float) -> None:
         """Something has come from `member`."""
@@ -65,17 +67,17 @@ class Watch:
             self._look_at_ring(node)
         self._look_at_hints(node.handoff.kept.keys(), node.handoff.delivered, now)
         self._look_at_refusals(refused, now)
-        if node.replica.corrupt_reads and not self._corrupt:
-            self._corrupt = True
-            self._say(logging.WARNING, "has met a copy that fails its checksum; more are counted")
+        self._look_at_damage(node.healing.waiting, node.healing.healed, now)
 
     def begin_again(self) -> None:
         """Another node has taken over, which counts what it delivers anew."""
         self._hints.clear()
+        self._damage.clear()
+        self._healed = 0
 
     def next_look(self) -> float | None:
         """When to look again even if nothing happens; None for never."""
-        episodes = [*self._hints.values(), *self._refusals.values()]
+        episodes = [*self._hints.values(), *self._refusals.values(), *self._damage.values()]
         at = min((episode.over_at for episode in episodes), default=math.inf)
         return None if at == math.inf else at
 
@@ -164,6 +166,24 @@ class Watch:
                 logging.INFO,
                 f"has answered as it should for {QUIET_S:.0f} s ({reason}: {count:,} requests "
                 f"within {took_s:.1f} s)",
+            )
+
+    def _look_at_damage(self, waiting: int, healed: int, now: float) -> None:
+        before = self._damage.get("healed")
+        if waiting or healed > self._healed:
+            if before is None:
+                self._damage["healed"] = before = Episode(now, self._healed)
+                self._say(
+                    logging.WARNING,
+                    "has met copies that fail their checksums, refuses them, and heals them from "
+                    "the other replicas",
+                )
+            before.over_at = math.inf if waiting else now + QUIET_S
+        self._healed = healed
+        for _, episode in _over(self._damage, now):
+            count = healed - episode.counted_before
+            self._say(
+                logging.INFO, f"has no damaged copy any more that it knows of: healed {count:,}"
             )
 
     def _say(self, level: int, text: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from dynamo.errors import CorruptData
 from dynamo.protocol.messages import (
     Condition,
     CopyFetched,
@@ -84,7 +85,8 @@ class PendingCheckedPut:
         return self._put.wake_at if self._put else self._wake_at
 
     def start(self, now: float) -> Iterable[Envelope]:
-        self._look_here()
+        if not self._look_here():
+            raise CorruptData(f"the copy of {self._request.key!r} is damaged")
         return self._decide(now) if self._quorum.enough else self._ask_silent(now)
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -126,13 +128,17 @@ class PendingCheckedPut:
         me = self._talk.me
         return [self._talk.ask(node, fetch) for node in self._quorum.silent if node != me]
 
-    def _look_here(self) -> None:
+    def _look_here(self) -> bool:
+        """Read the copy here; False if it is damaged."""
         own = self._replica.read(self._request.key)
         if own is not None:
             self._quorum.add(self._talk.me, own)
+        return own is not None
 
     def _decide(self, now: float) -> Iterable[Envelope]:
-        self._look_here()  # again: another put may have come since
+        if not self._look_here():  # again: another put may have come since
+            self._wake_at = None
+            return [self._talk.answer(Failed(0, Failure.CORRUPT))]
         found = self._quorum.answer()
         refusal = self._refusal(found)
         if refusal:

@@ -7,6 +7,7 @@ does and the answer back, so that a client may ask any node.
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from dynamo.errors import CorruptData
 from dynamo.protocol.checked import PendingCheckedPut, needs_a_look, refusal_of_ephemeral
 from dynamo.protocol.lots import PendingGetMany, PendingPutMany
 from dynamo.protocol.membership import Membership
@@ -185,22 +186,25 @@ class Coordinator:
             return [envelope.reply(Failed(request.id, *refusal))]
         talk = self._conversation(envelope, request.timeout_s, now)
         if self._read_only and isinstance(request, Put | PutMany) and talk.me in owners:
-            return self._pass_on(talk, owners, now)
+            return self._pass_on(talk, owners, Failure.READ_ONLY, self._read_only, now)
         whole = self._replica.has_whole(request.key)
         if talk.me in owners and whole:
-            return self._begin(talk, coordinate(talk), now)
+            try:
+                return self._begin(talk, coordinate(talk), now)
+            except CorruptData:  # nothing has been written: the copy here is damaged
+                return self._pass_on(talk, owners, Failure.CORRUPT, "", now)
         others = tuple(owner for owner in owners if owner != talk.me)
         if not others or (not whole and envelope.sender in self._view.members):
             return [envelope.reply(Failed(request.id, Failure.FILLING))]
         return self._begin(talk, PendingRelay(talk, self._view, self._up_first(others)), now)
 
     def _pass_on(
-        self, talk: Conversation, owners: tuple[str, ...], now: float
+        self, talk: Conversation, owners: tuple[str, ...], why: Failure, detail: str, now: float
     ) -> Iterable[Envelope]:
-        """This node's disk takes no writes: let another owner coordinate, unless one sent it."""
+        """This node can't write here: let another owner coordinate, unless one sent it."""
         others = tuple(owner for owner in self._up_first(owners) if owner != talk.me)
         if not others or talk.request.sender in self._view.members:
-            return [talk.answer(Failed(0, Failure.READ_ONLY, self._read_only))]
+            return [talk.answer(Failed(0, why, detail))]
         return self._begin(talk, PendingRelay(talk, self._view, others), now)
 
     def _on_list(self, envelope: Envelope, now: float) -> Iterable[Envelope]:

@@ -28,7 +28,8 @@ class PendingPutMany(PendingPut):
 
     def _write(self) -> None:
         put: PutMany = self._put  # type: ignore[assignment]
-        copies = [(key, self._replica.write(_single(put, key, value))) for key, value in put.items]
+        puts = [_single(put, key, value) for key, value in put.items]
+        copies = list(zip((put.key for put in puts), self._replica.write_many(puts)))
         self._lasting = not any(ephemeral(siblings) for _, siblings in copies)
         self._records = _records(copies)
 

@@ -20,6 +20,7 @@ from dynamo.protocol.coordinator import Coordinator
 from dynamo.protocol.expiry import Expiry
 from dynamo.protocol.gossip import Gossiper, load
 from dynamo.protocol.handoff import Handoff
+from dynamo.protocol.healing import Healing
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
     CopyFetched,
@@ -147,6 +148,9 @@ class Node:
             settings,
             next_id,
         )
+        self.healing = Healing(self.view, self.replica, self.members, settings, next_id)
+        self.replica.when_damaged.append(self.healing.note)
+        self.scrub.when_damaged.append(self.healing.note)
         self.gossip = Gossiper(
             self.view,
             self._staging,
@@ -185,6 +189,7 @@ class Node:
                 self.antientropy,
                 self.scrub,
                 self.transfer,
+                self.healing,
             )
         )
         # Trees come last: they have to see all that the others have staged.
@@ -256,6 +261,7 @@ class Node:
             "anti_entropy": self.antientropy.status(now),
             "transfer": self.transfer.status(),
             "corrupt_reads": self.replica.corrupt_reads,
+            "damaged": self.healing.status(),
         }
 
     def _ring_status(self) -> dict[str, Any]:
@@ -322,8 +328,11 @@ class Node:
         return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, self.read_only))]
 
     def _on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A reply is to a delivery, to an exchange, or to a request that this node coordinates."""
+        """A reply is to a delivery, to an exchange, to a question about a damaged copy, or to a
+        request that this node coordinates."""
         id = envelope.message.id
+        if self.healing.expects(id):
+            return self.healing.on_reply(envelope, now)
         if self.antientropy.expects(id):
             return self.antientropy.on_reply(envelope, now)
         if self.transfer.expects(id):
@@ -342,4 +351,6 @@ class Node:
             return [*sent, *self.transfer.on_lost(envelope, now)]
         if self.antientropy.expects(envelope.message.id):
             return [*sent, *self.antientropy.on_lost(envelope, now)]
+        if self.healing.expects(envelope.message.id):
+            return [*sent, *self.healing.on_lost(envelope, now)]
         return sent

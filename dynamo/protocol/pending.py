@@ -7,10 +7,12 @@ to do.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
+from dynamo.errors import CorruptData
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
     CopiesFetched,
@@ -147,13 +149,15 @@ class PendingPut:
         """Who has been sent the copy, and the owner each stands in for; "" for an owner."""
         self._refusals: dict[str, str] = {}
         """Who can't take the copy now, and why."""
+        self._damaged: set[str] = set()
+        """Owners that can't take it before they have healed theirs; they are asked again."""
         self.held_bytes = _put_bytes(self._put)
         self._answered = False
 
     @property
     def _able(self) -> frozenset[str]:
-        """Who may yet take the copy."""
-        return self._talk.members.up - self._refusals.keys()
+        """Who may take the copy now."""
+        return self._talk.members.up - self._refusals.keys() - self._damaged
 
     def start(self, now: float) -> Iterable[Envelope]:
         self._write()
@@ -166,10 +170,14 @@ class PendingPut:
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if isinstance(envelope.message, CopyStored):
             self._quorum.add(envelope.sender, envelope.message.hint_for)
+            self._damaged.discard(envelope.sender)
             return self._answer_or_end() + self._give_up_if_hopeless(now)
         if _is_read_only(envelope.message):
             self._refusals[envelope.sender] = envelope.message.detail
             return self._look_elsewhere(envelope.sender) + self._give_up_if_hopeless(now)
+        if _is_corrupt(envelope.message):
+            self._damaged.add(envelope.sender)
+            return self._look_elsewhere(envelope.sender)
         return []
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
@@ -210,7 +218,7 @@ class PendingPut:
             return [self._too_few(now)]
         self.wake_at = self._talk.next_wake(now)
         silent = [owner for owner in quorum.silent if owner not in self._refusals]
-        self._talk.suspect(silent, now)
+        self._talk.suspect([owner for owner in silent if owner not in self._damaged], now)
         again = [self._copy_for(owner, "") for owner in silent]
         return again + self._send_to_new_places() + self._answer_or_end()
 
@@ -249,7 +257,7 @@ class PendingPut:
         return sent
 
     def _lingers(self) -> bool:
-        quorum, able = self._quorum, self._able
+        quorum, able = self._quorum, self._able | self._damaged
         owners = any(owner in able for owner in quorum.silent)
         answered = quorum.answered
         substitutes = any(hint and node not in answered for node, hint in self._asked)
@@ -270,11 +278,14 @@ class PendingGet:
         self._quorum: ReadQuorum[Any] = ReadQuorum(owners, r, self._merge)
         self.held_bytes = 0
         self._answered = False
+        self._refused: set[str] = set()
+        """Who has answered with no copy: it is damaged, or may lack what others hold."""
 
     def start(self, now: float) -> Iterable[Envelope]:
-        own = self._read_here()
-        if own is not None:
-            self._add(self._talk.me, own)
+        self._look_here()
+        if self._quorum.silent == (self._talk.me,) and not self._quorum.enough:
+            self.wake_at = None  # nobody else holds the key
+            return [self._talk.answer(Failed(0, Failure.CORRUPT))]
         if self._quorum.enough:  # r=1: no one else is asked, so there is nothing to repair
             self.wake_at = None
             return [self._answer()]
@@ -282,6 +293,7 @@ class PendingGet:
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if not isinstance(envelope.message, self._fetched):
+            self._refused.add(envelope.sender)
             return []
         self._add(envelope.sender, envelope.message.siblings)
         return self._answer_or_end(now)
@@ -305,14 +317,26 @@ class PendingGet:
         if self._answered:
             return self._repair()
         if now < self._talk.deadline:
-            self._talk.suspect(self._quorum.silent, now)
-            return self._ask_silent(now)
+            self._talk.suspect(set(self._quorum.silent) - self._refused, now)
+            return self._look_again(now) or self._ask_silent(now)
         self.wake_at = None
         quorum = self._quorum
         return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
         return []  # the others were asked at the start, and it is asked again in time
+
+    def _look_here(self) -> None:
+        own = self._read_here()
+        if own is not None:
+            self._add(self._talk.me, own)
+
+    def _look_again(self, now: float) -> list[Envelope]:
+        """What was damaged here may have been healed meanwhile."""
+        if self._talk.me not in self._quorum.silent:
+            return []
+        self._look_here()
+        return self._answer_or_end(now)
 
     def _answer_or_end(self, now: float) -> list[Envelope]:
         sent: list[Envelope] = []
@@ -339,7 +363,8 @@ class PendingGet:
         repairs = self._quorum.repairs()
         own = repairs.pop(self._talk.me, None)
         if own is not None:
-            self._repair_here(own)
+            with suppress(CorruptData):  # damaged since it was read; it is healed by itself
+                self._repair_here(own)
         return [
             self._talk.ask(node, self._repair_of(node, merged)) for node, merged in repairs.items()
         ]
@@ -369,7 +394,7 @@ class PendingGet:
 class PendingRelay:
     """A put or get that this node can't coordinate: one owner after another is asked.
 
-    It holds no copy of the key, or its disk takes no writes.
+    It holds no copy of the key, or a damaged one, or its disk takes no writes.
     """
 
     def __init__(self, talk: Conversation, view: View, owners: tuple[str, ...]):
@@ -402,7 +427,8 @@ class PendingRelay:
         message = envelope.message
         if not isinstance(message, PutDone | GetDone | GotMany | Failed):
             return []
-        if _is_read_only(message) and self._asked < len(self._owners):
+        refused = _is_read_only(message) or _is_corrupt(message)
+        if refused and self._asked < len(self._owners):
             return self._ask_next(now)
         if isinstance(message, Failed) and message.reason is Failure.FILLING:
             return self.on_lost(envelope.sender, now)
@@ -520,6 +546,10 @@ def _put_bytes(request: Message) -> int:
         case PutMany():
             return sum([len(value or b"") for _, value in request.items])
     return 0
+
+
+def _is_corrupt(message: Message) -> TypeGuard[Failed]:
+    return isinstance(message, Failed) and message.reason is Failure.CORRUPT
 
 
 def _is_read_only(message: Message) -> TypeGuard[Failed]:

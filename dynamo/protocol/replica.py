@@ -8,6 +8,9 @@ a node and come to be there again while it runs. So each copy has a life of its 
 a node coordinates a write of a copy it draws an actor `name-incarnation-number`, keeps it with the
 copy, and draws another when the copy has gone or the node has started again. Ephemeral writes have
 a life of their own kind, told by its name (see `dynamo.values.versions`).
+
+About damage. A copy that fails its checksum is neither read nor written, until it has been healed
+(see `dynamo.protocol.healing`): what came now would be all that it holds, and it would count.
 """
 
 import heapq
@@ -76,6 +79,10 @@ class Replica:
         self._lives = count(1)
         self.corrupt_reads = 0
         """How many reads met a copy that fails its checksum."""
+        self._gaps: set[int] = set()
+        """Partitions of which the listing that is being made lacks something."""
+        self.when_damaged: list[Callable[[str], None]] = []
+        """Called with the key of each such copy, whenever it is met."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             FetchCopy: self._on_fetch,
             FetchCopies: self._on_fetch_many,
@@ -110,8 +117,21 @@ class Replica:
         return tuple(found)
 
     def write(self, put: Put) -> Siblings:
-        """Coordinate one write: give it the next dot of this copy's life, stage the result."""
-        copy = self._load_or_start_again(put.key)
+        """Coordinate one write: give it the next dot of this copy's life, stage the result.
+
+        Raises `CorruptData`, before anything has changed, if the copy here is damaged.
+        """
+        return self._write(put, self._load(put.key)).siblings
+
+    def write_many(self, puts: Iterable[Put]) -> list[Siblings]:
+        """`write` each of them, or none if one of the copies here is damaged."""
+        puts = list(puts)
+        copies = {put.key: self._load(put.key) for put in puts}
+        for put in puts:
+            copies[put.key] = self._write(put, copies[put.key])
+        return [copies[put.key].siblings for put in puts]
+
+    def _write(self, put: Put, copy: Copy) -> Copy:
         life = copy.life
         ephemeral = put.ephemeral or _is_forgotten_with(copy.siblings, put)
         of_its_kind = life.endswith(versions.EPHEMERAL) == ephemeral
@@ -121,14 +141,18 @@ class Replica:
         siblings = versions.update(
             copy.siblings, put.context, life, put.value, put.written_at, put.expires_at
         )
-        self._stage(put.key, Copy(life, siblings), put.durable)
-        return siblings
+        copy = Copy(life, siblings)
+        self._stage(put.key, copy, put.durable)
+        return copy
 
     def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
-        """Take in what another replica holds, unless it is only what this one may have dropped."""
+        """Take in what another replica holds, unless it is only what this one may have dropped.
+
+        Raises `CorruptData` if the copy here is damaged.
+        """
         if versions.forget_at(siblings) <= self._wall():
             return
-        copy = self._load_or_start_again(key)
+        copy = self._load(key)
         if copy is not NO_COPY:
             siblings = versions.reconcile([copy.siblings, siblings])
         # What is here already may have come without fsync: a durable write is written once more.
@@ -149,23 +173,39 @@ class Replica:
         else:
             self.merge(key, siblings, durable)
 
+    def heal(self, key: str, siblings: Siblings) -> None:
+        """Put what the others hold in the place of a damaged copy; it has no life here yet."""
+        if not self._is_damaged(key):
+            self.merge(key, siblings, durable=True)
+        elif siblings.context and versions.forget_at(siblings) > self._wall():
+            self._stage(key, Copy("", siblings), durable=True)
+        else:
+            partition = self._view.partition_of(key)
+            self._staging.delete(copy_key(partition, key))
+            self._trees.remove(partition, key)
+
     def listing(self, prefix: str, after: str, limit: int) -> CopiesListed | None:
         """This node's copies in order of key, without their values; `id` is 0.
 
-        None if the disk can't be read there: a list with a gap would hide keys.
+        None if the disk can't be read there: a list with a gap would hide keys. For the same reason
+        a partition with a damaged copy among them counts as one that is filling.
         """
+        self._gaps = set(self._wholeness.filling)
         try:
             found = list(islice(self._scan(prefix, after), limit + 1))
         except CorruptData:
             self.corrupt_reads += 1
             return None
-        filling = tuple(self._wholeness.filling)
-        return CopiesListed(0, tuple(found[:limit]), more=len(found) > limit, filling=filling)
+        more = len(found) > limit
+        return CopiesListed(0, tuple(found[:limit]), more=more, filling=tuple(sorted(self._gaps)))
 
     def on_store(self, envelope: Envelope) -> Iterable[Envelope]:
         """Take in a `StoreCopy` that is meant for this node itself."""
         request: StoreCopy = envelope.message  # type: ignore[assignment]
-        self.merge(request.key, request.siblings, request.durable)
+        try:
+            self.merge(request.key, request.siblings, request.durable)
+        except CorruptData:
+            return [envelope.reply(Failed(request.id, Failure.CORRUPT))]
         return [envelope.reply(CopyStored(request.id))]
 
     def on_store_many(self, envelope: Envelope) -> Iterable[Envelope]:
@@ -214,7 +254,9 @@ class Replica:
             try:
                 siblings = record.decode(stored).siblings
             except CorruptData:
-                self.corrupt_reads += 1
+                key = key_of_copy(disk_key)
+                self._gaps.add(self._view.partition_of(key))
+                self._tell_of_damage(key)
                 continue
             yield Listed(key_of_copy(disk_key), _without_values(siblings))
 
@@ -223,15 +265,23 @@ class Replica:
             stored = self._staging.get(copy_key(self._view.partition_of(key), key))
             return NO_COPY if stored is None else record.decode(stored)
         except CorruptData:
-            self.corrupt_reads += 1
+            self._tell_of_damage(key)
             raise
 
-    def _load_or_start_again(self, key: str) -> Copy:
-        """The copy, or none where it is damaged: what comes now begins a new life of it."""
+    def _tell_of_damage(self, key: str) -> None:
+        self.corrupt_reads += 1
+        for tell in self.when_damaged:
+            tell(key)
+
+    def _is_damaged(self, key: str) -> bool:
+        """Look again; nobody is told."""
         try:
-            return self._load(key)
+            stored = self._staging.get(copy_key(self._view.partition_of(key), key))
+            if stored is not None:
+                record.decode(stored)
         except CorruptData:
-            return NO_COPY
+            return True
+        return False
 
     def _stage(self, key: str, copy: Copy, durable: bool) -> None:
         partition = self._view.partition_of(key)

@@ -118,9 +118,13 @@ class Scrub:
             partition = next(iter(self._doubted))
             del self._doubted[partition]
             return _Turn(partition, in_doubt=True)
-        partition = min(range(self._partitions), key=self._ended_at)
-        due = self._ended_at(partition) + self._rebuild_s <= self._wall()
-        return _Turn(partition, in_doubt=False) if due else None
+        partition = min(range(self._partitions), key=self._due_in_s)
+        return _Turn(partition, in_doubt=False) if self._due_in_s(partition) <= 0.0 else None
+
+    def _due_in_s(self, partition: int) -> float:
+        """Until a partition's turn has come; at once if it ended in what is now the future."""
+        age_s = self._wall() - self._ended_at(partition)
+        return self._rebuild_s - age_s if age_s >= 0.0 else 0.0
 
     def _ended_at(self, partition: int) -> float:
         """When a partition was walked over last; a new disk counts from its beginning."""
@@ -130,8 +134,8 @@ class Scrub:
         return self._ended[partition]
 
     def _until_due_s(self) -> float:
-        due = min(map(self._ended_at, range(self._partitions))) + self._rebuild_s
-        return min(max(due - self._wall(), 0.0), LOOK_S)
+        due_in_s = min(map(self._due_in_s, range(self._partitions)))
+        return min(max(due_in_s, 0.0), self._rebuild_s, LOOK_S)
 
     def _read_slice(self, turn: _Turn) -> _Turn | None:
         """Read on; None once the partition has been walked over."""

@@ -28,7 +28,7 @@ FAULTS = {
 }
 """Each kind of fault: the field of `Plan` that says how much of it there is, and what it does."""
 
-NOT_YET = ("bit_flips", "old_disks")
+NOT_YET = ("old_disks",)
 """What the node can't bear yet: a seed has none of it."""
 
 
@@ -148,12 +148,18 @@ class Plan:
         )
         # With many keys a write is seldom followed by another, which would bring its replicas up.
         plan = replace(plan, keys=draw.choice((plan.keys, plan.keys, plan.keys, 30)))
+        if plan.bit_flips:
+            plan = plan.scrubbed()
         absent: dict[str, Any] = dict.fromkeys(NOT_YET, 0)
         return replace(plan, **absent)
 
     def stream(self, name: str) -> Random:
         """The generator for one part of this world."""
         return Steady(f"{self.seed}/{name}") if self.steady else stream(self.seed, name)
+
+    def scrubbed(self) -> "Plan":
+        """The same world, in which damage that nobody meets is found in time."""
+        return replace(self, settings=replace(self.settings, rebuild_s=6.0))
 
     @property
     def faults(self) -> list[str]:

@@ -81,7 +81,7 @@ def simulate(
     owners = {key: world.owners(key) for key in plan.key_names}
     violations = check(world.history, owners, copies, plan.settings.w, REAP_AFTER_S)
     violations += thin_writes(world.history, rested, plan.settings.w, REAP_AFTER_S)
-    if plan.settings.anti_entropy_s and not plan.bit_flips:  # else a read has to find the damage
+    if plan.settings.anti_entropy_s:
         violations += not_converged(rested)
     violations += misplaced_copies(
         {name: list(map(key_of_copy, keys)) for name, keys in _kept(world, COPIES).items()}, owners

@@ -168,11 +168,12 @@ def test_replicas_without_an_answer() -> None:
     assert not explained["agree"]
     assert lines(explained) == [
         "n2 (no answer): nothing listens at 127.0.0.1:1",
-        "n3 (damaged): its copy fails its checksum, and is never returned",
+        "n3 (damaged): its copy fails its checksum; it is neither read nor written",
         "together the copies come to this: one value of 10 B",
         "`dynamo status` shows who answers; `mapreduce up` starts what is down",
-        "the next put of the key replaces a damaged copy",
+        "a node heals its damaged copy from the other replicas, once enough of them answer",
     ]
+    assert any("no other copy is left" in line for line in lines(explain(damaged)))
     assert "no replica tells what it holds" in lines(explain(silent, damaged, silent))
 
 

@@ -158,7 +158,7 @@ class OverwritingReplica(Replica):
     """Takes what arrives for the truth instead of merging it."""
 
     def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
-        self._stage(key, Copy(self._load_or_start_again(key).life, siblings), durable)
+        self._stage(key, Copy(self._load(key).life, siblings), durable)
 
 
 class Overwrites(OneNode):
@@ -181,7 +181,7 @@ class LyingReplica(Replica):
     """Acknowledges copies of keys it holds already, and doesn't take them in."""
 
     def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
-        if self._load_or_start_again(key).siblings == versions.EMPTY:
+        if self._load(key).siblings == versions.EMPTY:
             super().merge(key, siblings, durable)
 
 
@@ -327,6 +327,26 @@ class ReturnsDamagedCopies(OneNode):
     replica_type = TrustingReplica
 
 
+class BeginningReplica(Replica):
+    """Begins a damaged copy anew with whatever is written to it next."""
+
+    def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
+        self._begin_anew(key)
+        super().merge(key, siblings, durable)
+
+    def write(self, put: Put) -> Siblings:
+        self._begin_anew(put.key)
+        return super().write(put)
+
+    def _begin_anew(self, key: str) -> None:
+        if self._is_damaged(key):
+            self._stage(key, Copy("", versions.EMPTY), durable=False)
+
+
+class BeginsDamagedCopiesAnew(OneNode):
+    replica_type = BeginningReplica
+
+
 class KeepsWhatItShouldPassOn(OneNode):
     """Takes hinted copies for its own."""
 
@@ -338,6 +358,7 @@ class KeepsWhatItShouldPassOn(OneNode):
 BROKEN = [
     ("resurrected", Resurrects, Machine),
     ("invented value", ReturnsDamagedCopies, Machine),
+    ("lost write", BeginsDamagedCopiesAnew, Machine),
     ("misplaced copy", KeepsWhatItShouldPassOn, Machine),
     ("not converged", NeverCompares, Machine),
     ("thin write", DropsHints, Machine),
@@ -401,7 +422,7 @@ def often_down(seed: int) -> Plan:
 
 def rotting(seed: int) -> Plan:
     """Disks whose bits flip."""
-    return replace(Plan.drawn(seed), bit_flips=30)
+    return replace(Plan.drawn(seed), bit_flips=30).scrubbed()
 
 
 def unhelped(seed: int) -> Plan:
@@ -423,6 +444,7 @@ WORLDS: dict[object, Callable[[int], Plan]] = {
     DropsHints: often_down,
     KeepsWhatItShouldPassOn: often_down,
     ReturnsDamagedCopies: rotting,
+    BeginsDamagedCopiesAnew: rotting,
     DeletesHintsTooEarly: often_down,
     NeverDelivers: often_down,
     NeverRepairs: unhelped,

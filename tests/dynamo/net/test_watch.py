@@ -8,6 +8,7 @@ from dynamo.disk.contract import Write, copy_key
 from dynamo.net.watch import QUIET_S, Watch
 from dynamo.protocol.messages import (
     CommitPlan,
+    CopyFetched,
     CopyStored,
     Envelope,
     FetchCopy,
@@ -159,9 +160,20 @@ def test_overload_is_told_when_it_begins_and_when_it_has_been_over_for_a_while(
 def test_damaged_copies_are_told_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     where = copy_key(watched.ring.partition_of("key"), "key")
     watched.disk.commit([Write(where, b"rubbish")], sync=True)
+    asked: list[FetchCopy] = []
     for id in range(3):
-        watched.told(FetchCopy(id, "key"), sender="n2")
-    assert lines(caplog) == ["n1: has met a copy that fails its checksum; more are counted"]
+        sent = watched.told(FetchCopy(id, "key"), sender="n2")
+        watched.now += 0.1
+        asked = [e.message for e in sent if isinstance(e.message, FetchCopy)] or asked
+    assert lines(caplog) == [
+        "n1: has met copies that fail their checksums, refuses them, and heals them from the other "
+        "replicas"
+    ]
+    for peer in ("n2", "n3"):
+        watched.told(CopyFetched(asked[0].id, COPY), sender=peer)
+    watched.at(QUIET_S + 1.0)
+    assert lines(caplog) == ["n1: has no damaged copy any more that it knows of: healed 1"]
+    assert watched.watch.next_look() is None
 
 
 # The ring ----------------------------------------------------------------------------------------

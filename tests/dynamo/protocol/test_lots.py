@@ -214,5 +214,6 @@ def test_a_damaged_copy_is_no_answer_for_its_lot() -> None:
     assert record is not None
     disk_key = copy_key(bench.ring.partition_of(B), B)
     bench.disk.commit([Write(disk_key, record[:-1] + b"!")], sync=True)
-    [refused] = bench.hears(FetchCopies(5, KEYS), sender="n1")
+    [refused, *asked] = bench.hears(FetchCopies(5, KEYS), sender="n1")
     assert refused.message == Failed(5, Failure.CORRUPT)
+    assert {envelope.message.key for envelope in asked} == {B}  # from whom it is to be healed

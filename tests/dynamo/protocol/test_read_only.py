@@ -226,8 +226,9 @@ class RottenDisk(MemoryDisk):
 def test_what_can_t_be_read_is_said_to_be_damaged_and_not_to_be_missing() -> None:
     bench = Bench(disk=RottenDisk())
     assert bench.node.replica.read("colour") is None
-    [fetched] = bench.hears(FetchCopy(3, "colour"), sender="n2")
+    [fetched, *asked] = bench.hears(FetchCopy(3, "colour"), sender="n2")
     assert fetched.message == Failed(3, Failure.CORRUPT)
+    assert sorted(receivers(asked)) == ["n2", "n3"]  # what they hold is to take its place
     [listed] = bench.hears(ListCopies(4, "", "", 10), sender="n2")
     assert listed.message == Failed(4, Failure.CORRUPT)
     assert sorted(receivers(bench.hears(ListKeys(5, "", "", 10)))) == ["n2", "n3"]
