@@ -398,7 +398,28 @@ def hard(seed: int) -> Plan:
 def single(seed: int) -> Plan:
     """A hard world with one replica of each key: nobody else holds what a crash takes."""
     plan = hard(seed)
-    return replace(plan, settings=replace(plan.settings, n=1, r=1, w=1))
+    return replace(plan, bit_flips=0, settings=replace(plan.settings, n=1, r=1, w=1))
+
+
+def haunted(seed: int) -> Plan:
+    """Nodes that start again while answers to what they asked before are on their way."""
+    return replace(
+        hard_and_unhelped(seed),
+        operations=60,
+        crashes=30,
+        blackouts=0,
+        bit_flips=0,
+        full_disks=0,
+        outages=0,
+        cuts=0,
+        splits=0,
+        one_way_cuts=0,
+        broken_links=0,
+        pauses=0,
+        slowdowns=0,
+        loss=0.0,
+        slow=0.5,
+    )
 
 
 def often_down(seed: int) -> Plan:
@@ -440,7 +461,7 @@ def without_anti_entropy(plan: Plan) -> Plan:
 
 WORLDS: dict[object, Callable[[int], Plan]] = {
     AcknowledgesTooEarly: single,
-    CountsRequestsFromOne: hard_and_unhelped,
+    CountsRequestsFromOne: haunted,
     DropsHints: often_down,
     KeepsWhatItShouldPassOn: often_down,
     ReturnsDamagedCopies: rotting,
