@@ -11,6 +11,7 @@ A node that is leaving departs, and may be stopped, when it has nothing left tha
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -248,7 +249,8 @@ class Transfer:
         """Send a copy to where a write of it would go now."""
         view, me = self._view, self._view.me
         if me in view.holders(view.partition_of(key)):
-            self._here.replica.merge(key, siblings, durable=True)
+            with suppress(CorruptData):  # damaged here: then a substitute keeps it, as placed below
+                self._here.replica.merge(key, siblings, durable=True)
         sent = []
         for place in view.placements(key, view.table.n, self._members.up - {me}):
             id = self._next_id()
