@@ -317,7 +317,8 @@ class PendingGet:
         if self._answered:
             return self._repair()
         if now < self._talk.deadline:
-            self._talk.suspect(set(self._quorum.silent) - self._refused, now)
+            silent = [node for node in self._quorum.silent if node not in self._refused]
+            self._talk.suspect(silent, now)
             return self._look_again(now) or self._ask_silent(now)
         self.wake_at = None
         quorum = self._quorum
