@@ -44,6 +44,11 @@ class Staging:
             return
         self._staged[key] = None
 
+    @property
+    def is_empty(self) -> bool:
+        """True if this step has staged nothing so far: scans of the disk see all there is."""
+        return not self._staged
+
     def take(self) -> tuple[list[Write], bool]:
         """All that was staged since the last call, and whether the commit has to sync."""
         taken = [Write(*item) for item in self._staged.items()], self._sync

@@ -223,8 +223,10 @@ class AntiEntropy:
     def _settle(self) -> None:
         """See which filling partitions have become whole."""
         for partition in list(self._wholeness.filling):
-            owners = self._view.ring.partition_owners(partition, self._view.table.n)
-            sources = [owner for owner in owners if owner != self._view.me]
+            view = self._view
+            owners = view.ring.partition_owners(partition, view.table.n)
+            # One that was declared dead has nothing to give; what only it held has been given up.
+            sources = [owner for owner in owners if owner != view.me and owner in view.members]
             self._wholeness.settle(partition, sources)
 
     # Status --------------------------------------------------------------------------------------

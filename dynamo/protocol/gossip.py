@@ -6,9 +6,10 @@ others. What a node says of itself in it, that it has *seen* a table and is *rea
 phase, goes out only when the table is on its disk.
 
 A node that has just started knows what its disk knows, which may be nothing, or long out of date.
-It answers no reads until it has heard one other member, or has waited for one in vain. If that one
-knows of a later life of this node than its own disk does, the disk is a new one or an old copy:
-then nothing on it can be taken for whole, and all is compared with the other replicas first.
+It answers no reads until it has heard one other member, or has waited for one in vain; and the
+nodes of a new cluster answer none before all of them have met. If the one that it hears knows of a
+later life of this node than its own disk does, the disk is a new one or an old copy: then nothing
+on it can be taken for whole, and all is compared with the other replicas first.
 
 Sources: the Dynamo paper, sections 4.8.1 and 4.8.2; Demers et al., "Epidemic Algorithms for
 Replicated Database Maintenance" (1987).
@@ -131,10 +132,11 @@ class Gossiper:
         return None if wake_at == math.inf else wake_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
-        if self._settles_at == -math.inf:
-            self._settles_at = now + self._settings.suspect_s
         if now >= self._settles_at:
-            self.settled = True  # nobody is there who could know better
+            # Nobody is there who could know better; unless the first nodes have yet to meet.
+            begun = self._settles_at > -math.inf
+            self.settled = self.settled or (begun and self._view.table.rank.epoch > 0)
+            self._settles_at = now + self._settings.suspect_s
         if self._moving:
             self._take(self._view.cluster)  # this node may have become ready meanwhile
         sent: list[Envelope] = []

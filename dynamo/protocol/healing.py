@@ -127,7 +127,8 @@ class Healing:
     def _begin(self, key: str, now: float) -> Iterable[Envelope]:
         view, me = self._view, self._view.me
         owners = view.ring.partition_owners(view.partition_of(key), view.table.n)
-        others = tuple(owner for owner in owners if owner != me)
+        # One that was declared dead will not answer; what only it held has been given up.
+        others = tuple(owner for owner in owners if owner != me and owner in view.members)
         enough = min(len(others), self._settings.n - self._settings.w + 1)
         fetch = FetchCopy(self._next_id(), key)
         inquiry = _Inquiry(me, fetch, others, enough, now)

@@ -307,7 +307,7 @@ class Node:
 
     def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A copy is this node's own, or is kept for an owner that is down."""
-        if self.read_only:
+        if self._takes_no_copies:
             return self._refuse(envelope)
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
         if hinted:
@@ -316,7 +316,7 @@ class Node:
         return self.replica.on_store(envelope)
 
     def _on_store_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        if self.read_only:
+        if self._takes_no_copies:
             return self._refuse(envelope)
         hinted = envelope.message.hint_for  # type: ignore[union-attr]
         if hinted:
@@ -324,8 +324,14 @@ class Node:
         self.transfer.touched(envelope.message.copies[0][0])  # type: ignore[union-attr]
         return self.replica.on_store_many(envelope)
 
+    @property
+    def _takes_no_copies(self) -> bool:
+        """True if the disk is read-only, and in a node that has left: nobody would look there."""
+        return self.read_only != "" or self.name not in self.view.members
+
     def _refuse(self, envelope: Envelope) -> Iterable[Envelope]:
-        return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, self.read_only))]
+        detail = self.read_only or f"{self.name} is no member of the cluster"
+        return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, detail))]
 
     def _on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A reply is to a delivery, to an exchange, to a question about a damaged copy, or to a

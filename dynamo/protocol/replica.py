@@ -146,11 +146,12 @@ class Replica:
         return copy
 
     def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
-        """Take in what another replica holds, unless it is only what this one may have dropped.
+        """Take in what another replica holds, unless it is only what this one may have dropped, or
+        this node has left the cluster.
 
         Raises `CorruptData` if the copy here is damaged.
         """
-        if versions.forget_at(siblings) <= self._wall():
+        if versions.forget_at(siblings) <= self._wall() or self._view.me not in self._view.members:
             return
         copy = self._load(key)
         if copy is not NO_COPY:

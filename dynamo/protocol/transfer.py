@@ -124,6 +124,10 @@ class Transfer:
     def tick(self, now: float) -> Iterable[Envelope]:
         if self._table is not self._view.table or now >= self._look_at:
             self._look(now)
+        if self._is_free():
+            self._look(now)  # a get that began before may have repaired a copy here meanwhile
+            if self._is_free():
+                self._depart(now)
         if self._exchange is not None:
             return self._compare(self._exchange, now) if self._exchange.wake_at <= now else []
         if now < self._go_on_at:
@@ -160,7 +164,6 @@ class Transfer:
         self.has_old_copies = not member and bool(strays)
         if self._dropping not in self.strays:
             self._dropping = None
-        self._depart_if_free(now)
 
     def _work(self, now: float) -> Iterable[Envelope]:
         """Go on with one stray partition: compare it with an owner, then drop it."""
@@ -173,7 +176,6 @@ class Transfer:
                 exchange = Exchange(self._here, owner, [partition], now, only_give=True)
                 self._exchange = exchange
                 return self._compare(exchange, now)
-        self._depart_if_free(now)
         return []
 
     def _compare(self, exchange: Exchange, now: float) -> Iterable[Envelope]:
@@ -279,12 +281,14 @@ class Transfer:
         table = self._view.table
         return self._view.me in table.owners or self._view.me in table.target
 
-    def _depart_if_free(self, now: float) -> None:
+    def _is_free(self) -> bool:
+        """True if this node is leaving and has nothing left to give."""
         table = self._view.table
-        stable = table.phase is Phase.STABLE
-        free = not self.strays and not self._handoff.kept
-        if stable and free and self._view.me in table.leaving and not self._is_owner():
-            self._depart(now)
+        if table.phase is not Phase.STABLE or self._view.me not in table.leaving:
+            return False
+        # What has come with this very step is on no disk yet: the next step will find it.
+        free = not self.strays and not self._handoff.kept and self._staging.is_empty
+        return free and not self._is_owner()
 
     def _waits(self) -> bool:
         """True if there is work and nobody to do it with."""

@@ -102,7 +102,12 @@ def _show(seed: int, simulate: Callable[[int], Run], with_ladder: bool) -> None:
 
 def _print_ladder(run: Run, key: str | None, gossip: bool = False) -> None:
     plan = run.plan
-    participants = [*plan.client_names, *plan.node_names, "reader"]
+    participants = [
+        *plan.client_names,
+        *plan.machine_names,
+        *(["operator"] if plan.changes else []),
+        "reader",
+    ]
     for line in ladder.draw(run.trace, participants, key, gossip=gossip):
         print(line)
 

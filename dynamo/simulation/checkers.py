@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dynamo.simulation.history import History, Operation
+from dynamo.values.cluster import Cluster, Phase
 from dynamo.values.versions import Siblings, Version, seen
 
 
@@ -214,8 +215,9 @@ def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str
 
 
 def strict(op: Operation, owners: Sequence[str], w: int) -> bool:
-    """True if owners alone made up the quorum of an acknowledged write."""
-    return sum(node in owners for node in op.nodes) >= w
+    """True if owners alone made up the quorum of an acknowledged write, in whoever's view."""
+    lists = op.lists or (owners,)
+    return all(sum(node in owners for node in op.nodes) >= min(w, len(owners)) for owners in lists)
 
 
 def _before(op: Operation, other: Operation) -> bool:
@@ -264,6 +266,16 @@ def misplaced_copies(
             if node not in owners[key]:
                 text = f"{node} keeps a copy that belongs to {', '.join(owners[key])}"
                 yield Violation("misplaced copy", key, text)
+
+
+def unfinished_changes(cluster: Cluster) -> Iterator[Violation]:
+    """At the end every change of the ring is done, and all members know."""
+    table = cluster.table
+    seen = {name for name, said in cluster.seen.items() if said.rank == table.rank}
+    unaware = [name for name in table.members if name not in seen]
+    if table.phase is not Phase.STABLE or table.leaving or table.dead or unaware:
+        text = f"{table.phase} at {table.rank}, leaving {table.leaving}, dead {table.dead}"
+        yield Violation("unfinished change", "", f"{text}, not seen by {unaware}")
 
 
 def false_siblings(key: str, writes: Writes, gets: Iterable[Operation]) -> Iterator[Violation]:

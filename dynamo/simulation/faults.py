@@ -28,7 +28,7 @@ class Faults:
     def __init__(self, world: World) -> None:
         self._world = world
         self._clock = world.clock
-        self._names = world.plan.node_names
+        self._names = world.plan.machine_names
         self._losses = Losses(world)
         self._ids = count()
         self._lasting: dict[int, Callable[[], None]] = {}

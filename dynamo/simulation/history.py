@@ -41,6 +41,8 @@ class Operation:
     succeeded: bool = False
     nodes: tuple[str, ...] = ()
     """Who had stored a write when it was acknowledged."""
+    lists: tuple[tuple[str, ...], ...] = ()
+    """The preference lists that members went by then; none: those of the end."""
     siblings: Siblings | None = None
     """What a get returned."""
     listed: list[str] = field(default_factory=list)

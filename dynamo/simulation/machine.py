@@ -5,6 +5,7 @@ from typing import Protocol
 from dynamo.disk.contract import MemoryDisk
 from dynamo.protocol.messages import Envelope, Put, PutMany, Request
 from dynamo.protocol.node import Node, Step
+from dynamo.protocol.view import View
 from dynamo.simulation.network import Clock, Network, Note, Trace
 from dynamo.simulation.plan import Plan
 
@@ -55,10 +56,23 @@ class Machine:
         self._committed_in_pause: Step | None = None
         self._full = False
         self._read_only = False
+        self.buried = False
+        """True once it has died for good."""
+
+    @property
+    def view(self) -> View | None:
+        """What its node knows of the cluster; None while it does not run."""
+        return self._node.view if self._node is not None else None
+
+    def bury(self) -> None:
+        """Die for good."""
+        self.crash()
+        self.buried = True
+        self.note("is dead")
 
     def start(self) -> None:
-        """Start the node on what its disk holds; no effect where it runs."""
-        if self._node is None:
+        """Start the node on what its disk holds; no effect where it runs, or has died for good."""
+        if self._node is None and not self.buried:
             self._origin = self._random.uniform(0.0, 1000.0)  # clocks of nodes don't agree
             self._make_node()
             self.note("starts")

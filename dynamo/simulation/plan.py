@@ -23,6 +23,7 @@ FAULTS = {
     "bit_flips": "a bit of a stored copy is another one",
     "full_disks": "a disk refuses every commit",
     "old_disks": "a machine restarts with an old copy of its disk",
+    "changes": "machines join, leave, take another's place, or die for good",
     "clock_skew_s": "a client's clock is off",
     "careless": "writes ask for no fsync",
 }
@@ -92,6 +93,8 @@ class Plan:
     bit_flips: int = 0
     full_disks: int = 0
     old_disks: int = 0
+    changes: int = 0
+    """How often machines join, leave, take another's place, or die for good."""
     outages: int = 0
     """How often one node is down for so long that the others notice."""
     resets: float = 0.5
@@ -147,6 +150,7 @@ class Plan:
             old_disks=draw.choice((0, 0, 1, 3)),
         )
         # With many keys a write is seldom followed by another, which would bring its replicas up.
+        plan = replace(plan, changes=draw.choice((0, 0, 0, 1, 2, 4)))
         plan = replace(plan, keys=draw.choice((plan.keys, plan.keys, plan.keys, 30)))
         if plan.bit_flips:
             plan = plan.scrubbed()
@@ -169,6 +173,16 @@ class Plan:
     @property
     def node_names(self) -> list[str]:
         return [f"n{number}" for number in range(1, self.nodes + 1)]
+
+    @property
+    def spare_names(self) -> list[str]:
+        """Machines that run and are no members: they may join."""
+        spares = 3 if self.changes else 0
+        return [f"n{number}" for number in range(self.nodes + 1, self.nodes + spares + 1)]
+
+    @property
+    def machine_names(self) -> list[str]:
+        return self.node_names + self.spare_names
 
     @property
     def client_names(self) -> list[str]:

@@ -13,6 +13,7 @@ from dynamo.simulation.checkers import (
     misplaced_copies,
     not_converged,
     thin_writes,
+    unfinished_changes,
 )
 from dynamo.simulation.faults import COPIES
 from dynamo.simulation.history import History
@@ -83,6 +84,7 @@ def simulate(
     violations += thin_writes(world.history, rested, plan.settings.w, REAP_AFTER_S)
     if plan.settings.anti_entropy_s:
         violations += not_converged(rested)
+    violations += unfinished_changes(world.cluster)
     violations += misplaced_copies(
         {name: list(map(key_of_copy, keys)) for name, keys in _kept(world, COPIES).items()}, owners
     )
@@ -96,6 +98,7 @@ def _kept(world: World, range_: tuple[bytes, bytes]) -> dict[str, list[bytes]]:
     return {
         name: [disk_key for disk_key, _ in machine.disk.scan(*range_)]
         for name, machine in world.machines.items()
+        if not machine.buried
     }
 
 

@@ -1,6 +1,6 @@
 """Virtual clients: each does one operation after another, and asks another node after a silence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from random import Random
 
@@ -19,6 +19,7 @@ from dynamo.protocol.messages import (
 )
 from dynamo.simulation.faults import Faults
 from dynamo.simulation.history import Operation
+from dynamo.simulation.operator import Operator
 from dynamo.simulation.plan import Plan, stream
 from dynamo.simulation.world import EPOCH_S, World
 from dynamo.values.versions import Siblings
@@ -32,6 +33,7 @@ REST_S = 20.0
 REPAIR_S = 3.0
 """By then a read has repaired what it found stale."""
 
+OPERATOR_IDS = 1 << 31
 READER_IDS = 1 << 32
 """Where the reader's request ids begin: behind those of all clients."""
 
@@ -73,6 +75,7 @@ class VirtualClient:
             self._end(operation, True)
         else:
             operation.nodes = message.nodes if isinstance(message, PutDone) else ()
+            operation.lists = self._world.write_lists(operation.key)
             self._end(operation, isinstance(message, PutDone) and operation.kind != "get")
         return True
 
@@ -183,19 +186,20 @@ def _choose(random: Random, key: str, value: bytes, plan: Plan, readings: Readin
     return Operation("delete", key, None, reading.context, saw, durable)
 
 
-def quiet_script(plan: Plan) -> Iterator[Operation]:
+def quiet_script(plan: Plan, members: Sequence[str]) -> Iterator[Operation]:
     """At the end: read every copy of each key, then read again, then list at each node."""
     for key in plan.key_names:
         yield Operation("get", key, r=plan.settings.n)
     for key in plan.key_names:
         yield Operation("get", key)
-    for name in plan.node_names:
+    for name in members:
         yield Operation("list", "key", limit=2, at_node=name)
 
 
 def work(world: World) -> None:
     """The clients among faults, then silence for all that was under way to come to rest."""
     ids, faults = count(1), Faults(world)
+    operator = Operator(world, count(OPERATOR_IDS))
     clients = [
         VirtualClient(name, world, ids, world.plan.pause_s) for name in world.plan.client_names
     ]
@@ -204,12 +208,13 @@ def work(world: World) -> None:
     clock, faults_last_s = world.clock, world.plan.faults_last_s
     clock.run(until=lambda: clock.now > faults_last_s and not any(c.working for c in clients))
     faults.end()
+    clock.run(until=lambda: not operator.working)
     clock.run(for_s=REST_S)
 
 
 def read_back(world: World) -> None:
     """The quiet end."""
     reader = VirtualClient("reader", world, count(READER_IDS), pause_s=0.0)
-    reader.follow(quiet_script(world.plan))
+    reader.follow(quiet_script(world.plan, world.cluster.table.members))
     world.clock.run(until=lambda: not reader.working)
     world.clock.run(for_s=REPAIR_S)

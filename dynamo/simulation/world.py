@@ -15,7 +15,7 @@ from dynamo.simulation.history import History
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.network import Clock, Network, Trace
 from dynamo.simulation.plan import Plan
-from dynamo.values.cluster import found
+from dynamo.values.cluster import Cluster, found
 from dynamo.values.versions import EMPTY, Siblings
 
 PARTITIONS = 8
@@ -38,11 +38,10 @@ class World:
         self.trace: Trace = []
         self.history = History()
         self.network = Network(self.clock, plan, self.trace)
-        names = plan.node_names
-        self.founding = found({name: name for name in names}, PARTITIONS, plan.settings.n)
-        self.ring = self.founding.table.reading
         self._node_type = node_type
-        self.machines = {name: machine_type(name, self) for name in names}
+        founders = {name: name for name in plan.node_names}
+        self._known = found(founders, PARTITIONS, plan.settings.n)
+        self.machines = {name: machine_type(name, self) for name in plan.machine_names}
         for name, machine in self.machines.items():
             self.network.receivers[name] = machine.receive
         for machine in self.machines.values():
@@ -55,19 +54,40 @@ class World:
 
     def make_node(self, name: str, disk: MemoryDisk, incarnation: int, read_only: str) -> Node:
         """A node on `disk`; `read_only` says why it may not write, if so."""
-        settings = self.plan.settings
-        return self._node_type(name, self.founding, settings, disk, incarnation, read_only)
+        plan = self.plan
+        names = [*plan.node_names, *([name] if name in plan.spare_names else [])]
+        founding = found({one: one for one in names}, PARTITIONS, plan.settings.n)
+        return self._node_type(name, founding, plan.settings, disk, incarnation, read_only)
+
+    @property
+    def cluster(self) -> Cluster:
+        """What the node that knows best knows of the cluster, or knew, if none runs."""
+        views = [machine.view for machine in self.machines.values() if machine.view is not None]
+        known = [view.cluster for view in views] or [self._known]
+        self._known = max(known, key=lambda cluster: cluster.table.rank)
+        return self._known
+
+    def write_lists(self, key: str) -> tuple[tuple[str, ...], ...]:
+        """The preference lists of `key` that some member goes by just now."""
+        n = self.plan.settings.n
+        lists: dict[tuple[str, ...], None] = {}
+        for name, machine in self.machines.items():
+            if machine.view is not None and name in machine.view.members:
+                lists.update(dict.fromkeys(machine.view.write_lists(key, n)))
+        return tuple(lists)
 
     def put_arrived(self, node: str, put: Put | PutMany) -> None:
-        if node in self.owners(put.key):
+        view = self.machines[node].view
+        if view and node in view.ring.preference_list(put.key, self.plan.settings.n):
             self.history.count_delivery(put)
 
     def owners(self, key: str) -> tuple[str, ...]:
-        return self.ring.preference_list(key, self.plan.settings.n)
+        """Who should hold `key` now."""
+        return self.cluster.table.reading.preference_list(key, self.plan.settings.n)
 
     def kept_copies(self, key: str) -> Mapping[str, Siblings]:
         """What the disk of each owner of `key` holds; a damaged copy is none."""
-        place = copy_key(self.ring.partition_of(key), key)
+        place = copy_key(self.cluster.table.reading.partition_of(key), key)
         return {name: siblings_in(self.machines[name].disk.get(place)) for name in self.owners(key)}
 
 
