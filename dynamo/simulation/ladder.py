@@ -27,6 +27,7 @@ from dynamo.protocol.messages import (
     Put,
     PutDone,
     RootsDone,
+    StageChange,
     StoreCopy,
 )
 from dynamo.simulation.network import Note, Passage, Trace
@@ -160,6 +161,8 @@ def label(envelope: Envelope) -> str:
         return f"{kind} {message.reason} {message.detail}".rstrip()
     if isinstance(message, KeysListed):
         return f"{kind} {' '.join(message.keys)}".rstrip()
+    if isinstance(message, StageChange):
+        return f"{kind} {message.change}"
     if isinstance(message, ListKeys):
         return f"{kind} {message.prefix} after {message.after or 'the start'}"
     return f"{kind} {getattr(message, 'key', '')}".rstrip()

@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from dynamo.disk.contract import HINTS, owner_and_key_of_hint
+from dynamo.protocol.messages import CommitPlan, Envelope, Request, StageChange
 from dynamo.protocol.settings import Settings
 from dynamo.simulation import ladder
 from dynamo.simulation.history import Operation
@@ -21,8 +22,11 @@ from dynamo.simulation.network import Note, Passage
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.workload import VirtualClient
 from dynamo.simulation.world import World
+from dynamo.values.cluster import Change, Kind, Phase, Table
+from dynamo.values.ring import Ring, claim
 from dynamo.values.versions import Context
 
+OPERATOR = "operator"
 FOLDER = Path(__file__).parents[2] / "docs" / "scenarios"
 BEGIN, END = "```text\n", "```\n"
 """What stands around the ladder in a file."""
@@ -46,9 +50,19 @@ SETTINGS = Settings(
 class Stage:
     """A small world, its clients, and the key that all is about: its owners are n1, n2, n3."""
 
-    def __init__(self, nodes: int = 3, clients: int = 1, settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self,
+        nodes: int = 3,
+        clients: int = 1,
+        settings: Settings = SETTINGS,
+        operator: bool = False,
+    ) -> None:
         plan = Plan(1, nodes, clients, resets=1.0, settings=settings, steady=True)
+        plan = replace(plan, changes=int(operator))
         self.world = World(plan)
+        spare = plan.spare_names[:1]  # the others have nothing to do
+        self._participants = [OPERATOR] * operator + plan.client_names + plan.node_names + spare
+        self.world.network.receivers[OPERATOR] = lambda envelope: True
         ids = count(1)
         self._clients = {
             name: VirtualClient(name, self.world, ids, pause_s=0.0) for name in plan.client_names
@@ -98,12 +112,28 @@ class Stage:
             for disk_key, _ in machine.disk.scan(*HINTS)
         ]
 
+    @property
+    def table(self) -> Table:
+        """Who owns what, as n1 sees it."""
+        view = self.world.machines["n1"].view
+        assert view is not None
+        return view.table
+
+    def tell(self, node: str, request: Request) -> None:
+        """Let an operator ask for a change of the ring."""
+        self.world.network.send(Envelope(OPERATOR, node, request))
+
+    def until_phase(self, phase: Phase) -> None:
+        """Let time pass until n1 goes by this phase of a change, and note when."""
+        self.world.clock.run(until=lambda: self.table.phase is phase, for_s=20.0)
+        self.world.machines["n1"].note(f"is in the phase {phase}")
+
     def ladder(self, contexts: bool) -> str:
         """What has happened on this stage; time begins with it."""
         place, origin_s = self._began
         trace = [_since(origin_s, event) for event in self.world.trace[place:]]
-        participants = [*self._clients, *self.world.plan.node_names]
-        return "".join(f"{line}\n" for line in ladder.draw(trace, participants, contexts=contexts))
+        lines = ladder.draw(trace, self._participants, contexts=contexts)
+        return "".join(f"{line}\n" for line in lines)
 
 
 def _since(origin_s: float, event: Passage | Note) -> Passage | Note:
@@ -183,6 +213,28 @@ def anti_entropy() -> Stage:
     return stage
 
 
+def join() -> Stage:
+    stage = Stage(operator=True)
+    present = stage.table.owners
+    to_come = Ring(claim(["n1", "n2", "n3", "n4"], len(present), 3, present))
+    keys = (f"cart{number}" for number in range(1, 1000))
+    stage.key = next(key for key in keys if "n4" in to_come.preference_list(key, 3))
+    stage.do(stage.put("n1", b"book"))
+    stage.passes(0.1)
+    stage.tell("n1", StageChange(1, Change(Kind.JOIN, "n4", address="n4")))
+    stage.passes(0.1)
+    stage.tell("n1", CommitPlan(2, stage.table.rank))
+    stage.until_phase(Phase.FILLING)
+    stage.passes(0.1)
+    stage.do(stage.put("n2", b"lamp"))
+    stage.until_phase(Phase.SWITCHING)
+    stage.until_phase(Phase.STABLE)
+    stage.passes(2.0)
+    assert "n4" in stage.copies()
+    assert set(stage.copies().values()) == {(b"lamp",)}
+    return stage
+
+
 def divergence() -> Stage:
     stage = Stage(clients=2)
     stage.do(stage.put("n1", b"D1"))
@@ -233,6 +285,7 @@ SCENARIOS = (
     Scenario(sloppy_quorum),
     Scenario(divergence, contexts=True),
     Scenario(anti_entropy),
+    Scenario(join),
 )
 
 
