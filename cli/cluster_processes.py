@@ -14,7 +14,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -142,8 +142,7 @@ class ClusterProcesses:
                 log_starts[server] = _size(self.log(server))
                 started.append(server)
                 pipes[server] = self._launch(server)
-            for server, pipe in pipes.items():
-                self._await_ready(server, pipe, deadline, log_starts[server])
+            for server in self._as_they_answer(pipes, deadline, log_starts):
                 say(f"{server} answers" + (f" on {server.address}" if server.address else ""))
         finally:
             for pipe in pipes.values():
@@ -163,13 +162,22 @@ class ClusterProcesses:
         _write_whole(self._record(server), msgspec.json.encode(process))
         return reading
 
-    def _await_ready(self, server: Server, pipe: int, deadline: float, log_start: int) -> None:
-        readable, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
-        if readable and os.read(pipe, 16):
-            return
-        what = "has ended" if readable else f"does not answer after {START_S:.0f} s"
-        end = _end_of(self.log(server), log_start)
-        raise Failure(f"{server} {what}; its log {self.log(server)} ends with:\n{end}")
+    def _as_they_answer(
+        self, pipes: Mapping[Server, int], deadline: float, log_starts: Mapping[Server, int]
+    ) -> Iterator[Server]:
+        """Each server as soon as it answers; `Failure` if one ends, or is not there in time."""
+        waiting = {pipe: server for server, pipe in pipes.items()}
+        while waiting:
+            wait_s = max(0.0, deadline - time.monotonic())
+            readable, _, _ = select.select(list(waiting), [], [], wait_s)
+            ended = [waiting[pipe] for pipe in readable if not os.read(pipe, 16)]
+            if ended or not readable:
+                server = ended[0] if ended else next(iter(waiting.values()))
+                what = "has ended" if ended else f"does not answer after {START_S:.0f} s"
+                end = _end_of(self.log(server), log_starts[server])
+                raise Failure(f"{server} {what}; its log {self.log(server)} ends with:\n{end}")
+            for pipe in readable:
+                yield waiting.pop(pipe)
 
     def _stop(self, running: Sequence[Server]) -> list[Server]:
         """End the processes of servers, and forget them; returns those that were killed."""

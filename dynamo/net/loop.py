@@ -194,9 +194,10 @@ class NodeLoop:
             "to_members": self._links.backlogs(),
         }
 
-    def wait_until_settled(self) -> None:
-        """Return once the node answers requests: it knows that its disk is not out of date."""
-        self._settled.get()
+    def wait_until_settled(self, timeout_s: float | None = None) -> bool:
+        """True once the node answers requests: it knows that its disk is not out of date."""
+        self._settled.wait(timeout_s)
+        return bool(self._settled.ready())
 
     def stop(self) -> None:
         """Let `run` return once the step it is in has been committed and sent."""

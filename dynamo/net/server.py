@@ -134,7 +134,15 @@ def serve(config: ClusterConfig, name: str, ready: Callable[[], None]) -> None:
 
 
 def _tell(loop: NodeLoop, ready: Callable[[], None]) -> None:
-    loop.wait_until_settled()
+    """Say that the node answers; where that takes long, say why not."""
+    if not loop.wait_until_settled(PATIENCE_S):
+        others = ", ".join(name for name in loop.node.view.members if name != loop.node.name)
+        log.warning(
+            "node %s waits for %s: the first nodes of a cluster have to meet before one answers",
+            loop.node.name,
+            others,
+        )
+        loop.wait_until_settled()
     ready()
 
 
