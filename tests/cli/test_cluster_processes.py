@@ -42,7 +42,7 @@ def test_up_starts_nodes_that_answer_and_down_leaves_nothing(
 ) -> None:
     result = mapreduce(config, "up")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines() == [
+    assert sorted(result.stdout.splitlines()) == [
         f"node {node.name} answers on {node.address}" for node in config.nodes
     ]
     running = list(cluster.running().values())
