@@ -1,18 +1,20 @@
 """Gossip: every node comes to know the same cluster, and changes of it are carried through.
 
-Each node holds a `Cluster` (see `dynamo.values.cluster`), keeps it on its disk, and compares it now
-and then with that of another member picked at random; a change is told at once to a few, who tell
-others. What a node says of itself in it, that it has *seen* a table and is *ready* for the next
-phase, goes out only when the table is on its disk.
+Each node holds a `Cluster` (see `dynamo.values.cluster`) and keeps it on its disk. What is new to
+it, it tells once to a few members picked at random, who tell others: that reaches nearly all of
+them at once. Now and then it compares a digest with one member, which makes up for what was missed.
+What a node says of itself, that it has *seen* a table and is *ready* for the next phase, goes out
+only when the table is on its disk.
 
 A node that has just started knows what its disk knows, which may be nothing, or long out of date.
-It answers no reads until it has heard one other member, or has waited for one in vain; and the
-nodes of a new cluster answer none before all of them have met. If the one that it hears knows of a
-later life of this node than its own disk does, the disk is a new one or an old copy: then nothing
-on it can be taken for whole, and all is compared with the other replicas first.
+It answers no reads until it has heard one other member, or has waited for one in vain, and until
+then says nothing of its new life; the nodes of a new cluster answer none before all of them have
+met. If the one that it hears knows of a later life of this node than its own disk does, the disk is
+a new one or an old copy: then nothing on it can be taken for whole, and all is compared with the
+other replicas first.
 
 Sources: the Dynamo paper, sections 4.8.1 and 4.8.2; Demers et al., "Epidemic Algorithms for
-Replicated Database Maintenance" (1987).
+Replicated Database Maintenance" (1987): rumour mongering, backed up by anti-entropy.
 """
 
 import hashlib
@@ -37,18 +39,20 @@ from dynamo.protocol.messages import (
     GetCluster,
     Gossip,
     Gossiped,
+    Heard,
+    Rumour,
     StageChange,
 )
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
 from dynamo.values import cluster as changes
-from dynamo.values.cluster import Cluster, Member, Phase, Seen, Table
+from dynamo.values.cluster import Cluster, Member, News, Phase, Seen, Table
 from dynamo.values.ring import Ring
 
 FANOUT = 4
-"""How many members a change is told to at once; each of them tells as many."""
-PUSH_S = 0.1
-"""Changes that come within this time are told together."""
+"""How many members are told what is new; each to whom it is new tells as many."""
+RUMOUR_S = 0.1
+"""What comes to be known within this time is told together."""
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _decoder = msgspec.msgpack.Decoder(Cluster)
@@ -98,14 +102,23 @@ class Gossiper:
         self._asked: dict[int, tuple[str, float]] = {}
         """Requests under way: id -> the member, and when it is taken to be silent."""
         self._next_round = -math.inf
-        self._push_at = math.inf
-        self._pushed_at = -math.inf
-        self._settles_at = -math.inf
+        self._tell_at = math.inf
+        self._told_at = -math.inf
+        self._told = view.cluster
+        """What this node has told others, or has had no need to."""
+        self._kept = True
+        """False while the disk lacks what this node knows of others, but for the table."""
+        self._digest: bytes | None = None
+        self._awaits_fill = False
+        """True while this node is to say that it is ready once it has filled up."""
+        self._settles_at: float | None = None
         self._start(address, life)
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Gossip: self._on_gossip,
             Gossiped: self._on_gossiped,
-            GetCluster: lambda envelope, now: [self._told(envelope)],
+            Rumour: self._on_rumour,
+            Heard: lambda envelope, now: (),
+            GetCluster: lambda envelope, now: [self._known(envelope)],
             StageChange: self._on_stage,
             ClearPlan: self._on_clear,
             CommitPlan: self._on_commit,
@@ -116,8 +129,9 @@ class Gossiper:
         known = self._view.cluster
         before = known.members.get(self._view.me)
         self._self = Member(address, before.version + 1 if before else 1, life)
-        self._adopt(self._with_self(known), keep=True)
         self.settled = not self._peers
+        self._take(known)
+        self._keep(durable=True)
 
     @property
     def _peers(self) -> list[str]:
@@ -127,23 +141,22 @@ class Gossiper:
     # Rounds --------------------------------------------------------------------------------------
 
     def next_wake(self) -> float | None:
-        settles_at = math.inf if self.settled else self._settles_at
-        wake_at = min(self._next_round, self._push_at, settles_at)
+        wake_at = min(self._next_round, self._tell_at)
+        if not self.settled and self._settles_at is not None:
+            wake_at = min(wake_at, self._settles_at)
         return None if wake_at == math.inf else wake_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
-        if now >= self._settles_at:
-            # Nobody is there who could know better; unless the first nodes have yet to meet.
-            begun = self._settles_at > -math.inf
-            self.settled = self.settled or (begun and self._view.table.rank.epoch > 0)
-            self._settles_at = now + self._settings.suspect_s
-        if self._moving:
-            self._take(self._view.cluster)  # this node may have become ready meanwhile
+        if not self.settled:
+            self._wait_for_others(now)
+        if self._awaits_fill and not self._filling():
+            self._take(self._view.cluster)
+            self._tell_soon(now)
         sent: list[Envelope] = []
         if now >= self._next_round:
             sent += self._round(now)
-        if now >= self._push_at:
-            sent += self._push(now)
+        if now >= self._tell_at:
+            sent += self._tell(now)
         return sent
 
     def on_lost(self, id: int) -> None:
@@ -151,21 +164,43 @@ class Gossiper:
         self._asked.pop(id, None)
 
     def _round(self, now: float) -> Iterable[Envelope]:
-        """Compare with one member; one that has not answered in time is taken to be down."""
-        settings, peers = self._settings, self._peers
+        """Compare with a member; one that has not answered in time is taken to be down."""
+        settings = self._settings
         for id, (member, silent_at) in list(self._asked.items()):
             if now >= silent_at:
                 del self._asked[id]
                 self._members.unanswered(member, now)
-        wait_s = settings.resend_s if not self.settled else settings.gossip_s or math.inf
-        self._next_round = now + wait_s if peers else math.inf
-        asked = peers if not self.settled else self._pick(1)
-        return [self._ask(peer, None, now) for peer in asked]
+        self._next_round = math.inf
+        self._next_round_by(now + (self._rest_s if self.settled else settings.resend_s))
+        return [self._ask(peer, now) for peer in self._pick(1 if self.settled else FANOUT)]
 
-    def _push(self, now: float) -> Iterable[Envelope]:
-        """Tell what is new to a few."""
-        self._push_at, self._pushed_at = math.inf, now
-        return [self._ask(peer, self._view.cluster, now) for peer in self._pick(FANOUT)]
+    @property
+    def _rest_s(self) -> float:
+        return self._settings.gossip_s or math.inf
+
+    def _next_round_by(self, at: float) -> None:
+        if self._peers:
+            self._next_round = min(self._next_round, at)
+
+    def _ask(self, peer: str, now: float) -> Envelope:
+        id = self._next_id()
+        self._asked[id] = peer, now + self._settings.suspect_s
+        return Envelope(self._view.me, peer, Gossip(id, self._digest_now()))
+
+    def _tell(self, now: float) -> Iterable[Envelope]:
+        """Tell a few what is new, and keep what has not been worth a commit of its own."""
+        if not self._kept:
+            self._keep(durable=False)
+        news = changes.news(self._view.cluster, self._told)
+        self._tell_at, self._told_at, self._told = math.inf, now, self._view.cluster
+        self._next_round_by(now + self._rest_s)  # it may have had nobody to compare with before
+        return [self._rumour(peer, news) for peer in self._pick(FANOUT)] if news else []
+
+    def _tell_soon(self, now: float) -> None:
+        self._tell_at = min(self._tell_at, max(now, self._told_at + RUMOUR_S))
+
+    def _rumour(self, peer: str, news: News) -> Envelope:
+        return Envelope(self._view.me, peer, Rumour(self._next_id(), news))
 
     def _pick(self, count: int) -> list[str]:
         """Some members at random, of those that are up where there are any."""
@@ -173,68 +208,81 @@ class Gossiper:
         up = [peer for peer in peers if peer in self._members.up] or peers
         return self._random.sample(up, min(count, len(up)))
 
-    def _ask(self, peer: str, cluster: Cluster | None, now: float) -> Envelope:
-        id = self._next_id()
-        self._asked[id] = peer, now + self._settings.suspect_s
-        return Envelope(self._view.me, peer, Gossip(id, self._digest, cluster))
-
     # What comes ----------------------------------------------------------------------------------
 
     def _on_gossip(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         message: Gossip = envelope.message  # type: ignore[assignment]
-        if message.cluster is not None:
-            self._hear(message.cluster, now)
-            self._settle(now)
-        same = message.digest == self._digest
-        known = None if same else self._view.cluster
-        return [envelope.reply(Gossiped(message.id, known))]
+        same = message.digest == self._digest_now()
+        return [envelope.reply(Gossiped(message.id, None if same else self._view.cluster))]
 
     def _on_gossiped(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         message: Gossiped = envelope.message  # type: ignore[assignment]
         self._asked.pop(message.id, None)
+        sent = []
         if message.cluster is not None:
+            if not self._is_ours(message.cluster.table):
+                return []
             self._hear(message.cluster, now)
-            if self._view.cluster != message.cluster and envelope.sender in self._peers:
-                self._push_soon(now)
-        self._settle(now)
-        return []
-
-    def _settle(self, now: float) -> None:
-        """A member was heard. Where the first nodes have not all met, it may know as little."""
+            news = changes.news(self._view.cluster, message.cluster)
+            if news and envelope.sender in self._peers:
+                sent.append(self._rumour(envelope.sender, news))
         if not self.settled and self._view.table.rank.epoch > 0:
-            self.settled = True
-            self._next_round = now + (self._settings.gossip_s or math.inf)
+            self._settle(now)  # where the first nodes have not all met, others may know as little
+        return sent
 
-    def _hear(self, cluster: Cluster, now: float) -> None:
+    def _on_rumour(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        news: News = envelope.message.news  # type: ignore[union-attr]
+        if news.table is None or self._is_ours(news.table):
+            self._hear(news, now)
+        return [envelope.reply(Heard(envelope.message.id))]
+
+    def _is_ours(self, table: Table) -> bool:
+        """False for the table of another cluster, or where this node is configured for another."""
+        mine = self._view.table
+        if len(table.owners) != self._view.partitions:
+            self._meet_misfit(table)
+            return False
+        return min(mine.rank.epoch, table.rank.epoch) == 0 or mine.founding == table.founding
+
+    def _meet_misfit(self, table: Table) -> None:
+        """The number of partitions never changes; a new node may be told one that is wrong."""
+        if self._view.table.rank.epoch == 0 and table.rank.epoch > 0:
+            self.misfit = (
+                f"the cluster has {len(table.owners)} partitions, and {self._view.me} is "
+                f"configured for {self._view.partitions}; their number never changes: write "
+                f"partitions = {len(table.owners)} in cluster.ini"
+            )
+
+    def _hear(self, heard: Cluster | News, now: float) -> None:
         """Take in what another node knows."""
-        if len(cluster.table.owners) != self._view.partitions:
-            self._meet_misfit(cluster)
-            return
         before, me = self._view.cluster, self._view.me
-        joins_again = me in cluster.table.members and me in self._view.table.removed
-        if joins_again and self._has_old_copies():
+        joins_again = heard.table is not None and me in heard.table.members
+        if joins_again and me in before.table.removed and self._has_old_copies():
             return
-        merged = changes.merge(before, cluster)
-        heard = cluster.members.get(me)
-        if heard and heard.life != self._self.life and heard.version >= self._self.version:
-            self._self = self._self._replace(version=heard.version + 1)
+        merged = changes.merge(before, heard)
+        mine = heard.members.get(me)
+        if mine and mine.life != self._self.life and mine.version >= self._self.version:
+            self._self = self._self._replace(version=mine.version + 1)
             self._begin_fill(_held(merged.table.writing, merged.table.n, me))
         self._take(merged)
         if self._view.cluster != before:
-            self._push_soon(now)
+            self._tell_soon(now)
 
-    def _meet_misfit(self, cluster: Cluster) -> None:
-        """No member of this cluster has another number of partitions; a new node may be told one
-        that is wrong."""
-        if self._view.table.rank.epoch == 0 and cluster.table.rank.epoch > 0:
-            self.misfit = (
-                f"the cluster has {len(cluster.table.owners)} partitions, and {self._view.me} is "
-                f"configured for {self._view.partitions}; their number never changes: write "
-                f"partitions = {len(cluster.table.owners)} in cluster.ini"
-            )
+    def _wait_for_others(self, now: float) -> None:
+        if self._settles_at is None:
+            self._settles_at = now + self._settings.suspect_s
+            self._tell_soon(now)
+        if now >= self._settles_at:
+            self._settles_at = now + self._settings.suspect_s
+            if self._view.table.rank.epoch > 0:  # else it may be new to a cluster that has begun
+                self._settle(now)  # nobody is there who could know better
 
-    def _push_soon(self, now: float) -> None:
-        self._push_at = min(self._push_at, max(now, self._pushed_at + PUSH_S))
+    def _settle(self, now: float) -> None:
+        """What this node knows is not out of date: from now on it is a life that others hear of."""
+        self.settled = True
+        self._next_round = now + self._rest_s
+        self._take(self._view.cluster)
+        self._tell_at = now
 
     def _take(self, cluster: Cluster) -> None:
         """`cluster` is what is known now: say what this node has to say, and go on from there."""
@@ -246,30 +294,51 @@ class Gossiper:
                 break
         if cluster != self._view.cluster:
             self._adopt(cluster)
+        self._awaits_fill = self._refilled == cluster.table.rank and not self._is_ready(cluster)
 
     def _with_self(self, cluster: Cluster) -> Cluster:
-        """`cluster` with this node's own entries, if it is a member."""
+        """`cluster` with what this node says of itself, if it is a member.
+
+        A disk may be an old copy. Until this node knows better it must not tell of a new life:
+        those who hear would forget the one that it should be told of.
+        """
         me, table = self._view.me, cluster.table
         if me not in table.live or self._silent:
             return cluster
         ready = table.phase is not Phase.FILLING or self._is_ready(cluster)
         said = Seen(table.rank, ready)
-        if cluster.members.get(me) == self._self and cluster.seen.get(me) == said:
-            return cluster
-        return cluster._replace(
-            members={**cluster.members, me: self._self}, seen={**cluster.seen, me: said}
+        if cluster.seen.get(me) != said:
+            cluster = cluster._replace(seen={**cluster.seen, me: said})
+        if self.settled and cluster.members.get(me) != self._self:
+            cluster = cluster._replace(members={**cluster.members, me: self._self})
+        return cluster
+
+    def _adopt(self, cluster: Cluster) -> None:
+        """Go by `cluster` from now on."""
+        known, me = self._view.cluster, self._view.me
+        self._view.change(cluster)
+        self._digest = None
+        same_table = cluster.table is known.table
+        if not same_table:
+            self._members.go_by(cluster.table.live)
+        if not same_table or cluster.members.get(me) != known.members.get(me):
+            self._keep(durable=True)
+        elif cluster.members != known.members:
+            self._kept = False
+
+    def _keep(self, durable: bool) -> None:
+        self._kept = True
+        self._staging.put(
+            CLUSTER, record.seal(_encoder.encode(self._view.cluster)), durable=durable
         )
 
-    def _adopt(self, cluster: Cluster, keep: bool = False) -> None:
-        """Go by `cluster` from now on; keep it on disk if more has changed than who has seen it."""
-        known = self._view.cluster
-        self._view.change(cluster)
-        self._members.go_by(cluster.table.live)
-        encoded = _encoder.encode(cluster)
-        self._digest = hashlib.blake2b(encoded, digest_size=8).digest()
-        self._moving = cluster.table.phase is not Phase.STABLE or not _all_have_seen(cluster)
-        if keep or (known.table, known.members) != (cluster.table, cluster.members):
-            self._staging.put(CLUSTER, record.seal(encoded), durable=True)
+    def _digest_now(self) -> bytes:
+        """What tells this node's knowledge from another's; the rank stands for the table."""
+        if self._digest is None:
+            known = self._view.cluster
+            encoded = _encoder.encode((known.table.rank, known.members, known.seen))
+            self._digest = hashlib.blake2b(encoded, digest_size=8).digest()
+        return self._digest
 
     # Filling for a change ------------------------------------------------------------------------
 
@@ -280,15 +349,19 @@ class Gossiper:
         the back of what has been fetched by then; afterwards nobody does.
         """
         table, me = cluster.table, self._view.me
-        if table.phase is not Phase.FILLING or me not in table.live:
+        if table.phase is not Phase.FILLING or me not in table.live or self._silent:
             return
         if table.rank != self._view.table.rank:
             self._begin_fill(_gained(table, me))
-        if self._refilled != table.rank and _all_have_seen(cluster):
+        if self._refilled != table.rank and changes.all_have_seen(cluster):
             self._refilled = table.rank
             self._begin_fill(_gained(table, me))
 
     def _is_ready(self, cluster: Cluster) -> bool:
+        """True once this node has all that it is to hold; what it has said it can't take back."""
+        said = cluster.seen.get(self._view.me)
+        if said == Seen(cluster.table.rank, ready=True):
+            return True
         return self._refilled == cluster.table.rank and not self._filling()
 
     # What operators ask for ----------------------------------------------------------------------
@@ -309,7 +382,7 @@ class Gossiper:
     def depart(self, now: float) -> None:
         """This node was leaving, and nobody needs it any more."""
         self._take(changes.depart(self._view.cluster, self._view.me))
-        self._push_soon(now)
+        self._tell_soon(now)
 
     def _change(
         self, envelope: Envelope, now: float, change: Callable[[Cluster, str], Cluster]
@@ -318,13 +391,15 @@ class Gossiper:
         try:
             if me not in self._view.members:
                 raise ValueError(f"{me} is no member of the cluster; ask one that is")
+            if self._silent:
+                raise ValueError(f"the disk of {me} takes no writes; ask another member")
             self._take(change(self._view.cluster, me))
         except ValueError as error:
             return [envelope.reply(Failed(envelope.message.id, Failure.REQUEST, str(error)))]
-        self._push_soon(now)
-        return [self._told(envelope)]
+        self._tell_soon(now)
+        return [self._known(envelope)]
 
-    def _told(self, envelope: Envelope) -> Envelope:
+    def _known(self, envelope: Envelope) -> Envelope:
         return envelope.reply(ClusterDone(envelope.message.id, self._view.cluster))
 
 
@@ -351,9 +426,3 @@ def _gained(table: Table, me: str) -> list[int]:
     """The partitions that `me` holds by the target of a change, and not by the table before it."""
     before, after = table.writing
     return sorted(_held([after], table.n, me) - _held([before], table.n, me))
-
-
-def _all_have_seen(cluster: Cluster) -> bool:
-    """True if every live member has the table, so that nobody goes by an earlier one."""
-    table, seen = cluster.table, cluster.seen
-    return all(name in seen and seen[name].rank == table.rank for name in table.live)

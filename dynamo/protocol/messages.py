@@ -22,6 +22,7 @@ network died) is a deadline that passes at the one who waits.
                     ListSegments SegmentsListed
                     Ping         Pong
                     Gossip       Gossiped
+                    Rumour       Heard
                     Put, Get, PutMany, GetMany
                                  as a client's: a node that holds no copy passes a request on
 
@@ -33,7 +34,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from dynamo.values.cluster import Change, Cluster, Rank
+from dynamo.values.cluster import Change, Cluster, News, Rank
 from dynamo.values.hashtree import Hashes
 from dynamo.values.versions import Context, Siblings
 
@@ -207,15 +208,24 @@ class Failed(Reply, frozen=True):
 
 
 class Gossip(Request, frozen=True):
-    """Do you know the same cluster? `digest` is of what the sender knows, `cluster` all of it."""
+    """Do you know the same cluster? `digest` is of what the sender knows."""
 
     digest: bytes
-    cluster: Cluster | None = None
 
 
 class Gossiped(Reply, frozen=True):
     cluster: Cluster | None
     """What this node knows, if it is not the same."""
+
+
+class Rumour(Request, frozen=True):
+    """What the sender has learned of the cluster; nobody waits for the answer."""
+
+    news: News
+
+
+class Heard(Reply, frozen=True):
+    pass
 
 
 class GetCluster(Request, frozen=True):
@@ -404,6 +414,8 @@ Message = (
     | Failed
     | Gossip
     | Gossiped
+    | Rumour
+    | Heard
     | GetCluster
     | StageChange
     | ClearPlan

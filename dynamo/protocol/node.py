@@ -23,6 +23,8 @@ from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.healing import Healing
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
+    ClearPlan,
+    CommitPlan,
     CopyFetched,
     CopyStored,
     Envelope,
@@ -45,6 +47,7 @@ from dynamo.protocol.messages import (
     Request,
     RootsDone,
     SegmentsListed,
+    StageChange,
     StoreCopies,
     StoreCopy,
 )
@@ -57,11 +60,11 @@ from dynamo.protocol.view import View
 from dynamo.protocol.wholeness import Wholeness
 from dynamo.values.cluster import Cluster
 
-_READING = frozenset(
+_BUILDING = frozenset(
     {Put, PutMany, Get, GetMany, ListKeys, FetchCopy, FetchCopies, ListCopies}
-    | {GetRoots, GetNodes, ListSegments}
+    | {GetRoots, GetNodes, ListSegments, StageChange, ClearPlan, CommitPlan}
 )
-"""Requests that say what there is; a put, too, builds on what its coordinator holds."""
+"""Requests whose answer builds on what there is: copies on the disk, or what cluster it knows."""
 
 
 _OF_SEVERAL = (CopyStored, CopyFetched, RootsDone, NodesDone, SegmentsListed, Failed)
@@ -229,15 +232,15 @@ class Node:
         return Step(*self._staging.take(), sent)
 
     def _held_back(self, envelopes: Iterable[Envelope]) -> Iterable[Envelope]:
-        """Those that may be handled now: none that reads, until this node has settled."""
+        """Those that may be handled now: none of those, until this node has settled."""
         if self.gossip.settled:
             if not self._early:
                 return envelopes
             early, self._early = self._early, []
             return chain(early, envelopes)
         envelopes = list(envelopes)
-        self._early += [e for e in envelopes if type(e.message) in _READING]
-        return [e for e in envelopes if type(e.message) not in _READING]
+        self._early += [e for e in envelopes if type(e.message) in _BUILDING]
+        return [e for e in envelopes if type(e.message) not in _BUILDING]
 
     def _refuse_removed(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A node that was removed may hear that it was, and nothing else."""

@@ -17,21 +17,26 @@ class View:
         self.me = me
         self.partitions = len(cluster.table.owners)
         """How many there are; it never changes."""
+        self._go_by(cluster.table)
         self.change(cluster)
 
     def change(self, cluster: Cluster) -> None:
         """From now on the cluster is this one."""
         self.cluster = cluster
-        self.table: Table = cluster.table
-        self.ring: Ring = self.table.reading
-        """The ring that reads go by."""
-        self.rings: tuple[Ring, ...] = self.table.writing
-        """The rings that a write needs a quorum in, each; one, unless partitions move."""
-        self.members: tuple[str, ...] = self.table.live
-        """All that take part, this node among them, unless it has not joined or has left."""
+        if cluster.table is not self.table:  # else the rings keep what they have worked out
+            self._go_by(cluster.table)
         known = cluster.members
         self.addresses: dict[str, str] = {name: known[name].address for name in self.members}
         """Where each member is reached."""
+
+    def _go_by(self, table: Table) -> None:
+        self.table = table
+        self.rings: tuple[Ring, ...] = table.writing
+        """The rings that a write needs a quorum in, each; one, unless partitions move."""
+        self.ring: Ring = self.rings[self.rings.index(table.reading)]
+        """The ring that reads go by."""
+        self.members: tuple[str, ...] = table.live
+        """All that take part, this node among them, unless it has not joined or has left."""
 
     def partition_of(self, key: str) -> int:
         return self.ring.partition_of(key)

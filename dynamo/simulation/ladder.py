@@ -21,12 +21,14 @@ from dynamo.protocol.messages import (
     GetRoots,
     Gossip,
     Gossiped,
+    Heard,
     KeysListed,
     ListKeys,
     Message,
     Put,
     PutDone,
     RootsDone,
+    Rumour,
     StageChange,
     StoreCopy,
 )
@@ -36,7 +38,7 @@ from dynamo.values.versions import Context, Siblings
 COLUMN = 9
 """Characters from one line of the ladder to the next."""
 TIMES = "{:>10}{:>10}  "
-ENDLESS = Gossip | Gossiped | GetRoots | RootsDone
+ENDLESS = Gossip | Gossiped | Rumour | Heard | GetRoots | RootsDone
 """What nodes say to each other every few seconds though nothing happens."""
 
 

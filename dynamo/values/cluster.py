@@ -15,19 +15,22 @@ Reads and writes of one phase and of the next overlap in a node, those of two ph
 So a phase begins only when all members have *seen* the one before it. `advance` says when that is,
 by a rule that gives the same result wherever it is applied: no member has to lead, and no two can
 disagree. A member that is down holds a change up, unless it is declared dead, which an operator has
-to do; the others refuse it from then on.
+to do; the others refuse it from then on. A change under way keeps its target even so: somebody may
+be a phase ahead already, and read by it. The table without the dead is the next change.
 
 Source: the joint quorum is that of Raft's joint consensus (Ongaro and Ousterhout 2014, section 6);
 "seen by all" is what Riak's ring gossip waits for.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dynamo.values import ring
 from dynamo.values.ring import Ring, claim
+
+Entry = TypeVar("Entry")
 
 
 class Phase(StrEnum):
@@ -121,11 +124,13 @@ class Table(NamedTuple):
     removed: tuple[str, ...] = ()
     """The dead of the past: nobody takes anything from them any more, should they come back."""
     staged: tuple[Change, ...] = ()
+    founding: str = ""
+    """Names the cluster for good, after what its founders were configured with."""
 
     @property
     def live(self) -> tuple[str, ...]:
         """The members that take part: all but the dead."""
-        return tuple(member for member in self.members if member not in self.dead)
+        return _without(self.members, self.dead) if self.dead else self.members
 
     @property
     def change(self) -> str:
@@ -156,6 +161,17 @@ class Cluster(NamedTuple):
     seen: Mapping[str, Seen]
 
 
+class News(NamedTuple):
+    """A part of a cluster: what somebody may not know yet. No table means that it is the same."""
+
+    table: Table | None
+    members: Mapping[str, Member]
+    seen: Mapping[str, Seen]
+
+    def __bool__(self) -> bool:
+        return bool(self.table or self.members or self.seen)
+
+
 def found(addresses: Mapping[str, str], partitions: int, n: int) -> Cluster:
     """The cluster as its founders make it, each by itself from the same configuration.
 
@@ -168,14 +184,17 @@ def found(addresses: Mapping[str, str], partitions: int, n: int) -> Cluster:
     """
     members = tuple(sorted(addresses))
     owners = claim(members, partitions, n)
-    name = hashlib.blake2b("\0".join((*members, *owners)).encode(), digest_size=8).hexdigest()
-    table = Table(Rank(0, -len(members), name), Phase.STABLE, n, members, owners)
+    text = repr((n, sorted(addresses.items()), owners))
+    name = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    table = Table(Rank(0, -len(members), name), Phase.STABLE, n, members, owners, founding=name)
     return Cluster(table, {name: Member(address) for name, address in addresses.items()}, {})
 
 
-def merge(one: Cluster, other: Cluster) -> Cluster:
+def merge(one: Cluster, other: Cluster | News) -> Cluster:
     """What both know together."""
-    table = max(one.table, other.table, key=lambda table: table.rank)
+    table = one.table
+    if other.table is not None and other.table.rank > table.rank:
+        table = other.table
     members = dict(one.members)
     for name, member in other.members.items():
         members[name] = max(members.get(name, member), member, key=_age)
@@ -183,6 +202,19 @@ def merge(one: Cluster, other: Cluster) -> Cluster:
     for name, said in other.seen.items():
         seen[name] = max(seen.get(name, said), said)
     return _only_members(Cluster(table, members, seen))
+
+
+def news(cluster: Cluster, known: Cluster) -> News:
+    """What `cluster`, which knows all that `known` does, knows beyond it.
+
+    >>> before = found({"n1": "127.0.0.1:7401"}, partitions=4, n=1)
+    >>> after = before._replace(seen={"n1": Seen(before.table.rank, ready=True)})
+    >>> list(news(after, before).seen), bool(news(after, after))
+    (['n1'], False)
+    """
+    if cluster.table.rank != known.table.rank:
+        return News(*cluster)  # with all members: one that lacks the table lacks most
+    return News(None, _beyond(cluster.members, known.members), _beyond(cluster.seen, known.seen))
 
 
 def advance(cluster: Cluster) -> Cluster:
@@ -194,32 +226,36 @@ def advance(cluster: Cluster) -> Cluster:
     Rank(epoch=1, stage=0, proposer='')
     """
     table = cluster.table
-    said = [cluster.seen.get(member) for member in table.live]
-    if any(one is None or one.rank != table.rank for one in said):
+    if not all_have_seen(cluster):
         return cluster
     next_rank = Rank(table.rank.epoch + 1)
     if table.phase is Phase.FILLING:
-        if not all(one and one.ready for one in said):
+        if not all(cluster.seen[member].ready for member in table.live):
             return cluster
         table = table._replace(rank=next_rank, phase=Phase.SWITCHING)
     elif table.phase is Phase.SWITCHING:
-        gone = tuple(name for name in table.dead if name not in table.target)
+        gone = _without(table.dead, table.target)
         table = table._replace(
             rank=next_rank,
             phase=Phase.STABLE,
             owners=table.target,
             target=(),
             members=_without(table.members, gone),
-            leaving=_without(table.leaving, gone),
             dead=_without(table.dead, gone),
         )
-    elif table.dead:  # declared dead while the last change was too far on to be planned anew
+    elif table.dead:  # declared dead while a change was under way
         table = _begin(table, next_rank, table.owners)
     elif table.rank.epoch == 0:
         table = table._replace(rank=next_rank)
     else:
         return cluster
     return _only_members(cluster._replace(table=table))
+
+
+def all_have_seen(cluster: Cluster) -> bool:
+    """True if every live member has the table, so that nobody goes by an earlier one."""
+    table, seen = cluster.table, cluster.seen
+    return all(name in seen and seen[name].rank == table.rank for name in table.live)
 
 
 def stage(cluster: Cluster, change: Change, proposer: str) -> Cluster:
@@ -233,6 +269,8 @@ def stage(cluster: Cluster, change: Change, proposer: str) -> Cluster:
 def clear(cluster: Cluster, proposer: str) -> Cluster:
     """`cluster` with nothing staged."""
     table = cluster.table
+    if not table.staged:
+        return cluster
     rank = table.rank._replace(stage=table.rank.stage + 1, proposer=proposer)
     return cluster._replace(table=table._replace(rank=rank, staged=()))
 
@@ -242,12 +280,12 @@ def commit(cluster: Cluster, proposer: str) -> Cluster:
     table = cluster.table
     if not table.staged:
         raise ValueError("nothing is staged; see `dynamo join --help` and `dynamo leave --help`")
-    if table.phase is not Phase.STABLE and any(c.kind is not Kind.REMOVE for c in table.staged):
-        raise ValueError(_UNDER_WAY)
+    dead = {change.node for change in table.staged if change.kind is Kind.REMOVE}
+    if table.phase is not Phase.STABLE:
+        return cluster._replace(table=_declare_dead(table, dead, proposer))
     joining = {change.joins: change.address for change in table.staged if change.joins}
     left = {change.node for change in table.staged if change.kind in (Kind.LEAVE, Kind.REPLACE)}
-    dead = {change.node for change in table.staged if change.kind is Kind.REMOVE}
-    present = table.target if table.phase is Phase.FILLING else table.owners
+    present = table.owners
     for change in table.staged:
         if change.kind is Kind.REPLACE:
             present = ring.replace(present, change.node, change.by)
@@ -261,6 +299,22 @@ def commit(cluster: Cluster, proposer: str) -> Cluster:
     rank = Rank(table.rank.epoch + 1, proposer=proposer)
     members = {**cluster.members, **{name: Member(at) for name, at in joining.items()}}
     return _only_members(cluster._replace(table=_begin(wanted, rank, present), members=members))
+
+
+def _declare_dead(table: Table, dead: Collection[str], proposer: str) -> Table:
+    """The change under way goes on without `dead`; `advance` takes them out when it is done.
+
+    Within the epoch: where a member is a phase ahead already, that holds, and this is lost.
+    """
+    if any(change.kind is not Kind.REMOVE for change in table.staged):
+        raise ValueError(_UNDER_WAY)
+    return table._replace(
+        rank=table.rank._replace(stage=table.rank.stage + 1, proposer=proposer),
+        leaving=_without(table.leaving, dead),
+        dead=tuple(sorted({*table.dead, *dead})),
+        removed=tuple(sorted({*table.removed, *dead})),
+        staged=(),
+    )
 
 
 def depart(cluster: Cluster, name: str) -> Cluster:
@@ -281,8 +335,6 @@ _UNDER_WAY = "a change is under way: see `dynamo transfers`, and wait until it i
 
 def _begin(table: Table, rank: Rank, present: Sequence[str]) -> Table:
     """The change of a table to one without those that leave or are dead, nor gaps for the new."""
-    if table.phase is Phase.SWITCHING:  # reads go by the target already; `advance` will take it up
-        return table._replace(rank=rank)
     stay = _without(table.live, table.leaving)
     target = claim(stay, len(table.owners), table.n, present)
     if target != table.owners:
@@ -295,7 +347,8 @@ def _check(cluster: Cluster, change: Change, proposer: str) -> None:
     """Refuse a change that can't be made, in words for the operator."""
     table, node = cluster.table, change.node
     if table.rank.epoch == 0:
-        missing = [name for name in table.members if name not in cluster.seen]
+        met = [name for name, said in cluster.seen.items() if said.rank == table.rank]
+        missing = _without(table.members, met)
         raise ValueError(f"the cluster's first nodes have not all met yet: {', '.join(missing)}")
     if (table.phase is not Phase.STABLE or table.leaving) and change.kind is not Kind.REMOVE:
         raise ValueError(_UNDER_WAY)
@@ -320,9 +373,23 @@ def _check(cluster: Cluster, change: Change, proposer: str) -> None:
         raise ValueError(f"{node} is declared dead already")
     if change.kind is Kind.REMOVE and node == proposer:
         raise ValueError(f"{node} answers, so it is not dead; `dynamo leave {node}` loses nothing")
-    gone = {node, *(other.node for other in table.staged if other.kind is not Kind.JOIN)}
-    if not change.by and not {*table.live} - {*table.leaving} - gone:
-        raise ValueError(f"{node} is the last member; a cluster needs one")
+    _check_stay(table, (*table.staged, change))
+
+
+def _check_stay(table: Table, staged: Sequence[Change]) -> None:
+    """Refuse to let go of nodes that the others need."""
+    gone = [change for change in staged if change.kind is not Kind.JOIN]
+    stay = {*table.live, *(change.joins for change in staged)} - {"", *table.leaving}
+    stay -= {change.node for change in gone}
+    if not stay:
+        raise ValueError(f"{gone[-1].node} is the last member; a cluster needs one")
+    # Nobody takes over their parts then, so W copies of a key may be theirs.
+    leaves = any(change.kind is Kind.LEAVE for change in gone)
+    if leaves and len(gone) > 1 and len(stay) < table.n:
+        raise ValueError(
+            f"only {len(stay)} would stay, and each key has {table.n} replicas: "
+            f"below {table.n} members they leave one at a time"
+        )
 
 
 def _only_members(cluster: Cluster) -> Cluster:
@@ -336,7 +403,11 @@ def _only_members(cluster: Cluster) -> Cluster:
     )
 
 
-def _without(names: Sequence[str], gone: Sequence[str]) -> tuple[str, ...]:
+def _beyond(mine: Mapping[str, Entry], known: Mapping[str, Entry]) -> dict[str, Entry]:
+    return {name: entry for name, entry in mine.items() if known.get(name) != entry}
+
+
+def _without(names: Sequence[str], gone: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in gone)
 
 

@@ -135,6 +135,16 @@ def test_a_plan_warns_of_two_replicas_on_one_host(
     assert any("two or more replicas on one host" in line for line in plan["warnings"]) is warned
 
 
+def test_a_plan_warns_of_quorums_that_can_not_be_met(config: ClusterConfig) -> None:
+    cluster = found({f"n{k}": f"10.0.0.{k}:7400" for k in (1, 2)}, 8, 3)
+    cluster = advance(seen_by(cluster, "n1", "n2"))
+    cluster = stage(cluster, Change(Kind.LEAVE, "n2"), "n1")
+    statuses = {name: {**STATUS, "members": {}} for name in cluster.members}
+    warnings = "\n".join(plan_view.describe(cluster, statuses, config)["warnings"])
+    assert "every key has 1 replica, not 3: only 1 member owns partitions" in warnings
+    assert "gets will fail: R=2 can't be met by 1 members" in warnings
+
+
 def test_bytes_are_those_of_the_partitions_that_a_node_gets(config: ClusterConfig) -> None:
     cluster = stage(at_rest(), Change(Kind.JOIN, "n4", address="10.0.0.4:7400"), "n1")
     sizes = [1000 * (partition + 1) for partition in range(8)]

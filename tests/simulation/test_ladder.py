@@ -19,18 +19,18 @@ PUT_AND_GET = """\
                0.000  |        #        |        |        n1 starts
                0.000  |        |        #        |        n2 starts
                0.000  |        |        |        #        n3 starts
-  1000.000  1001.519  o------->|        |        |        Put colour=green blind
-  1010.247  1015.527  |        o---------------->|        StoreCopy colour green
-  1010.247  1019.664  |        o------->|        |        StoreCopy colour green
-  1020.033  1020.775  |        |<-------o        |        CopyStored
-  1022.940  1026.723  |        |<----------------o        CopyStored
-  1020.775  1029.392  |<-------o        |        |        PutDone on n1,n2
-  1029.392  1031.756  o------------------------->|        Get colour
-  1031.756  1032.313  |        |<----------------o        FetchCopy colour
-  1031.756  1035.211  |        |        |<-------o        FetchCopy colour
-  1035.211  1036.681  |        |        o------->|        CopyFetched green
-  1036.681  1039.346  |<-------------------------o        GetDone green by n3,n2
-  1032.313  1039.980  |        o---------------->|        CopyFetched green"""
+  1000.000  1000.956  o------->|        |        |        Put colour=green blind
+  1003.762  1008.096  |        o---------------->|        StoreCopy colour green
+  1003.762  1013.050  |        o------->|        |        StoreCopy colour green
+  1011.386  1014.121  |        |<----------------o        CopyStored
+  1014.121  1016.600  |<-------o        |        |        PutDone on n3,n1
+  1016.600  1019.331  o------------------------->|        Get colour
+  1017.722  1020.034  |        |<-------o        |        CopyStored
+  1019.331  1023.135  |        |<----------------o        FetchCopy colour
+  1023.135  1024.109  |        o---------------->|        CopyFetched green
+  1019.331  1024.115  |        |        |<-------o        FetchCopy colour
+  1024.115  1024.967  |        |        o------->|        CopyFetched green
+  1024.109  1025.998  |<-------------------------o        GetDone green by n3,n1"""
 
 
 def small_world() -> World:

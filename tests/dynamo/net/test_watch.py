@@ -12,15 +12,15 @@ from dynamo.protocol.messages import (
     CopyStored,
     Envelope,
     FetchCopy,
-    Gossip,
     Lost,
     Message,
     Ping,
     Pong,
+    Rumour,
     StageChange,
     StoreCopy,
 )
-from dynamo.values.cluster import Change, Cluster, Kind, Rank, Seen
+from dynamo.values.cluster import Change, Kind, News, Rank, Seen
 from dynamo.values.ring import claim
 from dynamo.values.versions import EMPTY, NOTHING_SEEN, update
 from tests.dynamo.protocol.bench import Bench
@@ -184,7 +184,7 @@ def others_have_seen(watched: Watched) -> None:
     known = watched.node.view.cluster
     said = {name: Seen(known.table.rank, ready=True) for name in known.table.live if name != "n1"}
     news = known._replace(seen={**known.seen, **said})
-    watched.told(Gossip(1, b"", news), sender="n2")
+    watched.told(Rumour(1, News(*news)), sender="n2")
 
 
 def test_each_step_of_a_change_is_told_once(
@@ -215,7 +215,7 @@ def test_a_node_that_is_no_member_says_so(
         rank=Rank(9), members=("n2", "n3"), owners=claim(["n2", "n3"], 8, 3)
     )
     for _ in range(2):
-        watched.told(Gossip(1, b"", Cluster(without, members, {})), sender="n2")
+        watched.told(Rumour(1, News(without, members, {})), sender="n2")
     assert lines(caplog) == [
         "n1: ring epoch 9: stable; n1 has left; members n2, n3",
         "n1: is no member of the cluster of n2, n3; it passes requests on. "

@@ -28,6 +28,7 @@ from dynamo.protocol.messages import (
     Gossip,
     Gossiped,
     GotMany,
+    Heard,
     HintsFetched,
     KeysListed,
     ListCopies,
@@ -44,13 +45,14 @@ from dynamo.protocol.messages import (
     PutMany,
     RingDone,
     RootsDone,
+    Rumour,
     SegmentsListed,
     StageChange,
     StoreCopies,
     StoreCopy,
 )
 from dynamo.values import versions
-from dynamo.values.cluster import Change, Kind, Seen, found
+from dynamo.values.cluster import Change, Kind, News, Seen, found
 
 SIBLINGS = versions.update(versions.EMPTY, None, "n1-1-1", b"\x00value", 12.5)
 CHANGE = Change(Kind.REPLACE, "n1", by="n3", address="127.0.0.1:3")
@@ -84,9 +86,11 @@ MESSAGES: list[Message] = [
     StoreCopies(10, (("a", b"record"),), durable=False, hint_for="n2"),
     FetchCopies(10, ("a", "b")),
     CopiesFetched(10, (SIBLINGS,)),
-    Gossip(11, b"digest", CLUSTER),
     Gossip(11, b"digest"),
+    Rumour(11, News(*CLUSTER)),
+    Rumour(11, News(None, {}, CLUSTER.seen)),
     Gossiped(11, CLUSTER),
+    Heard(11),
     GetCluster(11),
     StageChange(11, CHANGE),
     ClearPlan(11),
