@@ -133,6 +133,19 @@ def _damage_lines(name: str, damaged: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} refuses {damaged['waiting']:,} damaged copies, of which these are the first"
 
 
+def _dead_lines(name: str, dead: Mapping[str, Any]) -> Iterator[str]:
+    """
+    >>> dead = {"waiting": 1200, "waits_for": "n2 to answer", "reaped": 7}
+    >>> print(*_dead_lines("n1", dead))
+    n1 sees to 1,200 tombstones and expired values that wait for n2 to answer
+    """
+    if dead["waits_for"]:
+        yield (
+            f"{name} sees to {show.number_of(dead['waiting'], 'tombstone')} and expired values "
+            f"that wait for {dead['waits_for']}"
+        )
+
+
 def _refusal_lines(name: str, refused: Mapping[str, int]) -> Iterator[str]:
     """
     >>> print(*_refusal_lines("n1", {"quorum": 3, "overloaded": 1200}))
@@ -157,6 +170,7 @@ SECTIONS: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
     "hints": _hint_lines,
     "corrupt_reads": _corrupt_lines,
     "damaged": _damage_lines,
+    "dead": _dead_lines,
     "refused": _refusal_lines,
 }
 """Section of a node's status -> what is to be said of it, given the node's name."""

@@ -7,8 +7,10 @@ Names of keys on disk (the first byte leaves room for others):
     b"x" | when, 8 bytes | partition, 2 bytes | key, UTF-8   empty: an ephemeral copy to be dropped
     b"c"                                                     what the node knows of its cluster
     b"t" | partition, 2 bytes | segment, 2 bytes | key       the digest of a copy: its index entry
+    b"d" | partition, 2 bytes | key                          that a copy is dead: see `tombstones`
     b"p" | partition, 2 bytes                                that it is filling: see `wholeness`
     b"mindexed"                                              that every copy here has an entry
+    b"mlooked"                                               nothing: written to have all synced
     b"mscrubbed" | partition, 2 bytes                        when a scrub of it ended last
 
 So the copies of a partition lie together and in the order of their keys, and so do the hinted
@@ -164,6 +166,30 @@ def scrubbed_key(partition: int) -> bytes:
 def partition_of_scrubbed(disk_key: bytes) -> int:
     """The partition that a note of `scrubbed_key` is about."""
     return int.from_bytes(disk_key[-2:], "big")
+
+
+def dead_key(partition: int, key: str) -> bytes:
+    """Where it is noted that the copy of `key` is dead, or will be.
+
+    >>> dead_key(3, "colour")
+    b'd\\x00\\x03colour'
+    """
+    return b"d" + copy_key(partition, key)[1:]
+
+
+def dead_range(partition: int, after: str) -> tuple[bytes, bytes]:
+    """Start and stop of a scan over the notes of a partition's dead copies, behind `after`."""
+    start, stop = copy_range(partition, "", after)
+    return b"d" + start[1:], b"d" + stop[1:]
+
+
+def key_of_dead(disk_key: bytes) -> str:
+    """The key that a note of `dead_key` is about."""
+    return key_of_copy(disk_key)
+
+
+LOOKED = b"mlooked"
+"""Written with fsync by a node that tells what it holds: then that is what a crash leaves."""
 
 
 def filling_key(partition: int) -> bytes:

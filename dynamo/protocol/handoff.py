@@ -169,6 +169,10 @@ class Handoff:
                 found[owner] = siblings
         return found
 
+    def keeps(self, key: str) -> bool:
+        """True if a copy of `key` is kept here for anybody, be it damaged."""
+        return any(self._staging.get(hint_key(owner, key)) is not None for owner in self.kept)
+
     def waiting(self, owner: str) -> Iterator[tuple[bytes, bytes]]:
         """Where each copy for `owner` is on the disk, and its record."""
         start = hint_key(owner, "")

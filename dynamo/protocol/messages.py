@@ -20,6 +20,8 @@ network died) is a deadline that passes at the one who waits.
                     GetRoots     RootsDone
                     GetNodes     NodesDone | Failed
                     ListSegments SegmentsListed
+                    FindDead     FoundDead
+                    Reap         Reaped | Failed
                     Ping         Pong
                     Gossip       Gossiped
                     Rumour       Heard
@@ -313,6 +315,31 @@ class CopiesFetched(Reply, frozen=True):
     """Of the keys in their order, the first, as many as one answer has room for."""
 
 
+class FindDead(Request, frozen=True):
+    """Which of these dead keys of a partition do you know nothing else of?"""
+
+    rank: Rank
+    """The table of owners that the sender goes by."""
+    partition: int
+    items: tuple[tuple[str, bytes], ...]
+    """Key and digest of what an owner should hold."""
+
+
+class FoundDead(Reply, frozen=True):
+    keys: tuple[str, ...]
+
+
+class Reap(Request, frozen=True):
+    """Drop your copies of these keys, where they are exactly what the digests say."""
+
+    rank: Rank
+    items: tuple[tuple[str, bytes], ...]
+
+
+class Reaped(Reply, frozen=True):
+    dropped: int
+
+
 class Ping(Request, frozen=True):
     """Are you there?"""
 
@@ -430,6 +457,10 @@ Message = (
     | CopyFetched
     | FetchHints
     | HintsFetched
+    | FindDead
+    | FoundDead
+    | Reap
+    | Reaped
     | StoreCopies
     | FetchCopies
     | CopiesFetched

@@ -32,6 +32,7 @@ from dynamo.protocol.messages import (
     Failure,
     FetchCopies,
     FetchCopy,
+    FindDead,
     Get,
     GetMany,
     GetNodes,
@@ -51,9 +52,11 @@ from dynamo.protocol.messages import (
     StoreCopies,
     StoreCopy,
 )
+from dynamo.protocol.reaper import Reaper
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.scrub import Scrub
 from dynamo.protocol.settings import Settings
+from dynamo.protocol.tombstones import Tombstones
 from dynamo.protocol.transfer import Transfer
 from dynamo.protocol.trees import Trees
 from dynamo.protocol.view import View
@@ -62,7 +65,7 @@ from dynamo.values.cluster import Cluster
 
 _BUILDING = frozenset(
     {Put, PutMany, Get, GetMany, ListKeys, FetchCopy, FetchCopies, ListCopies}
-    | {GetRoots, GetNodes, ListSegments, StageChange, ClearPlan, CommitPlan}
+    | {GetRoots, GetNodes, ListSegments, StageChange, ClearPlan, CommitPlan, FindDead}
 )
 """Requests whose answer builds on what there is: copies on the disk, or what cluster it knows."""
 
@@ -128,11 +131,13 @@ class Node:
         self.trees = Trees(self._staging)
         self.scrub = Scrub(self._staging, self.trees, self.view.partitions, settings, self._clock)
         self.expiry = Expiry(self._staging, settings, self._clock)
+        tombstones = Tombstones(self._staging)
         self.replica = Replica(
             self.view,
             self._staging,
             self.trees,
             self.wholeness,
+            tombstones,
             incarnation,
             self.expiry,
             self._clock,
@@ -154,6 +159,19 @@ class Node:
         self.healing = Healing(self.view, self.replica, self.members, settings, next_id)
         self.replica.when_damaged.append(self.healing.note)
         self.scrub.when_damaged.append(self.healing.note)
+        self.reaper = Reaper(
+            self.view,
+            self._staging,
+            tombstones,
+            self.replica,
+            self.handoff,
+            self.wholeness,
+            self.members,
+            settings,
+            next_id,
+            incarnation,
+            self._clock,
+        )
         self.gossip = Gossiper(
             self.view,
             self._staging,
@@ -193,6 +211,7 @@ class Node:
                 self.scrub,
                 self.transfer,
                 self.healing,
+                self.reaper,
             )
         )
         # Trees come last: they have to see all that the others have staged.
@@ -204,6 +223,7 @@ class Node:
             **self.handoff.handlers,
             **self.gossip.handlers,
             **self.antientropy.handlers,
+            **self.reaper.handlers,
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
             **dict.fromkeys(_OF_SEVERAL, self._on_reply),
@@ -265,6 +285,7 @@ class Node:
             "transfer": self.transfer.status(),
             "corrupt_reads": self.replica.corrupt_reads,
             "damaged": self.healing.status(),
+            "dead": self.reaper.status(),
         }
 
     def _ring_status(self) -> dict[str, Any]:

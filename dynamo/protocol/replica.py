@@ -42,6 +42,7 @@ from dynamo.protocol.messages import (
     StoreCopies,
     StoreCopy,
 )
+from dynamo.protocol.tombstones import Tombstones
 from dynamo.protocol.trees import Trees
 from dynamo.protocol.view import View
 from dynamo.protocol.wholeness import Wholeness
@@ -65,6 +66,7 @@ class Replica:
         staging: Staging,
         trees: Trees,
         wholeness: Wholeness,
+        tombstones: Tombstones,
         incarnation: int,
         expiry: Expiry,
         wall: Callable[[], float],
@@ -73,6 +75,7 @@ class Replica:
         self._staging = staging
         self._trees = trees
         self._wholeness = wholeness
+        self._tombstones = tombstones
         self._expiry = expiry
         self._wall = wall
         self._incarnation = f"{view.me}-{incarnation:x}-"
@@ -141,9 +144,9 @@ class Replica:
         siblings = versions.update(
             copy.siblings, put.context, life, put.value, put.written_at, put.expires_at
         )
-        copy = Copy(life, siblings)
-        self._stage(put.key, copy, put.durable)
-        return copy
+        written = Copy(life, siblings)
+        self._stage(put.key, written, put.durable, copy.siblings)
+        return written
 
     def merge(self, key: str, siblings: Siblings, durable: bool) -> None:
         """Take in what another replica holds, unless it is only what this one may have dropped, or
@@ -158,7 +161,7 @@ class Replica:
             siblings = versions.reconcile([copy.siblings, siblings])
         # What is here already may have come without fsync: a durable write is written once more.
         if durable or siblings != copy.siblings:
-            self._stage(key, Copy(copy.life, siblings), durable)
+            self._stage(key, Copy(copy.life, siblings), durable, copy.siblings)
 
     def merge_record(self, key: str, stored: bytes, durable: bool, lasting: bool) -> None:
         """`merge` with the record of another replica's copy, which has no life in it.
@@ -171,6 +174,7 @@ class Replica:
         if lasting and self._staging.get(disk_key) is None:
             self._staging.put(disk_key, stored, durable=durable)
             self._trees.enter(partition, key, siblings, durable=durable)
+            self._tombstones.enter(partition, key, siblings, before=versions.EMPTY)
         else:
             self.merge(key, siblings, durable)
 
@@ -179,11 +183,17 @@ class Replica:
         if not self._is_damaged(key):
             self.merge(key, siblings, durable=True)
         elif siblings.context and versions.forget_at(siblings) > self._wall():
+            self._tombstones.remove(self._view.partition_of(key), key)
             self._stage(key, Copy("", siblings), durable=True)
         else:
-            partition = self._view.partition_of(key)
-            self._staging.delete(copy_key(partition, key))
-            self._trees.remove(partition, key)
+            self.drop(key)
+
+    def drop(self, key: str) -> None:
+        """Let go of a copy; a crash may bring it back."""
+        partition = self._view.partition_of(key)
+        self._staging.delete(copy_key(partition, key))
+        self._trees.remove(partition, key)
+        self._tombstones.remove(partition, key)
 
     def listing(self, prefix: str, after: str, limit: int) -> CopiesListed | None:
         """This node's copies in order of key, without their values; `id` is 0.
@@ -284,10 +294,13 @@ class Replica:
             return True
         return False
 
-    def _stage(self, key: str, copy: Copy, durable: bool) -> None:
+    def _stage(
+        self, key: str, copy: Copy, durable: bool, before: Siblings = versions.EMPTY
+    ) -> None:
         partition = self._view.partition_of(key)
         self._staging.put(copy_key(partition, key), record.encode(copy), durable=durable)
         self._trees.enter(partition, key, copy.siblings, durable=durable)
+        self._tombstones.enter(partition, key, copy.siblings, before)
         forget_at = versions.forget_at(copy.siblings)
         if forget_at != math.inf:
             self._expiry.note(forget_at, partition, key)

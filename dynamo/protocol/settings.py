@@ -42,6 +42,9 @@ class Settings:
     """Ephemeral copies dropped in one step, at most."""
     pending_bytes: int = 256 << 20
     """What the values of these requests may weigh together; past it the answer is the same."""
+    reap_after_s: float = 3600.0
+    """What no envelope outlives: a tombstone is dropped when all nodes have agreed about it twice,
+    so far apart, and as much later; 0 for never."""
     anti_entropy_s: float = 10.0
     """How often a node compares what it holds with each other owner of it; 0 for never."""
     exchange_window: int = 128

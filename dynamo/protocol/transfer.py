@@ -209,9 +209,7 @@ class Transfer:
         return sent
 
     def _drop_copy(self, disk_key: bytes) -> None:
-        key = key_of_copy(disk_key)
-        self._staging.delete(disk_key)
-        self._here.trees.remove(self._view.partition_of(key), key)
+        self._here.replica.drop(key_of_copy(disk_key))
         self.dropped += 1
 
     def _copies(self, partition: int) -> Iterator[tuple[bytes, bytes]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynamo.disk.contract import HINTS, key_of_copy
@@ -22,9 +23,7 @@ from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.workload import read_back, work
 from dynamo.simulation.world import NodeMaker, World
-
-REAP_AFTER_S = math.inf
-"""How old a tombstone is, at least, before a node may reap it; none does so yet."""
+from dynamo.values.versions import Siblings
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Run:
     trace: Trace
     violations: list[Violation]
     commits: int
+    copies: dict[str, Mapping[str, Siblings]]
+    """What the disks of its owners hold of each key at the end."""
 
     @property
     def fingerprint(self) -> str:
@@ -80,8 +81,9 @@ def simulate(
         raise
     copies = {key: world.kept_copies(key) for key in plan.key_names}
     owners = {key: world.owners(key) for key in plan.key_names}
-    violations = check(world.history, owners, copies, plan.settings.w, REAP_AFTER_S)
-    violations += thin_writes(world.history, rested, plan.settings.w, REAP_AFTER_S)
+    w, reap_after_s = plan.settings.w, plan.settings.reap_after_s or math.inf
+    violations = check(world.history, owners, copies, w, reap_after_s)
+    violations += thin_writes(world.history, rested, w, reap_after_s)
     if plan.settings.anti_entropy_s:
         violations += not_converged(rested)
     violations += unfinished_changes(world.cluster)
@@ -90,7 +92,7 @@ def simulate(
     )
     violations += forgotten_hints(_kept(world, HINTS))
     commits = sum(machine.commits for machine in world.machines.values())
-    return Run(plan, world.history, world.trace, violations, commits)
+    return Run(plan, world.history, world.trace, violations, commits, copies)
 
 
 def _kept(world: World, range_: tuple[bytes, bytes]) -> dict[str, list[bytes]]:

@@ -20,13 +20,17 @@ from dynamo.protocol.antientropy import AntiEntropy
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.messages import CopyStored, Envelope, FetchCopy, Listed, Put, StoreCopy
 from dynamo.protocol.node import Node, Step
+from dynamo.protocol.reaper import Reaper
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
-from dynamo.simulation import run as run_module
 from dynamo.simulation.__main__ import main
+from dynamo.simulation.checkers import Violation, check
+from dynamo.simulation.history import Operation
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.plan import FAULTS, Plan
 from dynamo.simulation.run import Run, command, simulate
+from dynamo.simulation.workload import VirtualClient, read_back
+from dynamo.simulation.world import World
 from dynamo.values import versions
 from dynamo.values.cluster import Cluster
 from dynamo.values.versions import NOTHING_SEEN, Siblings
@@ -298,8 +302,10 @@ class NeverCompares(Node):
 class ForgetfulOfDeletes(Replica):
     """Takes a tombstone for nothing at all, so that any old copy brings the key back."""
 
-    def _stage(self, key: str, copy: Copy, durable: bool) -> None:
-        super()._stage(key, copy, durable)
+    def _stage(
+        self, key: str, copy: Copy, durable: bool, before: Siblings = versions.EMPTY
+    ) -> None:
+        super()._stage(key, copy, durable, before)
         if all(version.value is None for version in copy.siblings.versions):
             self._staging.delete(copy_key(self._view.partition_of(key), key))
 
@@ -489,15 +495,110 @@ def test_a_broken_node_is_seen(
     pytest.fail(f"no {rule!r} in 200 seeds of a node that is broken on purpose")
 
 
-def test_a_node_that_resurrects_is_seen_though_tombstones_may_be_reaped(
-    monkeypatch: pytest.MonkeyPatch,
+# Reaping -----------------------------------------------------------------------------------------
+
+
+def forgetting(seed: int) -> Plan:
+    """Tombstones are dropped soon, while nodes are away for longer; no envelope takes that long."""
+    plan = replace(
+        Plan.drawn(seed),
+        nodes=3,
+        keys=30,
+        clients=4,
+        operations=60,
+        pause_s=0.1,
+        outages=6,
+        faults_last_s=8.0,
+        changes=0,
+        crashes=0,
+        blackouts=0,
+        slow=0.0,
+        bit_flips=0,
+        slowdowns=0,
+        pauses=0,
+        duplication=0.0,
+        careless=0.0,
+        clock_jumps=0,
+    )
+    return replace(plan, settings=replace(plan.settings, timeout_s=0.5, reap_after_s=0.5))
+
+
+class ReapsAfterAQuorum(Node):
+    """Asks two owners, and drops what they agree about."""
+
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
+        self.reaper.__class__ = QuorumReaper
+
+
+class QuorumReaper(Reaper):
+    def _whom(self) -> tuple[str, ...]:
+        me, up = self._view.me, self._members.up
+        return tuple([me, *(name for name in super()._whom() if name != me and name in up)][:2])
+
+
+class NeverReaps(Node):
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
+        self._ticking = tuple(c for c in self._ticking if c is not self.reaper)
+
+
+def reaped(run: Run) -> bool:
+    """True if some key that was deleted has left nothing on any disk."""
+    return any(
+        siblings == versions.EMPTY
+        for key in {op.key for op in run.history.of_kind("delete") if op.succeeded}
+        for siblings in run.copies[key].values()
+    )
+
+
+def test_what_was_deleted_stays_deleted_though_its_tombstones_are_dropped() -> None:
+    runs = [simulate(forgetting(seed)) for seed in range(1, 41)]
+    for run in runs:
+        assert not run.violations, report(run)
+    assert sum(map(reaped, runs)) > len(runs) // 2
+    assert not any(reaped(simulate(forgetting(seed), NeverReaps)) for seed in range(1, 11))
+
+
+def deleted_while_one_is_away(node_type: type[Node]) -> list[Violation]:
+    """n3 has each value, misses each delete, and comes back when its tombstone could be gone."""
+    plan = Plan(seed=1, keys=8, settings=replace(Plan.settings, timeout_s=0.5, reap_after_s=0.5))
+    world = World(plan, node_type)
+    client = VirtualClient("c1", world, count(1), pause_s=0.01)
+
+    def script() -> Iterator[Operation]:
+        for key in plan.key_names:
+            yield Operation("put", key, key.encode())
+        for key in plan.key_names:
+            yield Operation("get", key, r=3)
+        world.machines["n3"].crash()
+        for key in plan.key_names:
+            found = client.readings[key]
+            saw = tuple(version.written_at for version in found.versions)
+            yield Operation("delete", key, None, found.context, saw, at_node="n1")
+
+    client.follow(script())
+    world.clock.run(until=lambda: not client.working)
+    world.clock.run(for_s=5.0)
+    world.machines["n3"].start()
+    world.clock.run(for_s=30.0)
+    read_back(world)
+    owners = {key: world.owners(key) for key in plan.key_names}
+    copies = {key: world.kept_copies(key) for key in plan.key_names}
+    assert all(op.succeeded for op in world.history.of_kind("delete"))
+    return check(world.history, owners, copies, plan.settings.w, plan.settings.reap_after_s)
+
+
+def test_what_was_deleted_while_a_node_was_away_stays_deleted_when_it_is_back() -> None:
+    assert deleted_while_one_is_away(Node) == []
+
+
+@pytest.mark.parametrize("node_type", [ReapsAfterAQuorum, Resurrects])
+def test_a_node_that_resurrects_is_seen_though_tombstones_are_reaped(
+    node_type: type[Node],
 ) -> None:
-    monkeypatch.setattr(run_module, "REAP_AFTER_S", 0.0)
-    for seed in range(1, 201):
-        found = simulate(seed, Resurrects).violations
-        if any(violation.rule == "resurrected" for violation in found):
-            return
-    pytest.fail("no 'resurrected' in 200 seeds of a node that forgets deletes")
+    rules = {violation.rule for violation in deleted_while_one_is_away(node_type)}
+    assert "resurrected" in rules
 
 
 # What a person is shown --------------------------------------------------------------------------

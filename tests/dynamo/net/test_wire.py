@@ -18,6 +18,8 @@ from dynamo.protocol.messages import (
     FetchCopies,
     FetchCopy,
     FetchHints,
+    FindDead,
+    FoundDead,
     Get,
     GetCluster,
     GetDone,
@@ -43,6 +45,8 @@ from dynamo.protocol.messages import (
     Put,
     PutDone,
     PutMany,
+    Reap,
+    Reaped,
     RingDone,
     RootsDone,
     Rumour,
@@ -52,7 +56,7 @@ from dynamo.protocol.messages import (
     StoreCopy,
 )
 from dynamo.values import versions
-from dynamo.values.cluster import Change, Kind, News, Seen, found
+from dynamo.values.cluster import Change, Kind, News, Rank, Seen, found
 
 SIBLINGS = versions.update(versions.EMPTY, None, "n1-1-1", b"\x00value", 12.5)
 CHANGE = Change(Kind.REPLACE, "n1", by="n3", address="127.0.0.1:3")
@@ -73,6 +77,10 @@ MESSAGES: list[Message] = [
     StoreCopy(2**62, "key", SIBLINGS),
     StoreCopy(2**62, "key", SIBLINGS, durable=False, hint_for="n2"),
     CopyStored(6),
+    FindDead(1, Rank(3), 7, (("key", b"digest"),)),
+    FoundDead(1, ("key",)),
+    Reap(1, Rank(3), (("key", b"digest"),)),
+    Reaped(1, 1),
     Ping(6),
     Pong(6),
     Lost(6),

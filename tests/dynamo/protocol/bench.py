@@ -21,6 +21,7 @@ SETTINGS = Settings(
     gossip_s=0.0,
     anti_entropy_s=0.0,
     rebuild_s=0.0,
+    reap_after_s=0.0,
 )
 """Nothing happens by itself, so that a test sees only what it has brought about."""
 

@@ -20,7 +20,7 @@ from dynamo.values import versions
 from dynamo.values.versions import EMPTY, update
 from tests.dynamo.protocol.bench import Bench, receivers, ring_of
 
-ALONE = Settings(n=1, r=1, w=1, clock_slack_s=60.0, sweep_batch=4, rebuild_s=0.0)
+ALONE = Settings(n=1, r=1, w=1, clock_slack_s=60.0, sweep_batch=4, rebuild_s=0.0, reap_after_s=0.0)
 PASSING = update(EMPTY, None, "n2-1-1~", b"1", written_at=0.0, expires_at=10.0)
 
 
