@@ -35,7 +35,7 @@ from dynamo.values import versions
 from dynamo.values.cluster import Cluster
 from dynamo.values.versions import NOTHING_SEEN, Siblings
 
-SEEDS = 2000
+SEEDS = 400
 CHUNK = 50
 
 
