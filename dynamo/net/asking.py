@@ -9,7 +9,7 @@ from gevent import socket
 
 from dynamo.errors import CorruptData, DynamoError, Unreachable
 from dynamo.net import wire
-from dynamo.net.link import connect
+from dynamo.net.line import connect
 from dynamo.protocol.messages import Envelope, Message, Request
 
 

@@ -6,6 +6,10 @@ carries one request or five hundred. A request alone waits for nothing.
 
 An exchange returns when the node has answered all that this link has sent it, or after a short
 hold, so one slow request doesn't keep the others; what is still open is fetched by the next one.
+
+A node whose process has gone is known at once (`dynamo.net.line`), one that is merely silent after
+some patience. Either is left alone then, and an empty exchange now and then finds out whether it is
+back: nobody's request has to wait for that.
 """
 
 import secrets
@@ -13,11 +17,12 @@ import time
 from collections.abc import Callable
 
 import gevent
+import gevent.event
 import zerorpc
-from zmq.constants import LINGER
 
 from dynamo.errors import CorruptData, DynamoError, Overloaded, Unreachable
 from dynamo.net import wire
+from dynamo.net.line import Gone, Line
 from dynamo.net.queue import EnvelopeQueue
 from dynamo.protocol.messages import Envelope
 
@@ -27,24 +32,16 @@ OPEN_LIMIT_BYTES = 128 << 20
 """What the unanswered requests may weigh before no more are sent."""
 SILENCE_S = 2.0
 """How long after the hold a node may say nothing before it is taken for dead."""
-RETRY_S = (0.25, 4.0)
+RETRY_S = (0.1, 1.0)
 """How long a dead node is left alone, at first and at most; it doubles from try to try."""
-
-
-def connect(address: str, timeout_s: float, context: zerorpc.Context) -> zerorpc.Client:
-    """A zerorpc client that does not hold its process up for what a dead node will never take.
-
-    Each thread needs a `context` of its own: it numbers the calls, and servers tell calls apart by
-    these numbers alone.
-    """
-    rpc = zerorpc.Client(context=context, timeout=timeout_s, heartbeat=None)
-    rpc._events.setsockopt(LINGER, 0)
-    rpc.connect(f"tcp://{address}")
-    return rpc
 
 
 class Forgotten(Unreachable):
     """The node answers, but has started again since it was asked."""
+
+
+class Ended(Unreachable):
+    """The node's process has ended, or nothing listens at its address."""
 
 
 class Link:
@@ -75,16 +72,13 @@ class Link:
         """Requests that have been sent and not answered, by id."""
         self._open_bytes = 0
         """What they weigh."""
-        self._rpc: zerorpc.Client | None = None
+        self._line: Line | None = None
         self._connection = wire.Connection(life=secrets.randbits(53), number=0)
-        self._retry_at = 0.0
-        self._retry_s = RETRY_S[0]
-        self._greenlet = gevent.spawn(self._run)
-
-    @property
-    def up(self) -> bool:
+        self.up = True
         """False while the node is left alone because it did not answer."""
-        return time.monotonic() >= self._retry_at
+        self._heard = gevent.event.Event()
+        """Set when the node that is left alone need not be any longer."""
+        self._greenlet = gevent.spawn(self._run)
 
     @property
     def backlog(self) -> int:
@@ -116,7 +110,8 @@ class Link:
 
     def heard(self) -> None:
         """The node has called here itself: it need not be left alone any longer."""
-        self._retry_at = 0.0
+        self.up = True
+        self._heard.set()
 
     def close(self) -> None:
         self._greenlet.kill()
@@ -124,18 +119,38 @@ class Link:
 
     def _run(self) -> None:
         while True:
+            if not self.up:
+                self._await_return()
             if not self._open:
                 self._queue.wait()
             full = self._open_bytes >= OPEN_LIMIT_BYTES
             batch = [] if full else self._take(wire.FRAME_LIMIT_BYTES)
-            try:
-                answer = self._exchange(batch)
-            except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError) as error:
-                self._fail(f"{type(error).__name__}: {error}")
-            except CorruptData as error:
-                self._fail(str(error))
-            else:
+            if answer := self._try(batch):
                 self._take_in(answer)
+
+    def _await_return(self) -> None:
+        """Ask the node, which answers nothing, for nothing until it answers, or has called here."""
+        wait_s, longest_s = RETRY_S
+        while not self.up and not self._heard.wait(wait_s):
+            if self._try([]):
+                self.up = True
+            wait_s = min(wait_s * 2, longest_s)
+
+    def _try(self, batch: list[Envelope]) -> wire.Frame | None:
+        """The node's answer to a frame; where there is none, all that was sent is lost."""
+        try:
+            return self._exchange(batch)
+        except Gone:
+            what = "its connection has ended, or nothing listens there"
+            self._fail(Ended(f"the node at {self.address} has gone: {what}"))
+        except (zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError) as error:
+            self._fail(self._silence(f"{type(error).__name__}: {error}"))
+        except CorruptData as error:
+            self._fail(self._silence(str(error)))
+        return None
+
+    def _silence(self, reason: str) -> Unreachable:
+        return Unreachable(f"the node at {self.address} does not answer ({reason})")
 
     def _take(self, limit_bytes: int) -> list[Envelope]:
         """Requests from the queue, which are open from now on."""
@@ -147,15 +162,16 @@ class Link:
         return batch
 
     def _exchange(self, batch: list[Envelope]) -> wire.Frame:
-        if self._rpc is None:
-            self._rpc = connect(self.address, HOLD_S + SILENCE_S, self._context)
+        if self._line is not None and self._line.gone:
+            self._hang_up()  # since the last exchange; by now the node may have started again
+        if self._line is None:
+            self._line = Line(self.address, HOLD_S + SILENCE_S, self._context)
             life, number = self._connection
             self._connection = wire.Connection(life, number + 1)
         frame = wire.Frame(self._me, len(self._open), batch, self._connection)
-        return wire.decode(self._rpc.exchange(wire.encode(frame)))
+        return wire.decode(self._line.exchange(wire.encode(frame)))
 
     def _take_in(self, answer: wire.Frame) -> None:
-        self._retry_s = RETRY_S[0]
         for reply in answer.envelopes:
             if request := self._open.pop(reply.message.id, None):
                 self._open_bytes -= wire.weight(request)
@@ -163,21 +179,22 @@ class Link:
         if self._open and not answer.open:  # the node was restarted and knows of none
             self._lose(Forgotten(f"the node at {self.address} was restarted and knows of none"))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: Unreachable) -> None:
         """Leave the node alone for a while; a client that timed out once may stay wedged."""
         self._hang_up()
-        self._retry_at = time.monotonic() + self._retry_s
-        self._retry_s = min(self._retry_s * 2, RETRY_S[1])
+        self.up = False
+        self._heard.clear()
         self._take(limit_bytes=1 << 62)
-        self._lose(Unreachable(f"the node at {self.address} does not answer ({reason})"))
+        self._lose(reason)
 
     def _lose(self, reason: Unreachable) -> None:
         lost = list(self._open.values())
         self._open.clear()
         self._open_bytes = 0
-        self._on_lost(lost, reason)
+        if lost:
+            self._on_lost(lost, reason)
 
     def _hang_up(self) -> None:
-        if self._rpc is not None:
-            self._rpc.close()
-            self._rpc = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None

@@ -27,7 +27,7 @@ from gevent.hub import get_hub
 from dynamo.disk.contract import Disk
 from dynamo.errors import DynamoError, NodeFailed, Overloaded, ReadOnly
 from dynamo.net import wire
-from dynamo.net.link import HOLD_S, Forgotten
+from dynamo.net.link import HOLD_S, Ended, Forgotten
 from dynamo.net.links import Links
 from dynamo.net.measures import Measures
 from dynamo.net.queue import Budget, EnvelopeQueue
@@ -265,6 +265,8 @@ class NodeLoop:
         """The node learns of it in its next step; a member whose queue is full is not down."""
         log.debug("%d requests lost: %s", len(requests), error)
         full = isinstance(error, Overloaded)
+        if isinstance(error, Ended):
+            self._watch.gone(requests[0].receiver)  # all were on one link
         for request in requests:
             id = request.message.id
             lost = Lost(id, silent=not isinstance(error, Forgotten))

@@ -8,7 +8,7 @@ import gevent
 import zerorpc
 
 from dynamo.net.asking import listens
-from dynamo.net.link import connect
+from dynamo.net.line import connect
 
 StatusByAddress = dict[str, dict[str, Any] | str]
 

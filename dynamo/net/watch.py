@@ -17,6 +17,8 @@ from dynamo.values.cluster import Phase, Table
 log = logging.getLogger("dynamo.node")
 
 QUIET_S = 10.0
+START_S = 2.0
+"""How long a node that starts tells of nobody who is down: those that start with it are, too."""
 REFUSALS = {
     "overloaded": "refuses requests, because more wait than it can take",
     "quorum": "fails requests, because too few replicas answer",
@@ -44,6 +46,8 @@ class Watch:
         self._down: dict[str, float] = {}
         """Members that are taken to be down -> since when."""
         self._heard: dict[str, float] = {}
+        self._gone: set[str] = set()
+        """Members whose connection has ended, and that have not been heard of since."""
         self._hints: dict[str, Episode] = {}
         self._refusals: dict[str, Episode] = {}
         self._refused: Counter[str] = Counter()
@@ -57,10 +61,15 @@ class Watch:
     def heard(self, member: str, now: float) -> None:
         """Something has come from `member`."""
         self._heard[member] = now
+        self._gone.discard(member)
+
+    def gone(self, member: str) -> None:
+        """The connection to `member` has ended, or nothing listens where it should be."""
+        self._gone.add(member)
 
     def look(self, node: Node, refused: Mapping[str, int], now: float) -> None:
         """Tell what has changed since the last look; `refused` counts refusals by their reason."""
-        if node.members.up is not self._up:
+        if node.members.up is not self._up and (node.gossip.settled or now > self._began + START_S):
             self._look_at_members(node.members.status(), now)
             self._up = node.members.up
         if node.view.table is not self._table:
@@ -124,11 +133,12 @@ class Watch:
                 self._say(logging.INFO, f"{member} is back, after {away_s:.1f} s")
 
     def _silence(self, member: str, now: float) -> str:
+        gone = member in self._gone
         if member in self._heard:
-            return (
-                f"it does not answer, and was last heard of {now - self._heard[member]:.1f} s ago"
-            )
-        return f"it has not answered since this node started, {now - self._began:.1f} s ago"
+            what = "its process has gone" if gone else "it does not answer"
+            return f"{what}, and was last heard of {now - self._heard[member]:.1f} s ago"
+        what = "nothing listens at its address" if gone else "it has not answered"
+        return f"{what} since this node started, {now - self._began:.1f} s ago"
 
     def _look_at_hints(
         self, owners: Collection[str], delivered: Mapping[str, int], now: float

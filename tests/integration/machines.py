@@ -81,10 +81,11 @@ class Trial:
     def kill(self, *names: str) -> None:
         """kill -9, all of them before any is awaited."""
         killed = [self._process(name) for name in names]
+        began = time.monotonic()
         for process in killed:
             process.signal(signal.SIGKILL)
         wait_until(lambda: not any(one.alive for one in killed), 10, f"the end of {names}")
-        self.recorder.crashed()
+        self.recorder.crashed(since=began)
 
     def start(self) -> None:
         """Start every node that does not run, and wait until it answers."""

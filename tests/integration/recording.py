@@ -32,6 +32,8 @@ class Recorder:
     def __init__(self) -> None:
         self.history = History()
         self._lock = Lock()
+        self._kills: list[tuple[float, float]] = []
+        """From when to when a node was being killed."""
         self._clock_began_at = time.time() - time.monotonic()
 
     def begin(self, operation: Operation, skew_s: float) -> None:
@@ -39,9 +41,11 @@ class Recorder:
         with self._lock:  # the order of the history is that of the beginnings
             self.history.begin(operation, time.monotonic(), self._clock_began_at + skew_s)
 
-    def crashed(self) -> None:
-        """A node was killed just now."""
-        self.history.crashed_at.append(time.monotonic())
+    def crashed(self, since: float) -> None:
+        """A node was killed at some time from `since` until now."""
+        now = time.monotonic()
+        self.history.crashed_at.append(now)
+        self._kills.append((since, now))
 
     @property
     def done(self) -> int:
@@ -57,7 +61,7 @@ class Recorder:
         """
         for op in self.history.of_kind("put", "delete"):
             ended_at = op.ended_at if op.succeeded and op.ended_at else float("inf")
-            killed = any(op.began_at <= at <= ended_at for at in self.history.crashed_at)
+            killed = any(op.began_at <= to and since <= ended_at for since, to in self._kills)
             once = ended_at - op.began_at < Settings().resend_s and not killed
             self.history.deliveries[op.key, op.written_at] = 1 if once else OFTEN
 

@@ -8,9 +8,9 @@ import pytest
 import zerorpc
 
 from cli.local_cluster import free_ports
-from dynamo.errors import DynamoError, Overloaded
+from dynamo.errors import DynamoError, Overloaded, Unreachable
 from dynamo.net import link, queue, wire
-from dynamo.net.link import Link
+from dynamo.net.link import Ended, Link
 from dynamo.protocol.messages import CopyStored, Envelope, StoreCopy
 from dynamo.values import versions
 
@@ -25,6 +25,9 @@ class Server:
         self.answers: Callable[[list[Envelope]], bytes] = answer_all
         self.may_answer = gevent.event.Event()
         self.may_answer.set()
+        self.open()
+
+    def open(self) -> None:
         self._rpc = zerorpc.Server({"exchange": self.exchange}, heartbeat=None)
         self._rpc.bind(f"tcp://{self.address}")
         self._running = gevent.spawn(self._rpc.run)
@@ -37,6 +40,8 @@ class Server:
         return self.answers(envelopes)
 
     def close(self) -> None:
+        """As a process ends: what it works on is not answered, its connections are closed."""
+        self._rpc._task_pool.kill()
         self._running.kill()
         self._rpc.close()
 
@@ -177,3 +182,57 @@ def test_a_full_queue_refuses_at_once(
     assert [(id, type(error)) for id, error in caller.lost] == [(3, Overloaded)]
     server.may_answer.set()
     wait(lambda: len(caller.replies) == 2, "the others' replies")
+
+
+def test_what_was_asked_of_a_node_that_goes_is_lost_with_no_patience(
+    server: Server, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "SILENCE_S", 3600.0)
+    server.may_answer.clear()
+    caller.send(1)
+    wait(lambda: server.frames, "the first exchange")
+    caller.send(2)
+    server.close()
+    wait(lambda: len(caller.lost) == 2, "the news")
+    assert {type(error) for _, error in caller.lost} == {Ended}
+    assert not caller.link.up
+
+
+def test_where_nothing_listens_is_known_with_no_patience_and_found_again(
+    server: Server, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "SILENCE_S", 3600.0)
+    server.close()
+    caller.send(1)
+    wait(lambda: caller.lost, "the news")
+    assert "nothing listens" in str(caller.lost[0][1])
+    server.open()
+    wait(lambda: caller.link.up, "the node that is back")
+    caller.send(2)
+    wait(lambda: caller.replies == [2], "its answer")
+
+
+def test_a_node_that_has_started_again_between_two_exchanges_loses_nothing(
+    server: Server, caller: Caller
+) -> None:
+    caller.send(1)
+    wait(lambda: caller.replies == [1], "the answer")
+    server.close()
+    wait(lambda: caller.link._line and caller.link._line.gone, "the end of the connection")
+    server.open()
+    caller.send(2)
+    wait(lambda: caller.replies == [1, 2], "the answer of its next life")
+    assert caller.lost == []
+
+
+def test_no_request_waits_for_a_node_that_is_silent_still(
+    server: Server, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "SILENCE_S", 0.1)
+    server.may_answer.clear()
+    caller.send(1)
+    wait(lambda: caller.lost, "the news")
+    wait(lambda: len(server.frames) >= 3, "two more tries")
+    assert server.frames[1:3] == [[], []]
+    assert not caller.link.up
+    assert type(caller.lost[0][1]) is Unreachable

@@ -105,6 +105,27 @@ def test_a_member_that_never_answered_is_told_as_such(
     ]
 
 
+def test_a_member_whose_process_has_gone_is_told_as_such_until_it_is_heard_of(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.watch.heard("n2", 1.0)
+    watched.now = 1.5
+    watched.watch.gone("n2")
+    watched.watch.gone("n3")
+    watched.told(Lost(1), sender="n2")
+    watched.told(Lost(1), sender="n3")
+    assert lines(caplog) == [
+        "n1: takes n2 to be down: its process has gone, and was last heard of 0.5 s ago",
+        "n1: takes n3 to be down: nothing listens at its address since this node started, "
+        "1.5 s ago",
+    ]
+    watched.watch.heard("n2", 2.0)
+    watched.told(Pong(1), sender="n2")
+    watched.now = 4.0
+    watched.told(Lost(1), sender="n2")
+    assert "it does not answer, and was last heard of 2.0 s ago" in lines(caplog)[-1]
+
+
 def test_hints_are_told_when_they_begin_and_when_all_are_delivered(
     watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
