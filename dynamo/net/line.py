@@ -6,7 +6,6 @@ machine whose process has ended closes the connection, or refuses a new one, wit
 A process that is slow, or stopped, keeps its connection: that takes patience, as ever.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import gevent

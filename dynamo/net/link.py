@@ -13,7 +13,6 @@ back: nobody's request has to wait for that.
 """
 
 import secrets
-import time
 from collections.abc import Callable
 
 import gevent
