@@ -141,6 +141,7 @@ class Trial:
             and all(status["members"].values())
             and not status["hints"]
             and not status["requests_in_flight"]
+            and not status["anti_entropy"]["filling"]
             for status in every
         )
 
@@ -154,7 +155,7 @@ class Trial:
         """
         self.work.stop()
         w = self.config.write_quorum
-        wait_until(self._at_rest, LONG_S, "rest: all up, nothing in flight, every hint delivered")
+        wait_until(self._at_rest, LONG_S, "rest: all up and whole, nothing in flight, no hints")
         rested = {key: self._copies_of(key) for key in KEYS}
         self._read_back()
         with contextlib.suppress(AssertionError):  # then the disks will show it
