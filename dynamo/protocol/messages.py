@@ -374,6 +374,8 @@ class CopiesListed(Reply, frozen=True):
     copies: tuple[Listed, ...]
     more: bool
     """True if `limit` cut the list off."""
+    epoch: int
+    """Of the table of owners by which its node had, or was filling, what it should hold."""
     filling: tuple[int, ...] = ()
     """Partitions that are left out: this node may lack anything of them."""
 

@@ -456,7 +456,9 @@ class PendingRelay:
 class PendingListing:
     """A page of keys: every member is asked, until each partition is covered by r of its owners.
 
-    With r + w > n, r owners of a partition know every acknowledged write of it.
+    With r + w > n, r owners of a partition know every acknowledged write of it. A page tells what
+    its node held as an owner of its time: to one who has become an owner since then it may lack all
+    of a partition, and not say so. So only pages of this table of owners or the one before count.
     """
 
     def __init__(self, talk: Conversation, replica: Replica, view: View):
@@ -479,7 +481,7 @@ class PendingListing:
         return self._finish() if self._covered else self._ask_silent(now)
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        if isinstance(envelope.message, CopiesListed):
+        if isinstance(envelope.message, CopiesListed) and self._counts(envelope.message):
             self._pages[envelope.sender] = envelope.message
             if self._covered:
                 return self._finish()
@@ -489,6 +491,7 @@ class PendingListing:
         return []  # the others were asked at the start, and it is asked again in time
 
     def on_ring(self, now: float) -> Iterable[Envelope]:
+        self._pages = {node: page for node, page in self._pages.items() if self._counts(page)}
         return self._finish() if self._covered else self._ask_silent(now)
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
@@ -498,6 +501,9 @@ class PendingListing:
         self.wake_at = None
         answered = tuple(sorted(self._pages))
         return [self._talk.too_few(self._r, answered, self._silent, now)]
+
+    def _counts(self, page: CopiesListed) -> bool:
+        return page.epoch >= self._view.ring.epoch - 1
 
     @property
     def _silent(self) -> tuple[str, ...]:

@@ -208,7 +208,8 @@ class Replica:
             self.corrupt_reads += 1
             return None
         more = len(found) > limit
-        return CopiesListed(0, tuple(found[:limit]), more=more, filling=tuple(sorted(self._gaps)))
+        gaps, epoch = tuple(sorted(self._gaps)), self._view.ring.epoch
+        return CopiesListed(0, tuple(found[:limit]), more, epoch, filling=gaps)
 
     def on_store(self, envelope: Envelope) -> Iterable[Envelope]:
         """Take in a `StoreCopy` that is meant for this node itself."""

@@ -99,6 +99,7 @@ class Transfer:
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         id = envelope.message.id
+        self._notice_table(now)
         if self._exchange is not None and self._exchange.expects(id):
             self._exchange.on_reply(envelope, now)
             return self._compare(self._exchange, now)
@@ -122,7 +123,8 @@ class Transfer:
         return None if wake_at == math.inf else wake_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
-        if self._table is not self._view.table or now >= self._look_at:
+        self._notice_table(now)
+        if now >= self._look_at:
             self._look(now)
         if self._is_free():
             self._look(now)  # a get that began before may have repaired a copy here meanwhile
@@ -150,10 +152,17 @@ class Transfer:
 
     # Stray partitions ----------------------------------------------------------------------------
 
+    def _notice_table(self, now: float) -> None:
+        """By another table of owners a partition may belong here (again): begin anew."""
+        if self._table is not self._view.table:
+            self._table = self._view.table
+            self._exchange = None
+            self._sent.clear()
+            self._look(now)
+
     def _look(self, now: float) -> None:
         """Find out which partitions are here and should not be."""
         view = self._view
-        self._table = view.table
         foreign = [p for p in range(view.partitions) if view.me not in view.holders(p)]
         strays = {p: None for p in foreign if next(self._copies(p), None)}
         member = view.me in view.members

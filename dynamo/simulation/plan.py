@@ -29,7 +29,7 @@ FAULTS = {
 }
 """Each kind of fault: the field of `Plan` that says how much of it there is, and what it does."""
 
-NOT_YET = ("old_disks", "changes")
+NOT_YET = ("old_disks",)
 """What the node can't bear yet: a seed has none of it."""
 
 

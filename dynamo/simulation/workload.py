@@ -30,6 +30,9 @@ PATIENCE_S = 0.7
 REST_S = 20.0
 """Once nothing goes wrong any more, all replicas have to agree within this time."""
 
+CHANGES_S = 120.0
+"""Once nothing goes wrong any more, all changes of the ring have to be done within this time."""
+
 REPAIR_S = 3.0
 """By then a read has repaired what it found stale."""
 
@@ -208,7 +211,7 @@ def work(world: World) -> None:
     clock, faults_last_s = world.clock, world.plan.faults_last_s
     clock.run(until=lambda: clock.now > faults_last_s and not any(c.working for c in clients))
     faults.end()
-    clock.run(until=lambda: not operator.working)
+    clock.run(until=lambda: not operator.working, for_s=CHANGES_S)
     clock.run(for_s=REST_S)
 
 

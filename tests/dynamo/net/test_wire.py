@@ -105,7 +105,7 @@ MESSAGES: list[Message] = [
     CommitPlan(11, CLUSTER.table.rank),
     ClusterDone(11, CLUSTER),
     ListCopies(8, "", "", 5),
-    CopiesListed(8, (Listed("a", SIBLINGS),), more=True, filling=(3, 5)),
+    CopiesListed(8, (Listed("a", SIBLINGS),), more=True, epoch=1, filling=(3, 5)),
     GetRoots(11, (0, 1), 10.0),
     RootsDone(11, ((0, b"hash"),), filling=(1,)),
     GetNodes(12, 7, 1, (0, 31)),

@@ -353,7 +353,9 @@ def test_a_filling_node_never_says_that_there_is_nothing() -> None:
     assert stored.message.id == 3
     assert bench.copy("colour") == version("v")
     [page] = bench.hears(ListCopies(4, "", "", 10), sender="n2")
-    assert page.message == CopiesListed(4, (), False, (bench.ring.partition_of("colour"),))
+    assert page.message == CopiesListed(
+        4, (), more=False, epoch=1, filling=(bench.ring.partition_of("colour"),)
+    )
 
 
 def test_a_filling_node_passes_requests_on_instead_of_coordinating_them() -> None:

@@ -267,7 +267,7 @@ def test_a_list_merges_the_pages_of_enough_owners() -> None:
     bench.hears(StoreCopy(1, "a", ONE), StoreCopy(2, "b", ONE), sender="n2")
     sent = bench.hears(ListKeys(7, "", "", 10))
     assert [type(each.message) for each in sent] == [ListCopies, ListCopies]
-    page = CopiesListed(sent[0].message.id, listed("b", "c", deleted="b"), more=False)
+    page = CopiesListed(sent[0].message.id, listed("b", "c", deleted="b"), more=False, epoch=1)
     [done] = bench.hears(page, sender="n2")
     assert done.message == KeysListed(7, ("a", "c"), "")
 
@@ -276,14 +276,14 @@ def test_a_page_ends_where_the_shortest_of_those_cut_off_ends() -> None:
     bench = Bench()
     bench.hears(*(StoreCopy(place, key, ONE) for place, key in enumerate("adef")), sender="n2")
     id = bench.hears(ListKeys(7, "", "", 2))[0].message.id
-    [done] = bench.hears(CopiesListed(id, listed("a", "b"), more=True), sender="n3")
+    [done] = bench.hears(CopiesListed(id, listed("a", "b"), more=True, epoch=1), sender="n3")
     assert done.message == KeysListed(7, ("a", "b"), "b")
 
 
 def test_a_page_may_be_empty_and_not_the_last() -> None:
     bench = Bench()
     id = bench.hears(ListKeys(7, "", "", 1))[0].message.id
-    page = CopiesListed(id, listed("a", deleted="a"), more=True)
+    page = CopiesListed(id, listed("a", deleted="a"), more=True, epoch=1)
     [done] = bench.hears(page, sender="n3")
     assert done.message == KeysListed(7, (), "a")
 
@@ -294,7 +294,7 @@ def test_a_list_waits_until_every_partition_is_covered() -> None:
     sent = bench.hears(ListKeys(7, "", "", 10, timeout_s=0.8))
     assert receivers(sent) == ["n2", "n3", "n4", "n5"]
     id = sent[0].message.id
-    assert bench.hears(CopiesListed(id, (), more=False), sender="n2") == []
+    assert bench.hears(CopiesListed(id, (), more=False, epoch=1), sender="n2") == []
     assert receivers(bench.at(0.5)) == ["n3", "n4", "n5"]
     [failed] = bench.at(0.8)
     assert failed.message.reason == Failure.QUORUM
