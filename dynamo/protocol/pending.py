@@ -474,11 +474,7 @@ class PendingListing:
         """What each has answered last; one that fills partitions is asked again."""
 
     def start(self, now: float) -> Iterable[Envelope]:
-        wanted = self._list
-        own = self._replica.listing(wanted.prefix, wanted.after, wanted.limit)
-        if own is not None:
-            self._pages[self._talk.me] = own
-        return self._finish() if self._covered else self._ask_silent(now)
+        return self._go_on(now)
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if isinstance(envelope.message, CopiesListed) and self._counts(envelope.message):
@@ -492,12 +488,12 @@ class PendingListing:
 
     def on_ring(self, now: float) -> Iterable[Envelope]:
         self._pages = {node: page for node, page in self._pages.items() if self._counts(page)}
-        return self._finish() if self._covered else self._ask_silent(now)
+        return self._go_on(now)
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
             self._talk.suspect(self._silent, now)
-            return self._ask_silent(now)
+            return self._go_on(now)
         self.wake_at = None
         answered = tuple(sorted(self._pages))
         return [self._talk.too_few(self._r, answered, self._silent, now)]
@@ -520,6 +516,16 @@ class PendingListing:
     def _covers(self, owner: str, partition: int) -> bool:
         page = self._pages.get(owner)
         return page is not None and partition not in page.filling
+
+    def _go_on(self, now: float) -> list[Envelope]:
+        """Make this node's page, where there is none yet, and ask the others for theirs."""
+        wanted, me = self._list, self._talk.me
+        own = self._pages.get(me)
+        if own is None or own.filling:
+            own = self._replica.listing(wanted.prefix, wanted.after, wanted.limit)
+        if own is not None:
+            self._pages[me] = own
+        return self._finish() if self._covered else self._ask_silent(now)
 
     def _ask_silent(self, now: float) -> list[Envelope]:
         self.wake_at = self._talk.next_wake(now)
