@@ -94,8 +94,9 @@ class VirtualClient:
         operation.client = self.name
         self._world.history.begin(operation, self._world.clock.now, self._clock_ahead_s)
         self._operation = operation
-        names = self._world.plan.node_names
-        self._nodes = [operation.at_node] if operation.at_node else self._random.sample(names, 3)
+        running = self._world.running
+        some = self._random.sample(running, min(3, len(running)))
+        self._nodes = [operation.at_node] if operation.at_node else some
         self._ask(operation, "")
 
     def _ask(self, operation: Operation, after: str) -> None:

@@ -76,9 +76,18 @@ class World:
                 lists.update(dict.fromkeys(machine.view.write_lists(key, n)))
         return tuple(lists)
 
+    @property
+    def running(self) -> list[str]:
+        """The founders that have not died for good; all that have not, if there is none."""
+        alive = [name for name, machine in self.machines.items() if not machine.buried]
+        return [name for name in self.plan.node_names if name in alive] or alive
+
     def put_arrived(self, node: str, put: Put | PutMany) -> None:
-        view = self.machines[node].view
-        if view and node in view.ring.preference_list(put.key, self.plan.settings.n):
+        """Count it where it will be written: where a table says so that `node` has, or may have
+        heard of by the time at which it comes to this put."""
+        view, n = self.machines[node].view, self.plan.settings.n
+        rings = [*self.cluster.table.writing, *([view.ring] if view else [])]
+        if any(node in ring.preference_list(put.key, n) for ring in rings):
             self.history.count_delivery(put)
 
     def owners(self, key: str) -> tuple[str, ...]:
