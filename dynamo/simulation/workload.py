@@ -193,7 +193,7 @@ def _choose(random: Random, key: str, value: bytes, plan: Plan, readings: Readin
 def quiet_script(plan: Plan, members: Sequence[str]) -> Iterator[Operation]:
     """At the end: read every copy of each key, then read again, then list at each node."""
     for key in plan.key_names:
-        yield Operation("get", key, r=plan.settings.n)
+        yield Operation("get", key, r=min(plan.settings.n, len(members)))
     for key in plan.key_names:
         yield Operation("get", key)
     for name in members:
