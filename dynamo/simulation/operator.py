@@ -1,8 +1,8 @@
 """The operator of a virtual cluster: machines join, leave, take another's place, or die for good.
 
 All of it goes on while clients work and faults strike. An operator does as a careful person would:
-one change after another, each when the one before is done, and a machine is declared dead only
-while the others are enough to hold each key as often as they should.
+one change after another, each when the one before is done. A machine dies for good only while the
+others are enough to hold each key as often as they should, and hold all that it held.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ from dynamo.protocol.messages import (
     GetCluster,
     StageChange,
 )
+from dynamo.simulation.losses import Losses, stored_copies
+from dynamo.simulation.machine import Machine
 from dynamo.simulation.plan import stream
 from dynamo.simulation.world import World
 from dynamo.values.cluster import Change, Cluster, Kind, Phase
@@ -30,8 +32,9 @@ LOOK_S = 0.3
 class Operator:
     """Makes `plan.changes` changes of the ring, from a random time on, and then rests."""
 
-    def __init__(self, world: World, ids: Iterator[int]) -> None:
+    def __init__(self, world: World, losses: Losses, ids: Iterator[int]) -> None:
         self._world = world
+        self._losses = losses
         self._ids = ids
         self._random: Random = stream(world.plan.seed, "operator")
         self._left = world.plan.changes
@@ -89,11 +92,23 @@ class Operator:
 
     def _commit(self, node: str, cluster: Cluster) -> None:
         [change] = cluster.table.staged
-        if change.kind is Kind.REMOVE:
-            self._world.machines[change.node].bury()
+        if change.kind is Kind.REMOVE and not self._bury(self._world.machines[change.node]):
+            self._ask(node, ClearPlan(0))
+            return
         self._left = max(self._left - 1, 0)
         self._under_way = True
         self._ask(node, CommitPlan(0, cluster.table.rank))
+
+    def _bury(self, machine: Machine) -> bool:
+        """Let it die for good; False if it has what others have lost."""
+        held = stored_copies(machine.disk)
+        if not machine.buried:
+            if not self._losses.may_lose(machine.name, held):
+                return False
+            self._losses.lose(machine.name, held)
+            self._world.history.crashed_at.append(self._world.clock.now)
+            machine.bury()
+        return True
 
     def _choose(self, cluster: Cluster) -> Change | None:
         """A change that this cluster can bear; None if there is none."""
@@ -102,7 +117,7 @@ class Operator:
         spare = [name for name in plan.spare_names if name not in used]
         kinds = [Kind.JOIN, Kind.REPLACE] if spare else []
         if len(members) > plan.settings.n:
-            kinds += [Kind.LEAVE, Kind.REMOVE]
+            kinds += [Kind.LEAVE, Kind.REMOVE] if plan.settings.w > 1 else [Kind.LEAVE]
         if not kinds:
             return None
         kind, node = self._random.choice(kinds), self._random.choice(members)

@@ -16,8 +16,8 @@ from dynamo.simulation.checkers import (
     thin_writes,
     unfinished_changes,
 )
-from dynamo.simulation.faults import COPIES
 from dynamo.simulation.history import History
+from dynamo.simulation.losses import COPIES
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.simulation.plan import Plan

@@ -19,6 +19,7 @@ from dynamo.protocol.messages import (
 )
 from dynamo.simulation.faults import Faults
 from dynamo.simulation.history import Operation
+from dynamo.simulation.losses import Losses
 from dynamo.simulation.operator import Operator
 from dynamo.simulation.plan import Plan, stream
 from dynamo.simulation.world import EPOCH_S, World
@@ -202,8 +203,9 @@ def quiet_script(plan: Plan, members: Sequence[str]) -> Iterator[Operation]:
 
 def work(world: World) -> None:
     """The clients among faults, then silence for all that was under way to come to rest."""
-    ids, faults = count(1), Faults(world)
-    operator = Operator(world, count(OPERATOR_IDS))
+    ids, losses = count(1), Losses(world)
+    faults = Faults(world, losses)
+    operator = Operator(world, losses, count(OPERATOR_IDS))
     clients = [
         VirtualClient(name, world, ids, world.plan.pause_s) for name in world.plan.client_names
     ]

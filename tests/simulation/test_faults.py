@@ -10,8 +10,8 @@ from dynamo.disk.contract import Write, copy_key
 from dynamo.disk.record import Copy, encode
 from dynamo.protocol.messages import Envelope, Ping, Pong
 from dynamo.protocol.node import Node, Step
-from dynamo.simulation.faults import Losses
 from dynamo.simulation.history import Operation
+from dynamo.simulation.losses import Losses
 from dynamo.simulation.network import Clock, Note, Passage
 from dynamo.simulation.plan import FAULTS, NOT_YET, Plan
 from dynamo.simulation.workload import VirtualClient, work
