@@ -6,7 +6,9 @@ tree. So a node compares each such *stray* partition with an owner of it, sends 
 and only then drops it. Hints that can't be delivered, because their owner has left or because this
 node is leaving, go to the nodes that hold the key now.
 
-A node that is leaving departs, and may be stopped, when it has nothing left that others need.
+A node that is leaving departs, and may be stopped, when it has nothing left that others need. One
+that was to join and does not, because another change was committed at the same time and holds, drops
+what it has fetched: its acknowledgements counted for nothing.
 """
 
 import math
@@ -70,7 +72,7 @@ class Transfer:
         self.dropped = 0
         """How many copies have been dropped."""
         self.has_old_copies = False
-        """True if this node is no member and its disk still has what it held when it was one."""
+        """True if this node was removed and its disk still has what it held as a member."""
         self._foreign: frozenset[int] = frozenset()
         """All partitions that this node should not hold."""
         self._table: object = None
@@ -165,17 +167,19 @@ class Transfer:
         view = self._view
         foreign = [p for p in range(view.partitions) if view.me not in view.holders(p)]
         strays = {p: None for p in foreign if next(self._copies(p), None)}
-        member = view.me in view.members
-        self._foreign = frozenset(foreign if member else ())
+        self._foreign = frozenset(foreign if self._is_member else ())
         wait_s = self._settings.anti_entropy_s if self._foreign else 0.0
         self._look_at = now + (wait_s or math.inf)
-        self.strays = strays if member else {}
-        self.has_old_copies = not member and bool(strays)
+        removed = view.me in view.table.removed
+        self.strays = {} if removed else strays
+        self.has_old_copies = removed and bool(strays)
         if self._dropping not in self.strays:
             self._dropping = None
 
     def _work(self, now: float) -> Iterable[Envelope]:
         """Go on with one stray partition: compare it with an owner, then drop it."""
+        if self._dropping is None and not self._is_member:
+            self._dropping = next(iter(self.strays), None)
         if self._dropping is not None:
             return self._drop(self._dropping)
         for partition in self.strays:
@@ -205,7 +209,7 @@ class Transfer:
         for disk_key, stored in islice(self._copies(partition), DROPPED_AT_ONCE):
             empty = False
             siblings = _siblings_in(stored)
-            if siblings is not None and versions.ephemeral(siblings):
+            if self._is_member and siblings is not None and versions.ephemeral(siblings):
                 sent += self._give(disk_key, stored, key_of_copy(disk_key), siblings)
                 if len(sent) >= self._settings.handoff_batch:
                     break
@@ -216,6 +220,10 @@ class Transfer:
             self.strays.pop(partition, None)
             self._here.trees.forget(partition)
         return sent
+
+    @property
+    def _is_member(self) -> bool:
+        return self._view.me in self._view.members
 
     def _drop_copy(self, disk_key: bytes) -> None:
         self._here.replica.drop(key_of_copy(disk_key))
