@@ -9,6 +9,7 @@ been reaped a reading need not hold it any more, but nothing that the delete had
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from dynamo.simulation.history import History, Operation
@@ -200,7 +201,7 @@ def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str
     """True if the delete surely replaced this version.
 
     One with a context replaced what that had seen; a blind one what its coordinator held, which is
-    sure of what all owners had stored. See `false_siblings` about what was delivered twice.
+    sure of what all owners, by any table of those days, had stored. See `false_siblings` about what was delivered twice.
     """
     place, delete = writes.number.get(version.written_at), writes.all[number]
     if place is None:
@@ -210,7 +211,8 @@ def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str
         known = writes.ancestors[number] >> place & 1 == 1
         return known and (once or seen(delete.context, version.dot))
     put = writes.all[place]
-    everywhere = put.succeeded and put.durable and set(owners) <= set(put.nodes)
+    holders = {*owners, *chain(*put.lists, *delete.lists)}
+    everywhere = put.succeeded and put.durable and holders <= set(put.nodes)
     return everywhere and once and _before(put, delete) and put.written_at < delete.written_at
 
 
