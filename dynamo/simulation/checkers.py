@@ -192,7 +192,8 @@ def resurrected(
             if not sure or not _before(op, get):
                 continue
             for version in get.siblings.versions if get.siblings else ():
-                if _deleted(version, number, writes, owners):
+                # A tombstone may come back from an owner that missed the order to drop it.
+                if version.value is not None and _deleted(version, number, writes, owners):
                     text = f"{get} shows {version}, which {op} had deleted"
                     yield Violation("resurrected", key, text)
 
