@@ -24,6 +24,7 @@ from dynamo.protocol.messages import (
     GetRing,
     GotMany,
     KeyRequest,
+    KeysListed,
     ListKeys,
     Put,
     PutDone,
@@ -45,7 +46,7 @@ from dynamo.protocol.view import View
 PAGE_LIMIT = 1000
 """Keys in one page of a listing, at most."""
 
-REPLIES = (CopyFetched, CopiesFetched, CopiesListed, PutDone, GetDone, GotMany)
+REPLIES = (CopyFetched, CopiesFetched, CopiesListed, PutDone, GetDone, GotMany, KeysListed)
 
 
 class Coordinator:
@@ -201,7 +202,7 @@ class Coordinator:
     def _pass_on(
         self, talk: Conversation, owners: tuple[str, ...], why: Failure, detail: str, now: float
     ) -> Iterable[Envelope]:
-        """This node can't write here: let another owner coordinate, unless one sent it."""
+        """Let another node coordinate what can't be done here, unless one sent it."""
         others = tuple(owner for owner in self._up_first(owners) if owner != talk.me)
         if not others or talk.request.sender in self._view.members:
             return [talk.answer(Failed(0, why, detail))]
@@ -217,6 +218,8 @@ class Coordinator:
         if not 1 <= r <= min(n, len(self._view.ring.members)):
             return [envelope.reply(Failed(wanted.id, Failure.REQUEST, self._unmet("r", r, n)))]
         talk = self._conversation(envelope, wanted.timeout_s, now)
+        if talk.me not in self._view.members:  # it does not hear any more of who owns what
+            return self._pass_on(talk, self._view.members, Failure.FILLING, "", now)
         return self._begin(talk, PendingListing(talk, self._replica, self._view), now)
 
     def _on_ring(self, envelope: Envelope, now: float) -> Iterable[Envelope]:

@@ -393,16 +393,16 @@ class PendingGet:
 
 
 class PendingRelay:
-    """A put or get that this node can't coordinate: one owner after another is asked.
+    """A request that this node can't coordinate: one of those who can after the other is asked.
 
-    It holds no copy of the key, or a damaged one, or its disk takes no writes.
+    It holds no copy of the key, or a damaged one, or its disk takes no writes; or it is to list
+    keys and is no member of the cluster any more.
     """
 
     def __init__(self, talk: Conversation, view: View, owners: tuple[str, ...]):
         self.wake_at: float | None = talk.deadline
         self._talk = talk
         self._view = view
-        self._key = talk.request.message.key  # type: ignore[union-attr]
         self.held_bytes = _put_bytes(talk.request.message)
         self._owners = owners
         self._last_asked = ""
@@ -420,13 +420,13 @@ class PendingRelay:
         self._asked += 1
         self.wake_at = self._talk.next_wake(now)
         remaining_s = self._talk.deadline - now
-        request: KeyRequest = self._talk.request.message  # type: ignore[assignment]
+        request: KeyRequest | ListKeys = self._talk.request.message  # type: ignore[assignment]
         passed_on = msgspec.structs.replace(request, id=self._talk.id, timeout_s=remaining_s)
         return [self._talk.ask(owner, passed_on)]
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         message = envelope.message
-        if not isinstance(message, PutDone | GetDone | GotMany | Failed):
+        if not isinstance(message, PutDone | GetDone | GotMany | KeysListed | Failed):
             return []
         refused = _is_read_only(message) or _is_corrupt(message)
         if refused and self._asked < len(self._owners):
@@ -448,7 +448,11 @@ class PendingRelay:
         return self._ask_next(now) if self._asked < len(self._owners) else []
 
     def on_ring(self, now: float) -> Iterable[Envelope]:
-        owners = self._view.ring.preference_list(self._key, len(self._owners))
+        request: KeyRequest | ListKeys = self._talk.request.message  # type: ignore[assignment]
+        if isinstance(request, ListKeys):
+            owners = self._view.members
+        else:
+            owners = self._view.ring.preference_list(request.key, len(self._owners))
         self._owners = tuple(owner for owner in owners if owner != self._talk.me) or self._owners
         return []  # whoever was asked may still answer; the next one is asked in time
 

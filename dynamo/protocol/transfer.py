@@ -7,8 +7,8 @@ and only then drops it. Hints that can't be delivered, because their owner has l
 node is leaving, go to the nodes that hold the key now.
 
 A node that is leaving departs, and may be stopped, when it has nothing left that others need. One
-that was to join and does not, because another change was committed at the same time and holds, drops
-what it has fetched: its acknowledgements counted for nothing.
+that was to join and does not, because another change was committed at the same time and holds,
+drops what it has fetched: its acknowledgements counted for nothing.
 """
 
 import math

@@ -202,7 +202,8 @@ def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str
     """True if the delete surely replaced this version.
 
     One with a context replaced what that had seen; a blind one what its coordinator held, which is
-    sure of what all owners, by any table of those days, had stored. See `false_siblings` about what was delivered twice.
+    sure of what all owners, by any table of those days, had stored. See `false_siblings` about what
+    was delivered twice.
     """
     place, delete = writes.number.get(version.written_at), writes.all[number]
     if place is None:

@@ -141,3 +141,47 @@ def test_a_copy_that_does_not_belong_here_is_dropped_once_an_owner_has_it() -> N
     bench.hears(msgspec.structs.replace(told.message, id=asked.message.id), sender=asked.receiver)
     bench.at(1.1)
     assert bench.copy(KEY) == EMPTY
+
+
+def leave(bench: Bench) -> None:
+    """Let the node hear of a table in which it is no member."""
+    table = bench.node.view.table
+    rest = tuple(name for name in table.members if name != bench.name)
+    owners = tuple(rest[place % len(rest)] for place in range(len(table.owners)))
+    told = table._replace(rank=Rank(table.rank.epoch + 1), members=rest, owners=owners)
+    bench.hears(Rumour(0, News(told, {}, {})), sender="n3")
+
+
+def test_a_node_that_has_left_lets_a_member_list() -> None:
+    """It would not hear that a partition has gone on to others since."""
+    bench = Bench("n1", RING)
+    bench.hears(StoreCopy(1, KEY, ONE), sender="n2")
+    leave(bench)
+    [passed_on] = [e for e in bench.hears(ListKeys(7, "", "", 10)) if e.receiver != "client"]
+    assert passed_on.receiver in ("n2", "n3", "n4")
+    listed = KeysListed(passed_on.message.id, (KEY,), "")
+    [done] = bench.hears(listed, sender=passed_on.receiver)
+    assert done == Envelope("n1", "client", KeysListed(7, (KEY,), ""))
+
+
+def test_a_node_that_is_no_member_drops_what_it_fetched_to_become_one() -> None:
+    bench = Bench("n1", RING)
+    bench.hears(StoreCopy(1, KEY, ONE), sender="n2")
+    leave(bench)
+    bench.at(1.0)
+    assert bench.copy(KEY) == EMPTY
+
+
+def test_a_node_that_was_removed_keeps_what_it_has() -> None:
+    bench = Bench("n1", RING)
+    bench.hears(StoreCopy(1, KEY, ONE), sender="n2")
+    known = bench.node.view.table
+    removed = known._replace(
+        rank=Rank(known.rank.epoch + 1),
+        members=("n2", "n3", "n4"),
+        owners=("n2", "n3", "n4", "n2") * 2,
+        removed=("n1",),
+    )
+    bench.hears(Rumour(0, News(removed, {}, {})), sender="n3")
+    bench.at(1.0)
+    assert bench.copy(KEY) == ONE
