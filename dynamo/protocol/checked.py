@@ -148,7 +148,9 @@ class PendingCheckedPut:
         if self._quorum.needed > 1:
             self._replica.merge(request.key, found, request.durable)
         if request.condition is not Condition.NONE:
-            request = msgspec.structs.replace(request, context=found.context)
+            # The client may have seen what the copies that were read here have yet to be told.
+            context = versions.join([found.context, request.context or {}])
+            request = msgspec.structs.replace(request, context=context)
         self._talk.request = msgspec.structs.replace(self._talk.request, message=request)
         self._put = self._make_put(self._talk)
         return self._put.start(now)
@@ -169,8 +171,8 @@ class PendingCheckedPut:
         no conflict.
         """
         request, wall = self._request, self._talk.wall()
-        others = versions.as_of(found, wall).versions
-        others = tuple(v for v in others if not self._is_mine(v))
+        others = tuple(v for v in found.versions if not self._is_mine(v))
+        others = versions.as_of(found._replace(versions=others), wall).versions
         match request.condition:
             case Condition.ABSENT:
                 return all(v.value is None for v in others)
@@ -180,5 +182,7 @@ class PendingCheckedPut:
                 return True
 
     def _is_mine(self, version: versions.Version) -> bool:
+        """True for what this put has left: its value, or the tombstone beside an ephemeral one."""
         mine = self._request
-        return version.written_at == mine.written_at and version.value == mine.value
+        guards = mine.ephemeral and version.value is None
+        return version.written_at == mine.written_at and (guards or version.value == mine.value)

@@ -19,8 +19,6 @@ from dynamo.values import versions
 
 PAUSE_S = 0.05
 """How long the sweep lets others work between two slices."""
-DOZE_S = 60.0
-"""How long it sleeps at most: the machine's clock may be set forward."""
 
 
 class Expiry:
@@ -58,7 +56,8 @@ class Expiry:
     def _next_wake(self, now: float) -> float | None:
         if self._first == math.inf:
             return None
-        planned = now + min(max(self._wait_s, PAUSE_S), DOZE_S)
+        # Not for longer than clocks may differ: this machine's may be set forward.
+        planned = now + max(min(self._wait_s, self._settings.clock_slack_s), PAUSE_S)
         if self._wake_at is not None and self._wake_at > now:
             return min(planned, self._wake_at)
         return planned

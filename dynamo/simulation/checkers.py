@@ -3,8 +3,12 @@
 Writes are told apart by key and `written_at`, which the workload makes unique. Write u *replaces*
 write t if u's context had seen t, or if u is blind (it carries no context) and is the later one by
 its writer's clock. A write is *accounted for* in a reading if the reading holds it, or holds what
-replaced it, step by step; so a deleted value is accounted for by its tombstone. Once that may have
-been reaped a reading need not hold it any more, but nothing that the delete had seen either.
+replaced it, step by step; so a deleted value is accounted for by its tombstone, and an expired one
+stands like a tombstone. Once that may have been reaped a reading need not hold it any more, but
+nothing that the delete had seen either. What is ephemeral may be gone when some clock says that it
+has expired, and what was written without fsync when a machine has crashed.
+
+What there is to say of times to live and of conditions is in `lifetimes` and `conditions`.
 """
 
 import math
@@ -12,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from dynamo.protocol.messages import Condition
 from dynamo.simulation.history import History, Operation
 from dynamo.values.cluster import Cluster, Phase
 from dynamo.values.versions import Siblings, Version, seen
@@ -42,26 +47,50 @@ class Writes:
                 if stamp in self.number:  # else it saw what nobody wrote: `invented_values`
                     known |= 1 << self.number[stamp] | self.ancestors[self.number[stamp]]
             self.ancestors.append(known)
-        self.replaces = [
-            self.ancestors[place] if op.context is not None else self._written_before(op)
-            for place, op in enumerate(self.all)
-        ]
         self._crashed_at = history.crashed_at
+        self.clocks = history.clocks
         self.delivered = [history.deliveries[key, op.written_at] for op in self.all]
         """How often each write reached a node that coordinates it."""
         self._reap_after_s = reap_after_s
+        self.replaces = [self._replaced_by(place) for place in range(len(self.all))]
 
-    def _written_before(self, blind: Operation) -> int:
-        return bits(n for stamp, n in self.number.items() if stamp < blind.written_at)
+    def _replaced_by(self, place: int) -> int:
+        op = self.all[place]
+        if op.condition is Condition.ABSENT:
+            return self.dead_by_then(place)
+        if op.context is not None:
+            return self.ancestors[place]
+        return bits(n for stamp, n in self.number.items() if stamp < op.written_at)
+
+    def dead_by_then(self, place: int) -> int:
+        """The deletes, and the values that may have expired, that this write may have found."""
+        op = self.all[place]
+        once = op.succeeded and self.delivered[place] == 1
+        ended_at = op.ended_at if once and op.ended_at is not None else math.inf
+        return bits(
+            n
+            for n, other in enumerate(self.all)
+            if other.began_at < ended_at
+            and (other.kind == "delete" or self.may_have_expired(other, op.began_at, ended_at))
+        )
+
+    def may_have_expired(self, op: Operation, began: float, ended: float) -> bool:
+        """True if some clock said, between these times, that this write has expired."""
+        return 0 < op.expires_at <= self.clocks.latest(began, ended)
 
     def accounted(self, get: Operation) -> int:
         """All writes that this reading accounts for."""
         assert get.siblings is not None and get.ended_at is not None
-        new = bits(
+        held = bits(
             self.number[v.written_at] for v in get.siblings.versions if v.written_at in self.number
         )
-        new |= self._may_be_lost(get.ended_at) | self._may_be_reaped(get.ended_at)
-        begun = bits(n for n, op in enumerate(self.all) if op.began_at < get.ended_at)
+        return self.with_replaced(held, get.ended_at)
+
+    def with_replaced(self, held: int, before: float) -> int:
+        """These writes, those that may be gone by this time, and all that they have replaced."""
+        new = held | self.may_be_lost(before) | self._may_be_reaped(before)
+        new |= self._may_be_forgotten(before)
+        begun = bits(n for n, op in enumerate(self.all) if op.began_at < before)
         found = 0
         while new:
             found |= new
@@ -71,7 +100,7 @@ class Writes:
             new = reached & begun & ~found
         return found
 
-    def _may_be_lost(self, before: float) -> int:
+    def may_be_lost(self, before: float) -> int:
         """Writes that asked for no fsync, and that a crash may have taken before this time."""
         crashes = [at for at in self._crashed_at if at < before]
         last = max(crashes, default=-1.0)
@@ -86,8 +115,24 @@ class Writes:
         return bits(
             n
             for n, op in enumerate(self.all)
-            if op.kind == "delete" and self.delivered[n] and op.began_at <= latest
+            if (op.kind == "delete" or self.may_have_expired(op, op.began_at, latest))
+            and self.delivered[n]
+            and op.began_at <= latest
         )
+
+    def _may_be_forgotten(self, before: float) -> int:
+        """Ephemeral writes that some node may have dropped before this time, and deletes of them,
+        which stand no longer than what they deleted would have."""
+        gone = bits(
+            n
+            for n, op in enumerate(self.all)
+            if op.ephemeral and self.may_have_expired(op, op.began_at, before)
+        )
+        for n, op in enumerate(self.all):  # what one has seen has begun before it
+            if gone and op.kind == "delete":
+                blind = op.context is None
+                gone |= (blind or not self.ancestors[n] & ~gone) << n
+        return gone
 
 
 def bits(numbers: Iterable[int]) -> int:
@@ -147,26 +192,37 @@ def invented_values(
     for holder, siblings in holders:
         for version in siblings.versions if siblings else ():
             place = writes.number.get(version.written_at)
-            if place is None or writes.all[place].value != version.value:
+            if place is None or not _is_as_written(version, writes.all[place]):
                 yield Violation("invented value", key, f"{holder} has {version}, never written")
-            if dots.setdefault(version.dot, version) != version:
+            if not _are_one(dots.setdefault(version.dot, version), version):
                 other = dots[version.dot]
                 text = f"{holder} has {version} under the dot of {other}"
                 yield Violation("dot used twice", key, text)
 
 
+def _is_as_written(version: Version, op: Operation) -> bool:
+    """True if `op` wrote this, as far as a reading tells: an expired value is shown as None."""
+    if version.value is None and version.expires_at:
+        return version.expires_at >= op.expires_at
+    return (version.value, version.expires_at) == (op.value, op.expires_at)
+
+
+def _are_one(one: Version, other: Version) -> bool:
+    if one.expires_at and None in (one.value, other.value):
+        other = other._replace(value=one.value)
+    return one == other
+
+
 def lost_writes(
     key: str, writes: Writes, gets: Iterable[Operation], owners: Sequence[str], w: int
 ) -> Iterator[Violation]:
-    """A get that began after a durable write was acknowledged accounts for that write.
+    """A get that began after a write was acknowledged accounts for that write.
 
     One that only substitutes made up the quorum of is sure to be seen when they have delivered it:
     by the reader at the quiet end.
     """
     acknowledged = [
-        (number, op, strict(op, owners, w))
-        for number, op in enumerate(writes.all)
-        if op.succeeded and op.durable
+        (number, op, strict(op, owners, w)) for number, op in enumerate(writes.all) if op.succeeded
     ]
     for get in gets:
         missing = ~writes.accounted(get)
@@ -180,26 +236,34 @@ def lost_writes(
 def resurrected(
     key: str, writes: Writes, gets: Iterable[Operation], owners: Sequence[str], w: int
 ) -> Iterator[Violation]:
-    """A get that began after a durable delete was acknowledged shows nothing that it deleted."""
+    """A get that began after a delete was acknowledged shows nothing that it deleted; nor, however
+    long ago it expired, what a value with a time to live replaced."""
     deletes = [
         (number, op)
         for number, op in enumerate(writes.all)
-        if op.kind == "delete" and op.succeeded and op.durable
+        if (op.kind == "delete" or op.expires_at)
+        and op.condition is not Condition.ABSENT
+        and op.succeeded
     ]
     for get in gets:
+        lost = writes.may_be_lost(get.ended_at or 0.0)
         for number, op in deletes:
             sure = get.client == "reader" or strict(op, owners, w)
-            if not sure or not _before(op, get):
+            if not sure or not _before(op, get) or lost >> number & 1:
                 continue
             for version in get.siblings.versions if get.siblings else ():
                 # A tombstone may come back from an owner that missed the order to drop it.
-                if version.value is not None and _deleted(version, number, writes, owners):
-                    text = f"{get} shows {version}, which {op} had deleted"
+                if version.value is not None and _deleted(version, number, get, writes, owners):
+                    text = f"{get} shows {version}, which {op} had deleted or replaced"
                     yield Violation("resurrected", key, text)
 
 
-def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str]) -> bool:
+def _deleted(
+    version: Version, number: int, get: Operation, writes: Writes, owners: Sequence[str]
+) -> bool:
     """True if the delete surely replaced this version.
+
+    Of ephemeral data it need not be known any longer than what it replaced would have lived.
 
     One with a context replaced what that had seen; a blind one what its coordinator held, which is
     sure of what all owners, by any table of those days, had stored. See `false_siblings` about what
@@ -209,10 +273,12 @@ def _deleted(version: Version, number: int, writes: Writes, owners: Sequence[str
     if place is None:
         return False
     once = writes.delivered[place] == 1
+    put, ended_at = writes.all[place], get.ended_at or math.inf
+    if put.ephemeral and writes.may_have_expired(put, delete.began_at, ended_at):
+        return False
     if delete.context is not None:
         known = writes.ancestors[number] >> place & 1 == 1
         return known and (once or seen(delete.context, version.dot))
-    put = writes.all[place]
     holders = {*owners, *chain(*put.lists, *delete.lists)}
     everywhere = put.succeeded and put.durable and holders <= set(put.nodes)
     return everywhere and once and _before(put, delete) and put.written_at < delete.written_at
@@ -292,7 +358,11 @@ def false_siblings(key: str, writes: Writes, gets: Iterable[Operation]) -> Itera
     """
     for get in gets:
         assert get.siblings is not None
-        versions = [v for v in get.siblings.versions if v.written_at in writes.number]
+        versions = [
+            v
+            for v in get.siblings.versions
+            if v.written_at in writes.number and not _stands_guard(v, writes)
+        ]
         for version in versions:
             place = writes.number[version.written_at]
             times = sum(other.written_at == version.written_at for other in versions)
@@ -307,6 +377,13 @@ def false_siblings(key: str, writes: Writes, gets: Iterable[Operation]) -> Itera
                 if delivered == 1 or seen(writes.all[later].context or {}, version.dot):
                     text = f"{get} shows {version} beside {other}, whose writer had seen it"
                     yield Violation("false sibling", key, text)
+
+
+def _stands_guard(version: Version, writes: Writes) -> bool:
+    """True for the tombstone that an ephemeral value has beside it, if what it replaced would have
+    lived longer."""
+    put = writes.all[writes.number[version.written_at]]
+    return put.kind == "put" and version.value is None and version.expires_at > put.expires_at
 
 
 def differing_copies(
@@ -353,7 +430,9 @@ def _never_deleted(
 ) -> dict[str, float]:
     """Keys that all writers wrote durably and none deleted -> the first acknowledgement."""
     unsure = {
-        op.key for op in history.of_kind("put", "delete") if op.kind == "delete" or not op.durable
+        op.key
+        for op in history.of_kind("put", "delete")
+        if op.kind == "delete" or op.ttl_s or not op.durable
     }
     since: dict[str, float] = {}
     for op in history.of_kind("put"):

@@ -1,11 +1,12 @@
-"""What the clients of a run asked for and what they were told."""
+"""What the clients of a run asked for and were told, and what the clocks said meanwhile."""
 
-from collections import Counter
-from collections.abc import Iterable
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dynamo.protocol.messages import Put, PutMany
+from dynamo.protocol.messages import Condition, Failure, Put, PutMany
 from dynamo.values.versions import Context, Siblings
 
 Kind = Literal["get", "put", "delete", "list"]
@@ -24,6 +25,10 @@ class Operation:
     saw: tuple[float, ...] = ()
     """`written_at` of the versions in the reading whose context this write carries."""
     durable: bool = True
+    ttl_s: float = 0.0
+    """After so long it expires, by the client's clock; 0 for never."""
+    ephemeral: bool = False
+    condition: Condition = Condition.NONE
     r: int = 0
     """The read quorum asked for; 0 for the cluster's."""
     limit: int = 1000
@@ -39,6 +44,8 @@ class Operation:
     began_at: float = 0.0
     ended_at: float | None = None
     succeeded: bool = False
+    refusal: Failure | None = None
+    """Why a node answered that it failed."""
     nodes: tuple[str, ...] = ()
     """Who had stored a write when it was acknowledged."""
     lists: tuple[tuple[str, ...], ...] = ()
@@ -47,6 +54,11 @@ class Operation:
     """What a get returned."""
     listed: list[str] = field(default_factory=list)
     """What a list returned, page after page."""
+
+    @property
+    def expires_at(self) -> float:
+        """By the client's clock; 0 for never."""
+        return self.written_at + self.ttl_s if self.ttl_s else 0.0
 
     def __str__(self) -> str:
         what = (self.value or b"").decode()
@@ -57,13 +69,56 @@ class Operation:
 
 
 @dataclass
+class Clocks:
+    """The wall clocks of all machines. Those nobody sets are right."""
+
+    epoch_s: float = 0.0
+    """What they said when the world began."""
+    _settings: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Of each machine whose clock was set: when, and how far off it was from then on."""
+
+    def set(self, name: str, at: float, error_s: float) -> None:
+        self._settings.setdefault(name, [(-math.inf, 0.0)]).append((at, error_s))
+
+    def earliest(self, began: float, ended: float) -> float:
+        """The least that any of them said in this time.
+
+        >>> clocks = Clocks(epoch_s=100.0)
+        >>> clocks.set("n1", 5.0, -60.0)
+        >>> clocks.earliest(2.0, 4.0), clocks.earliest(2.0, 6.0), clocks.latest(2.0, 6.0)
+        (102.0, 45.0, 106.0)
+        """
+        said = [max(began, since) + error_s for since, _, error_s in self._errors(began, ended)]
+        return self.epoch_s + min(said, default=began)
+
+    def latest(self, began: float, ended: float) -> float:
+        """The most that any of them said in this time."""
+        said = [min(ended, until) + error_s for _, until, error_s in self._errors(began, ended)]
+        return self.epoch_s + max(said, default=ended)
+
+    def _errors(self, began: float, ended: float) -> Iterator[tuple[float, float, float]]:
+        """From when until when a clock was how far off, of all times that touch this one."""
+        yield -math.inf, math.inf, 0.0
+        for settings in self._settings.values():
+            ends = [at for at, _ in settings[1:]] + [math.inf]
+            for (since, error_s), until in zip(settings, ends):
+                if since <= ended and began <= until:
+                    yield since, until, error_s
+
+
+@dataclass
 class History:
     """All operations in the order in which they began."""
 
     operations: list[Operation] = field(default_factory=list)
     deliveries: Counter[tuple[str, float]] = field(default_factory=Counter)
     """How often each write, named by key and `written_at`, reached a node that coordinates it."""
+    coordinators: dict[tuple[str, float], set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
+    """Which nodes these were."""
     crashed_at: list[float] = field(default_factory=list)
+    clocks: Clocks = field(default_factory=Clocks)
     _stamps: set[float] = field(default_factory=set)
 
     def begin(self, operation: Operation, now: float, skew_s: float) -> None:
@@ -75,8 +130,9 @@ class History:
         self._stamps.add(operation.written_at)
         self.operations.append(operation)
 
-    def count_delivery(self, put: Put | PutMany) -> None:
+    def count_delivery(self, node: str, put: Put | PutMany) -> None:
         self.deliveries[put.key, put.written_at] += 1
+        self.coordinators[put.key, put.written_at].add(node)
 
     def of_kind(self, *kinds: Kind) -> Iterable[Operation]:
         return (operation for operation in self.operations if operation.kind in kinds)

@@ -28,6 +28,9 @@ class Surroundings(Protocol):
     def put_arrived(self, node: str, put: Put | PutMany) -> None:
         """`node` has been asked for a write."""
 
+    def clock_set(self, node: str, error_s: float) -> None:
+        """The wall clock of `node` is so far off from now on."""
+
 
 class Machine:
     """One node with its disk, in the server's loop: step, commit, and only then send."""
@@ -127,6 +130,7 @@ class Machine:
     def set_clock(self, error_s: float) -> None:
         """Set the wall clock wrong, or right with 0.0."""
         self.wall_error_s = error_s
+        self._world.clock_set(self.name, error_s)
         self.note(f"has its clock set {error_s:+.0f} s off" if error_s else "has its clock right")
 
     def fill_disk(self) -> None:

@@ -84,6 +84,12 @@ class Plan:
     """How far a client's clock is off, at most, either way."""
     careless: float = 0.0
     """Share of writes with durable=False."""
+    expiring: float = 0.0
+    """Share of puts with a time to live."""
+    conditional: float = 0.0
+    """Share of puts that are to happen only if nothing is there, or nothing new."""
+    passing: int = 0
+    """Keys, besides the others, whose values are ephemeral."""
     splits: int = 0
     one_way_cuts: int = 0
     broken_links: int = 0
@@ -112,6 +118,7 @@ class Plan:
         handoff_batch=3,
         repair_wait_s=0.4,
         anti_entropy_s=8.0,
+        clock_slack_s=2.0,
     )
 
     @classmethod
@@ -154,6 +161,12 @@ class Plan:
         plan = replace(plan, keys=draw.choice((plan.keys, plan.keys, plan.keys, 30)))
         if plan.bit_flips:
             plan = plan.scrubbed()
+        plan = replace(
+            plan,
+            expiring=draw.choice((0.0, 0.0, 0.3)),
+            conditional=draw.choice((0.0, 0.0, 0.4)),
+            passing=draw.choice((0, 0, 1, 2)),
+        )
         absent: dict[str, Any] = dict.fromkeys(NOT_YET, 0)
         return replace(plan, **absent)
 
@@ -189,5 +202,15 @@ class Plan:
         return [f"c{number}" for number in range(1, self.clients + 1)]
 
     @property
-    def key_names(self) -> list[str]:
+    def lasting_names(self) -> list[str]:
+        """Keys of values that are to last."""
         return [f"key{number}" for number in range(1, self.keys + 1)]
+
+    @property
+    def passing_names(self) -> list[str]:
+        """Keys of ephemeral values."""
+        return [f"key~{number}" for number in range(1, self.passing + 1)]
+
+    @property
+    def key_names(self) -> list[str]:
+        return self.lasting_names + self.passing_names

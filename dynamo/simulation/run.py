@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dynamo.disk.contract import HINTS, key_of_copy
 from dynamo.protocol.node import Node
+from dynamo.simulation import conditions, lifetimes
 from dynamo.simulation.checkers import (
     Violation,
     check,
@@ -83,6 +84,10 @@ def simulate(
     owners = {key: world.owners(key) for key in plan.key_names}
     w, reap_after_s = plan.settings.w, plan.settings.reap_after_s or math.inf
     violations = check(world.history, owners, copies, w, reap_after_s)
+    violations += lifetimes.check(world.history)
+    violations += lifetimes.leftovers(world.history, plan.passing_names, _disks(world))
+    steady = not plan.bit_flips and not plan.old_disks
+    violations += conditions.check(world.history, owners, w, reap_after_s, steady)
     violations += thin_writes(world.history, rested, w, reap_after_s)
     if plan.settings.anti_entropy_s:
         violations += not_converged(rested)
@@ -93,6 +98,12 @@ def simulate(
     violations += forgotten_hints(_kept(world, HINTS))
     commits = sum(machine.commits for machine in world.machines.values())
     return Run(plan, world.history, world.trace, violations, commits, copies)
+
+
+def _disks(world: World) -> dict[str, dict[bytes, bytes]]:
+    """All that is on the disk of each machine that has not died for good."""
+    running = [(name, machine) for name, machine in world.machines.items() if not machine.buried]
+    return {name: dict(machine.disk.scan(b"", b"\xff")) for name, machine in running}
 
 
 def _kept(world: World, range_: tuple[bytes, bytes]) -> dict[str, list[bytes]]:

@@ -5,7 +5,9 @@ from itertools import count
 from random import Random
 
 from dynamo.protocol.messages import (
+    Condition,
     Envelope,
+    Failed,
     Get,
     GetDone,
     GetMany,
@@ -36,6 +38,15 @@ CHANGES_S = 120.0
 
 REPAIR_S = 3.0
 """By then a read has repaired what it found stale."""
+
+PASSING = 0.3
+"""Share of operations on keys of ephemeral values, where there are any."""
+
+PASSES_AFTER_S = (0.3, 1.0, 3.0, 8.0)
+"""Times to live of ephemeral values: once all is at rest they have expired."""
+
+EXPIRES_AFTER_S = (0.2, 1.0, 4.0, 1000.0)
+"""Times to live of other values."""
 
 OPERATOR_IDS = 1 << 31
 READER_IDS = 1 << 32
@@ -78,6 +89,7 @@ class VirtualClient:
             operation.siblings = self.readings[operation.key] = found
             self._end(operation, True)
         else:
+            operation.refusal = message.reason if isinstance(message, Failed) else None
             operation.nodes = message.nodes if isinstance(message, PutDone) else ()
             operation.lists = self._world.write_lists(operation.key)
             self._end(operation, isinstance(message, PutDone) and operation.kind != "get")
@@ -148,6 +160,9 @@ def _request(operation: Operation, id: int, after: str, timeout_s: float) -> Mes
         operation.written_at,
         timeout_s=timeout_s,
         durable=operation.durable,
+        expires_at=operation.expires_at,
+        ephemeral=operation.ephemeral,
+        condition=operation.condition,
     )
 
 
@@ -157,18 +172,45 @@ def _lot_request(operation: Operation, id: int, timeout_s: float) -> Message:
     if operation.kind == "get":
         return GetMany(id, (key,), r=quorum, timeout_s=timeout_s)
     items, at = ((key, operation.value),), operation.written_at
-    return PutMany(id, items, at, timeout_s=timeout_s, durable=operation.durable)
+    return PutMany(
+        id,
+        items,
+        at,
+        timeout_s=timeout_s,
+        durable=operation.durable,
+        expires_at=operation.expires_at,
+        ephemeral=operation.ephemeral,
+    )
 
 
 def random_script(plan: Plan, client: VirtualClient) -> Iterator[Operation]:
     """Operations that collide: few keys, contexts that are used more than once, blind puts."""
     random = stream(plan.seed, f"script {client.name}")
+    special = stream(plan.seed, f"special {client.name}")
     for number in range(1, plan.operations + 1):
-        key = random.choice(plan.key_names)
+        passing = plan.passing and special.random() < PASSING
+        key = random.choice(plan.passing_names if passing else plan.lasting_names)
         chosen = _choose(random, key, f"{client.name}.{number}".encode(), plan, client.readings)
         may_be_lot = chosen.kind != "list" and chosen.context is None
         chosen.as_lot = may_be_lot and random.random() < 0.5
+        if chosen.kind == "delete" and passing and special.random() < 0.9:
+            # A delete may have to leave a tombstone that lasts, and such a key takes no more.
+            chosen.kind, chosen.value = "put", f"{client.name}.{number}".encode()
+        if chosen.kind == "put":
+            _make_special(chosen, special, plan, ephemeral=bool(passing))
         yield chosen
+
+
+def _make_special(put: Operation, random: Random, plan: Plan, *, ephemeral: bool) -> None:
+    """Give a put its time to live and its condition, if it is to have any."""
+    if random.random() < plan.conditional:
+        put.condition = Condition.ABSENT if put.context is None else Condition.UNCHANGED
+        put.as_lot = False
+    if ephemeral:
+        put.ephemeral, put.durable = True, random.random() < 0.2
+        put.ttl_s = random.choice(PASSES_AFTER_S)
+    elif random.random() < plan.expiring:
+        put.ttl_s = random.choice(EXPIRES_AFTER_S)
 
 
 def _choose(random: Random, key: str, value: bytes, plan: Plan, readings: Readings) -> Operation:

@@ -11,7 +11,7 @@ from dynamo.disk.contract import MemoryDisk, copy_key
 from dynamo.errors import CorruptData
 from dynamo.protocol.messages import Put, PutMany
 from dynamo.protocol.node import Node
-from dynamo.simulation.history import History
+from dynamo.simulation.history import Clocks, History
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.network import Clock, Network, Trace
 from dynamo.simulation.plan import Plan
@@ -36,7 +36,7 @@ class World:
         self.plan = plan
         self.clock = Clock()
         self.trace: Trace = []
-        self.history = History()
+        self.history = History(clocks=Clocks(EPOCH_S))
         self.network = Network(self.clock, plan, self.trace)
         self._node_type = node_type
         founders = {name: name for name in plan.node_names}
@@ -88,7 +88,10 @@ class World:
         view, n = self.machines[node].view, self.plan.settings.n
         rings = [*self.cluster.table.writing, *([view.ring] if view else [])]
         if any(node in ring.preference_list(put.key, n) for ring in rings):
-            self.history.count_delivery(put)
+            self.history.count_delivery(node, put)
+
+    def clock_set(self, node: str, error_s: float) -> None:
+        self.history.clocks.set(node, self.clock.now, error_s)
 
     def owners(self, key: str) -> tuple[str, ...]:
         """Who should hold `key` now."""

@@ -1,5 +1,6 @@
 """Conditional puts at the node that coordinates them."""
 
+import msgspec
 import pytest
 
 from dynamo.protocol.messages import (
@@ -14,7 +15,7 @@ from dynamo.protocol.messages import (
     PutDone,
     StoreCopy,
 )
-from dynamo.values.versions import EMPTY, NOTHING_SEEN, Context, Siblings, update
+from dynamo.values.versions import EMPTY, NOTHING_SEEN, Context, Siblings, reconcile, update
 from tests.dynamo.protocol.bench import Bench, receivers
 
 ONE = update(EMPTY, None, "n2-1-1", b"1", 1.0)
@@ -97,6 +98,34 @@ def test_a_put_that_arrives_again_is_no_conflict_with_itself(condition: Conditio
     assert isinstance(store, StoreCopy)
     assert store.siblings.values == (b"green",)
     assert len(store.siblings.versions) == 1
+
+
+def test_if_context_replaces_what_its_reader_saw_though_no_copy_read_here_has_heard_of_it() -> None:
+    _, sent = finds(put(Condition.UNCHANGED, TWO.context), ONE)
+    store = sent[0].message
+    assert isinstance(store, StoreCopy)
+    assert reconcile([store.siblings, TWO]).values == (b"green",)
+
+
+def test_an_ephemeral_put_that_arrives_again_is_no_conflict_with_the_tombstone_beside_it() -> None:
+    long_lived = update(EMPTY, None, "n2-1-1~", b"1", 1.0, expires_at=500.0)
+    request = msgspec.structs.replace(
+        put(Condition.UNCHANGED, long_lived.context), expires_at=50.0, ephemeral=True
+    )
+    there = update(long_lived, long_lived.context, "n2-1-1~", b"green", 5.0, expires_at=50.0)
+    assert len(there.versions) == 2
+    _, sent = finds(request, there)
+    assert {type(envelope.message) for envelope in sent} == {StoreCopy}
+
+
+def test_nor_is_it_one_once_what_came_before_has_expired() -> None:
+    request = msgspec.structs.replace(put(Condition.UNCHANGED, NOTHING_SEEN), expires_at=50.0)
+    there = update(EMPTY, NOTHING_SEEN, "n2-1-1", b"green", 5.0, expires_at=50.0)
+    bench = Bench()
+    bench.now = 60.0
+    asked = bench.hears(request)
+    sent = bench.hears(CopyFetched(asked[0].message.id, there), sender="n2")
+    assert {type(envelope.message) for envelope in sent} == {StoreCopy}
 
 
 def test_without_a_read_quorum_it_fails_at_its_deadline_and_writes_nothing() -> None:
