@@ -66,6 +66,7 @@ class ClusterConfig:
     timeout_s: float
     fsync: bool
     reserve_mb: int
+    reap_after_s: float
     data: Path
     nodes: tuple[NodeConfig, ...]
     masters: tuple[MasterConfig, ...]
@@ -122,6 +123,13 @@ def seconds(text: str) -> float:
     if not (number > 0 and math.isfinite(number)):
         raise ValueError("expected a number of seconds above 0")
     return number
+
+
+def seconds_or_never(text: str) -> float:
+    try:
+        return 0.0 if float(text) == 0 else seconds(text)
+    except ValueError:
+        raise ValueError("expected a number of seconds, or 0 for never") from None
 
 
 def yes_or_no(text: str) -> bool:
@@ -183,6 +191,13 @@ CLUSTER_KEYS = (
     Key("timeout_s", seconds, "10", "seconds after which a request fails"),
     Key("fsync", yes_or_no, "yes", "yes: a put is on the disk before it is acknowledged"),
     Key("reserve_mb", count, "64", "MiB kept free on a node's disk: with less it takes no writes"),
+    Key(
+        "reap_after_s",
+        seconds_or_never,
+        "3600",
+        "seconds that no request outlives: the tombstone of a deleted key stands at least twice as "
+        "long before it is dropped; 0 for never",
+    ),
     Key("data", folder, "var", "folder for data, logs and process ids, relative to this file"),
 )
 NODE_KEYS = (
@@ -323,6 +338,13 @@ def _cluster_values(section: _Section, node_count: int) -> dict[str, Any]:
             )
     if node_count > values["partitions"]:
         raise section.error("partitions", f"{node_count} nodes need at least as many partitions")
+    if 0 < values["reap_after_s"] <= values["timeout_s"]:
+        raise section.error(
+            "reap_after_s",
+            f"it is {values['reap_after_s']:g}, and a request, which could bring back what was "
+            f"deleted, may be under way for timeout_s = {values['timeout_s']:g}; give "
+            "reap_after_s more than that, or 0 for never",
+        )
     values["data"] = _path(section.path, values["data"])
     return values
 

@@ -173,7 +173,11 @@ def _node_of(config: ClusterConfig, name: str, disk: LevelDisk, read_only: str) 
         name,
         found(config.node_addresses, config.partitions, config.replicas),
         Settings(
-            config.replicas, config.read_quorum, config.write_quorum, timeout_s=config.timeout_s
+            config.replicas,
+            config.read_quorum,
+            config.write_quorum,
+            timeout_s=config.timeout_s,
+            reap_after_s=config.reap_after_s,
         ),
         disk,
         incarnation=secrets.randbits(38),

@@ -46,7 +46,13 @@ def test_defaults(tmp_path: Path) -> None:
     config = load_text(tmp_path, THREE_NODES)
     assert (config.replicas, config.read_quorum, config.write_quorum) == (3, 2, 2)
     assert (config.partitions, config.timeout_s, config.fsync) == (64, 10.0, True)
+    assert (config.reserve_mb, config.reap_after_s) == (64, 3600.0)
     assert config.data == tmp_path / "var"
+
+
+def test_tombstones_may_be_kept_for_ever(tmp_path: Path) -> None:
+    config = load_text(tmp_path, "[cluster]\nreap_after_s = 0\n" + THREE_NODES.partition("\n")[2])
+    assert config.reap_after_s == 0.0
 
 
 def test_one_node_alone_needs_no_quorums_in_the_file(tmp_path: Path) -> None:
@@ -119,6 +125,16 @@ MISTAKES = {
     "a number over two lines": ("[cluster]\nreplicas = 1\n  2\n" + NODE, ":2: replicas = 1 2"),
     "partitions not a power of two": ("[cluster]\npartitions = 60\n" + NODE, "power of two"),
     "a bad time": ("[cluster]\ntimeout_s = nan\n" + NODE, ":2: timeout_s = nan"),
+    "a bad time to reap": ("[cluster]\nreap_after_s = soon\n" + NODE, "seconds, or 0 for never"),
+    "a time to reap below 0": ("[cluster]\nreap_after_s = -1\n" + NODE, ":2: reap_after_s = -1"),
+    "a time to reap within a request's": (
+        "[cluster]\ntimeout_s = 20\nreap_after_s = 20\n" + NODE,
+        ":3: reap_after_s = 20 in [cluster]: it is 20, and a request",
+    ),
+    "a request's time over the time to reap": (
+        "[cluster]\ntimeout_s = 7200\n" + NODE,
+        ":1: [cluster]: it is 3600, and a request",
+    ),
     "a bad yes or no": ("[cluster]\nfsync = perhaps\n" + NODE, "expected yes or no"),
     "no folder": ("[cluster]\ndata =\n" + NODE, "expected the path of a folder"),
     "R over N": ("[cluster]\nread_quorum = 2\n" + NODE, ":2: read_quorum = 2 in [cluster]"),
