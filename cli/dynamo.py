@@ -30,6 +30,7 @@ from cli.request_options import (
     ttl_option,
     w_option,
 )
+from cli.resolver_option import resolve_option
 from cli.ring_commands import explain, ring
 from cli.stats_commands import stats, status
 from dynamo.config import ClusterConfig
@@ -117,7 +118,7 @@ def put(
 @click.option("-r", "--recursive", is_flag=True, help="Fetch a folder into the one at -o.")
 @click.option("--all", "all_siblings", is_flag=True, help="Print all siblings, a line each.")
 @click.option("--raw", is_flag=True, help="Print the plain value under a path, not the file.")
-@request_options(n_option, r_option, timeout_option)
+@request_options(resolve_option, n_option, r_option, timeout_option)
 @config_option
 def get(
     key: str,
@@ -131,13 +132,20 @@ def get(
     """Print the value of KEY, or fetch the file or folder KEY where it begins with /.
 
     Writes that did not know of each other leave siblings: the newest is printed, with a warning.
+    With --resolve there is no warning; FUNCTION is called with their values (bytes), newest first,
+    and returns one. Either way the siblings stay until a new put replaces them.
 
     \b
     Examples:
       dynamo get colour
+      dynamo get cart --resolve last-write
+      dynamo get cart --resolve carts.py:union
+      dynamo get cart --all
       dynamo get /books/emma.txt -o emma.txt
       dynamo get /books -r -o books/
     """
+    if all_siblings and "resolver" in request:
+        raise click.UsageError("give --all or --resolve, not both")
     if recursive and (output is None or not key.startswith("/")):
         raise click.UsageError("-r fetches a folder, as in: dynamo get /books -r -o books/")
     if key.startswith("/") and not raw:
@@ -283,7 +291,8 @@ def _warn_of_siblings(key: str, reading: Reading) -> None:
     if len(reading.values) > 1:
         click.echo(
             f"warning: {key!r} has {len(reading.values)} siblings, written without knowing of "
-            "each other; this is the newest, --all prints all, a new put replaces them",
+            "each other; this is the newest, --all prints all, --resolve makes one of them, a new "
+            "put replaces them",
             err=True,
         )
 

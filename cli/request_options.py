@@ -14,7 +14,7 @@ import click
 Command = Callable[..., Any]
 
 UNITS_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-NAMES = ("n", "r", "w", "timeout_s", "ttl_s", "ephemeral", "if_absent")
+NAMES = ("n", "r", "w", "timeout_s", "ttl_s", "ephemeral", "if_absent", "resolver")
 
 
 class Duration(click.ParamType):
@@ -71,5 +71,6 @@ def request_options(*options: Callable[[Command], Command]) -> Callable[[Command
 def refuse_for_files(request: dict[str, Any]) -> None:
     """Files have none of these: they are many keys, and cleaned up as files."""
     if request:
-        options = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in request)
+        names = (name.removesuffix("_s").replace("resolver", "resolve") for name in request)
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise click.UsageError(f"{options}: for plain keys only, not for files")

@@ -70,6 +70,57 @@ def test_a_deleted_value_is_gone(dynamo: Dynamo) -> None:
     assert dynamo("get", "colour").exit_code == 2
 
 
+@pytest.fixture
+def cart(store: MemoryStore) -> MemoryStore:
+    """A store in which the key cart has two siblings, eggs being the newer."""
+    store.put("cart", b"milk", context={})
+    store.put("cart", b"eggs", context={})
+    return store
+
+
+def test_siblings_are_resolved_by_the_last_write(dynamo: Dynamo, cart: MemoryStore) -> None:
+    result = done(dynamo("get", "cart", "--resolve", "last-write"))
+    assert (result.stdout, result.stderr) == ("eggs", "")
+    assert len(cart.get("cart").values) == 2
+
+
+def test_siblings_are_resolved_by_a_function_of_the_user(
+    dynamo: Dynamo, cart: MemoryStore, tmp_path: Path
+) -> None:
+    (tmp_path / "carts.py").write_text("def union(values): return b'+'.join(sorted(values))")
+    result = done(dynamo("get", "cart", "--resolve", "carts.py:union"))
+    assert (result.stdout, result.stderr) == ("eggs+milk", "")
+    done(dynamo("put", "colour", "green"))
+    assert done(dynamo("get", "colour", "--resolve", "carts.py:union")).stdout == "green"
+
+
+@pytest.mark.parametrize(
+    ("resolver", "text"),
+    [
+        ("newest", "'newest' is neither last-write nor FILE.py:FUNCTION"),
+        ("carts.py:", "neither last-write nor"),
+        ("none.py:union", "no such file: none.py"),
+        ("carts.py:merge", "carts.py has no function merge"),
+        ("broken.py:union", "broken.py can't be run: SyntaxError"),
+        ("carts.py:fails", "carts.py:fails failed: ValueError: no carts today"),
+        ("carts.py:counts", "carts.py:counts returned int; a value is bytes"),
+    ],
+)
+def test_a_resolver_that_can_t_work(
+    resolver: str, text: str, dynamo: Dynamo, cart: MemoryStore, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("def union(")
+    (tmp_path / "carts.py").write_text(
+        "counts = len\ndef fails(values): raise ValueError('no carts today')"
+    )
+    mistake(dynamo("get", "cart", "--resolve", resolver), text)
+
+
+def test_a_resolver_is_for_one_value_of_a_plain_key(dynamo: Dynamo, cart: MemoryStore) -> None:
+    mistake(dynamo("get", "cart", "--all", "--resolve", "last-write"), "--all or --resolve")
+    mistake(dynamo("get", "/cart", "--resolve", "last-write"), "--resolve: for plain keys only")
+
+
 def test_siblings_are_told_of(dynamo: Dynamo, store: MemoryStore) -> None:
     store.put("cart", b"milk", context={})
     store.put("cart", b"eggs", context={})
