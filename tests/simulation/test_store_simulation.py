@@ -509,6 +509,7 @@ def forgetting(seed: int) -> Plan:
         pause_s=0.1,
         outages=6,
         faults_last_s=8.0,
+        passing=0,
         crashes=0,
         blackouts=0,
         slow=0.0,
