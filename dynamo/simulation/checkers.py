@@ -48,6 +48,7 @@ class Writes:
                     known |= 1 << self.number[stamp] | self.ancestors[self.number[stamp]]
             self.ancestors.append(known)
         self._crashed_at = history.crashed_at
+        self._changed_at = min(history.changed_at, default=math.inf)
         self.clocks = history.clocks
         self.delivered = [history.deliveries[key, op.written_at] for op in self.all]
         """How often each write reached a node that coordinates it."""
@@ -101,10 +102,16 @@ class Writes:
         return found
 
     def may_be_lost(self, before: float) -> int:
-        """Writes that asked for no fsync, and that a crash may have taken before this time."""
+        """Writes that asked for no fsync, and that a crash may have taken before this time; and
+        ephemeral ones, if their owners may have changed: the new ones get them last."""
         crashes = [at for at in self._crashed_at if at < before]
         last = max(crashes, default=-1.0)
-        return bits(n for n, op in enumerate(self.all) if not op.durable and op.began_at < last)
+        return bits(
+            n
+            for n, op in enumerate(self.all)
+            if (not op.durable and op.began_at < last)
+            or (op.ephemeral and self._changed_at < before)
+        )
 
     def _may_be_reaped(self, before: float) -> int:
         """Deletes that reached a node so long before this time that no trace of them need be left.

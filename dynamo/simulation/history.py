@@ -118,6 +118,8 @@ class History:
     )
     """Which nodes these were."""
     crashed_at: list[float] = field(default_factory=list)
+    changed_at: list[float] = field(default_factory=list)
+    """When changes of the ring were committed."""
     clocks: Clocks = field(default_factory=Clocks)
     _stamps: set[float] = field(default_factory=set)
 

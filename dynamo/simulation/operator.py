@@ -97,6 +97,7 @@ class Operator:
             return
         self._left = max(self._left - 1, 0)
         self._under_way = True
+        self._world.history.changed_at.append(self._world.clock.now)
         self._ask(node, CommitPlan(0, cluster.table.rank))
 
     def _bury(self, machine: Machine) -> bool:

@@ -144,7 +144,9 @@ class IsItsOwnConflict(checked.PendingCheckedPut):
 
 def passing(seed: int) -> Plan:
     """Most values pass, and no clock is wrong."""
-    return replace(Plan.drawn(seed), passing=2, expiring=0.5, clock_jumps=0, conditional=0.0)
+    return replace(
+        Plan.drawn(seed), passing=2, expiring=0.5, clock_jumps=0, conditional=0.0, changes=0
+    )
 
 
 def steadily_passing(seed: int) -> Plan:
@@ -165,6 +167,7 @@ def torn(seed: int) -> Plan:
         cuts=10,
         splits=10,
         bit_flips=0,
+        changes=0,
         faults_last_s=10.0,
         settings=replace(Plan.settings, anti_entropy_s=0.0),
     )
@@ -187,6 +190,7 @@ def missing(seed: int) -> Plan:
         keys=10,
         cuts=10,
         splits=10,
+        changes=0,
         faults_last_s=5.0,
         settings=replace(Plan.settings, anti_entropy_s=0.0),
     )

@@ -172,6 +172,25 @@ def test_a_write_without_fsync_may_be_lost_by_a_crash_and_only_by_one() -> None:
     assert story.lost() == []
 
 
+def test_an_ephemeral_write_must_be_read_until_it_has_expired_or_members_change() -> None:
+    for expires_after_s, changed_at, lost in ((9.0, [], 1), (2.5, [], 0), (9.0, [0.5], 0)):
+        story = Story()
+        story.put(b"1", ephemeral=True, durable=False, ttl_s=expires_after_s)
+        story.history.changed_at += changed_at
+        story.put(b"2", succeeded=False)
+        story.get()
+        assert len(story.lost()) == lost
+
+
+def test_a_delete_of_what_was_ephemeral_is_forgotten_with_it_and_not_before() -> None:
+    for expires_after_s, lost in ((9.0, 1), (2.5, 0)):
+        story = Story()
+        one = story.put(b"1", ephemeral=True, ttl_s=expires_after_s, succeeded=False)
+        story.put(None, one)
+        story.get()
+        assert len(story.lost()) == lost
+
+
 def test_in_the_simulation_some_writes_without_fsync_are_really_lost() -> None:
     """So the excuse is needed, and the disks do lose what was not synced."""
     for seed in range(1, 100):
