@@ -31,7 +31,7 @@ from cli.request_options import (
     w_option,
 )
 from cli.resolver_option import resolve_option
-from cli.ring_commands import explain, ring
+from cli.ring_commands import explain, give_up, ring
 from cli.stats_commands import stats, status
 from dynamo.config import ClusterConfig
 from dynamo.errors import CorruptData, RequestError
@@ -220,6 +220,7 @@ main.add_command(status)
 main.add_command(stats)
 main.add_command(ring)
 main.add_command(explain)
+main.add_command(give_up)
 for command in membership_commands.COMMANDS:
     main.add_command(command)
 

@@ -204,13 +204,16 @@ def verdict_lines(explained: Mapping[str, Any]) -> Iterator[str]:
     if SILENT in states:
         yield "`dynamo status` shows who answers; `mapreduce up` starts what is down"
     if DAMAGED in states:
-        yield _prospect_of_healing(explained["replicas"])
+        yield _prospect_of_healing(explained["key"], explained["replicas"])
 
 
-def _prospect_of_healing(replicas: Sequence[Mapping[str, Any]]) -> str:
+def _prospect_of_healing(key: str, replicas: Sequence[Mapping[str, Any]]) -> str:
     """What will become of a damaged copy."""
     if all(replica["state"] == DAMAGED for replica in replicas):
-        return "no other copy is left to heal it from: restore the node's disk from a backup"
+        return (
+            "no other copy is left to heal it from: restore the node's disk from a backup, or give "
+            f"the value up: `dynamo give-up {shlex.quote(key)}`"
+        )
     return "a node heals its damaged copy from the other replicas, once enough of them answer"
 
 

@@ -3,6 +3,7 @@
 A component's own section of a node's status is put into words by one function of `SECTIONS`.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -122,13 +123,19 @@ def _damage_lines(name: str, damaged: Mapping[str, Any]) -> Iterator[str]:
     >>> damaged = {"found": 7, "healed": 6, "waiting": 1, "waits_for": waits_for}
     >>> print(*_damage_lines("n1", damaged), sep="\\n")
     n1 has found 7 damaged records since its start, and healed 6 of them
-    n1 refuses its damaged copy of 'colour', which waits for: no other copy
+    n1 refuses its damaged copy of 'colour', and no other is whole: `dynamo give-up colour` drops it
     """
+    from dynamo.protocol.healing import NO_OTHER_COPY  # slow to import: not before it is needed
+
     if damaged["found"]:
         found = show.number_of(damaged["found"], "damaged record")
         yield f"{name} has found {found} since its start, and healed {damaged['healed']:,} of them"
     for key, reason in damaged["waits_for"].items():
-        yield f"{name} refuses its damaged copy of {key!r}, which waits for: {reason}"
+        if reason == NO_OTHER_COPY:
+            way_out = f"no other is whole: `dynamo give-up {shlex.quote(key)}` drops it"
+            yield f"{name} refuses its damaged copy of {key!r}, and {way_out}"
+        else:
+            yield f"{name} refuses its damaged copy of {key!r}, which waits for: {reason}"
     if damaged["waiting"] > len(damaged["waits_for"]):
         yield f"{name} refuses {damaged['waiting']:,} damaged copies, of which these are the first"
 

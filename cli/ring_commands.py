@@ -11,7 +11,7 @@ from cli import show
 from cli.node_view import in_natural_order
 from cli.options import check_listening, config_option, json_option
 from dynamo.config import ClusterConfig
-from dynamo.errors import DynamoError, Unreachable
+from dynamo.errors import CorruptData, DynamoError, RequestError, Unreachable
 from dynamo.store import check_key
 from dynamo.values.ring import Ring
 
@@ -85,6 +85,34 @@ def explain(key: str, as_json: bool, config: ClusterConfig) -> None:
     else:
         explanation.print_text(explained)
     _warn_of_views(done.epoch, [view for view in views if not view["error"]])
+
+
+@click.command("give-up", short_help="Drop a value of which every copy is damaged.")
+@click.argument("key")
+@config_option
+def give_up(key: str, config: ClusterConfig) -> None:
+    """Drop the value of KEY, of which every copy is damaged, so that KEY can be used again.
+
+    A damaged copy is never returned, and heals by itself from another replica. Where none is whole,
+    as may be with one replica, reads and writes of KEY are refused until its value is given up.
+    Where one is, or may be, nothing is dropped; `dynamo explain` shows them all.
+
+    \b
+    Example:
+      dynamo give-up colour
+    """
+    check_key(key)
+    done, _ = _newest_ring(config)
+    from dynamo.net import inspect, operate
+
+    names = Ring(done.owners, done.epoch).preference_list(key, done.n)
+    owners = {node: done.addresses[node] for node in names}
+    found = inspect.copies(key, owners)
+    damaged = {n: at for n, at in owners.items() if isinstance(found[n], CorruptData)}
+    if not damaged:
+        raise RequestError(f"no replica that answers has a damaged copy of {key!r}: nothing to do")
+    node = operate.give_up(key, damaged)
+    click.echo(f"{node} has dropped its damaged copy of {key!r}; nothing is stored there any more")
 
 
 def describe(done: "RingDone") -> dict[str, Any]:

@@ -34,7 +34,10 @@ def failure(failed: Failed, operation: str, key: str) -> DynamoError:
         case Failure.CONFLICT:
             return Conflict(key, failed.context or {}, failed.values)
         case Failure.CORRUPT:
-            return CorruptData(f"{what}: the copy is damaged")
+            return CorruptData(
+                f"{what}: the copy is damaged, and no other replica has healed it yet; "
+                "`dynamo explain` shows them, and where no copy is whole `dynamo give-up` drops it"
+            )
         case Failure.REQUEST:
             return RequestError(f"{what} can't be done: {failed.detail}")
         case Failure.FILLING:

@@ -3,6 +3,7 @@
 Any member takes a change; here the one is asked that knows of the latest. For commands and tests.
 """
 
+import time
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -16,10 +17,18 @@ from dynamo.protocol.messages import (
     Failed,
     Failure,
     GetCluster,
+    GivenUp,
+    GiveUp,
+    Message,
     Request,
     StageChange,
 )
 from dynamo.values.cluster import Change, Cluster, Rank, merge
+
+GIVE_UP_S = 5.0
+"""How long `give_up` asks: a node tries that often, or a little less, to heal a damaged copy."""
+AGAIN_S = 0.2
+"""How often it asks."""
 
 
 class Found(NamedTuple):
@@ -84,6 +93,29 @@ def commit(found: Found, rank: Rank, timeout_s: float = PATIENCE_S) -> Cluster:
     """Carry out what is planned, if the table still has this rank, else `RequestError`."""
     leaving = [change.node for change in found.cluster.table.staged]
     return _tell(found, CommitPlan(REQUEST_ID, rank), leaving, timeout_s)
+
+
+def give_up(key: str, owners: Mapping[str, str], timeout_s: float = GIVE_UP_S) -> str:
+    """Have one of `owners` (name -> "host:port") drop its damaged copy; returns who did.
+
+    A node first tries to heal it from the others, so it is asked again for a while. `RequestError`
+    says why none of them would.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answers = ask_each(owners, GiveUp(REQUEST_ID, key))
+        for node, answer in answers.items():
+            if isinstance(answer, GivenUp):
+                return node
+        if time.monotonic() > deadline:
+            why = "; ".join(_reason(node, answer) for node, answer in answers.items())
+            raise RequestError(f"{key!r} was not given up: {why}")
+        time.sleep(AGAIN_S)
+
+
+def _reason(node: str, answer: Message | DynamoError) -> str:
+    """What a node that has not done it says."""
+    return answer.detail if isinstance(answer, Failed) else f"{node}: {answer}"
 
 
 def statuses(

@@ -56,7 +56,7 @@ class Watch:
         self._misconfigured = ""
         self._damage: dict[str, Episode] = {}
         """One episode at most."""
-        self._healed = 0
+        self._healed = self._given_up = 0
 
     def heard(self, member: str, now: float) -> None:
         """Something has come from `member`."""
@@ -77,12 +77,13 @@ class Watch:
         self._look_at_hints(node.handoff.kept.keys(), node.handoff.delivered, now)
         self._look_at_refusals(refused, now)
         self._look_at_damage(node.healing.waiting, node.healing.healed, now)
+        self._look_at_given_up(node.healing.given_up)
 
     def begin_again(self) -> None:
         """Another node has taken over, which counts what it delivers anew."""
         self._hints.clear()
         self._damage.clear()
-        self._healed = 0
+        self._healed = self._given_up = 0
 
     def next_look(self) -> float | None:
         """When to look again even if nothing happens; None for never."""
@@ -195,6 +196,15 @@ class Watch:
             self._say(
                 logging.INFO, f"has no damaged copy any more that it knows of: healed {count:,}"
             )
+
+    def _look_at_given_up(self, given_up: int) -> None:
+        if given_up > self._given_up:
+            self._say(
+                logging.WARNING,
+                f"has dropped {given_up - self._given_up:,} damaged copies, as it was told: nobody "
+                "else had a whole one",
+            )
+        self._given_up = given_up
 
     def _say(self, level: int, text: str) -> None:
         log.log(level, "%s: %s", self._name, text)

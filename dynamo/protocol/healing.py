@@ -11,16 +11,26 @@ copy is damaged as well, or its partition is still filling, everybody else has t
 together what there is to know. While too few owners answer the copy waits, and stays refused.
 
 If nobody else holds a copy by the table of owners, as with N = 1, or theirs are damaged too, what
-was here is lost. The copy stays refused then, and `status` says so.
+was here is lost. The copy stays refused then, and `status` says so, until somebody gives it up
+(`dynamo give-up`): a node never takes it upon itself to forget what was acknowledged. Where several
+owners have damaged copies one has to be told; the others are healed from it, and hold nothing then.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 from dynamo.protocol.membership import Membership
-from dynamo.protocol.messages import CopyFetched, Envelope, Failed, Failure, FetchCopy
+from dynamo.protocol.messages import (
+    CopyFetched,
+    Envelope,
+    Failed,
+    Failure,
+    FetchCopy,
+    GivenUp,
+    GiveUp,
+)
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
@@ -55,12 +65,17 @@ class Healing:
         """How many damaged copies have been found since this node started."""
         self.healed = 0
         """How many of them have been made good."""
+        self.given_up = 0
+        """How many have been dropped because somebody said so."""
         self._waits_for: dict[str, str] = {}
         """Each key that has yet to be healed, and why it has not been so far."""
         self._next: deque[str] = deque()
         self._later: deque[tuple[float, str]] = deque()
         """Those that could not be healed, and when to try again."""
         self._under_way: dict[int, _Inquiry] = {}
+        self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
+            GiveUp: self._on_give_up,
+        }
 
     def note(self, key: str) -> None:
         """The copy of `key` is damaged: heal it."""
@@ -122,6 +137,23 @@ class Healing:
             "waits_for": dict(islice(self._waits_for.items(), SHOWN)),
         }
 
+    def _on_give_up(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """Drop a copy that nothing can heal; refuse where that is not known."""
+        request: GiveUp = envelope.message  # type: ignore[assignment]
+        key, me = request.key, self._view.me
+        reason = self._waits_for.get(key)
+        if self._replica.read(key) is not None:
+            return [_refused(envelope, f"the copy on {me} is not damaged")]
+        if reason != NO_OTHER_COPY:
+            waits_for = reason or "its turn"
+            return [_refused(envelope, f"{me} may yet heal its copy, and waits for {waits_for}")]
+        self._replica.drop(key)
+        del self._waits_for[key]
+        self._next = deque(other for other in self._next if other != key)
+        self._later = deque(entry for entry in self._later if entry[1] != key)
+        self.given_up += 1
+        return [envelope.reply(GivenUp(request.id))]
+
     # One copy ------------------------------------------------------------------------------------
 
     def _begin(self, key: str, now: float) -> Iterable[Envelope]:
@@ -176,6 +208,10 @@ class Healing:
 
     def _end(self, inquiry: "_Inquiry") -> None:
         del self._under_way[inquiry.id]
+
+
+def _refused(envelope: Envelope, detail: str) -> Envelope:
+    return envelope.reply(Failed(envelope.message.id, Failure.REQUEST, detail))
 
 
 class _Inquiry:

@@ -12,6 +12,7 @@ network died) is a deadline that passes at the one who waits.
                     GetRing      RingDone
                     GetCluster, StageChange, ClearPlan, CommitPlan    ClusterDone | Failed
     people → node   FetchHints   HintsFetched      (`dynamo explain`)
+                    GiveUp       GivenUp | Failed  (`dynamo give-up`)
     node → node     StoreCopy    CopyStored | Failed
                     FetchCopy    CopyFetched | Failed
                     StoreCopies  CopyStored | Failed
@@ -304,6 +305,16 @@ class HintsFetched(Reply, frozen=True):
     """By the owner each is kept for."""
 
 
+class GiveUp(Request, frozen=True):
+    """Drop your copy of `key`, which is damaged and which no other node could heal."""
+
+    key: str
+
+
+class GivenUp(Reply, frozen=True):
+    pass
+
+
 class FetchCopies(Request, frozen=True):
     """Tell what your copies of a lot's keys hold."""
 
@@ -459,6 +470,8 @@ Message = (
     | CopyFetched
     | FetchHints
     | HintsFetched
+    | GiveUp
+    | GivenUp
     | FindDead
     | FoundDead
     | Reap

@@ -224,6 +224,7 @@ class Node:
             **self.gossip.handlers,
             **self.antientropy.handlers,
             **self.reaper.handlers,
+            **self.healing.handlers,
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
             **dict.fromkeys(_OF_SEVERAL, self._on_reply),

@@ -280,6 +280,8 @@ class PendingGet:
         self._answered = False
         self._refused: set[str] = set()
         """Who has answered with no copy: it is damaged, or may lack what others hold."""
+        self._damaged: set[str] = set()
+        """Those of them, or this node, whose copy was found damaged."""
 
     def start(self, now: float) -> Iterable[Envelope]:
         self._look_here()
@@ -294,6 +296,8 @@ class PendingGet:
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if not isinstance(envelope.message, self._fetched):
             self._refused.add(envelope.sender)
+            if _is_corrupt(envelope.message):
+                self._damaged.add(envelope.sender)
             return []
         self._add(envelope.sender, envelope.message.siblings)
         return self._answer_or_end(now)
@@ -322,14 +326,18 @@ class PendingGet:
             return self._look_again(now) or self._ask_silent(now)
         self.wake_at = None
         quorum = self._quorum
-        return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
+        damaged = sorted(self._damaged.intersection(quorum.silent))
+        why = f"damaged on {' and '.join(damaged)}, see `dynamo explain`" if damaged else ""
+        return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now, why)]
 
     def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
         return []  # the others were asked at the start, and it is asked again in time
 
     def _look_here(self) -> None:
         own = self._read_here()
-        if own is not None:
+        if own is None:
+            self._damaged.add(self._talk.me)
+        else:
             self._add(self._talk.me, own)
 
     def _look_again(self, now: float) -> list[Envelope]:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from cli.cluster_processes import ClusterProcesses
+from cli.local_cluster import write_config
 from dynamo.config import ClusterConfig
 from dynamo.errors import CorruptData
 from dynamo.net import inspect
@@ -35,6 +38,34 @@ def test_a_damaged_copy_is_refused_healed_and_told_of(own_cluster: ClusterConfig
     told = call(own_cluster, "status").output
     assert f"{victim} has found 1 damaged record since its start, and healed 1 of them" in told
     assert "heals them from the other replicas" in log_of(own_cluster, victim)
+
+
+def test_a_value_of_which_no_copy_is_whole_can_be_given_up(tmp_path: Path) -> None:
+    config = write_config(tmp_path, nodes=1, masters=0, workers=0)
+    ClusterProcesses(config).up(say=lambda line: None)
+    try:
+        with Client(addresses(config)) as client:
+            client.put("hurt", b"value")
+            refused = call(config, "give-up", "hurt")
+            assert "no replica that answers has a damaged copy" in refused.stderr
+            end(config, "n1")
+            damage(config, "n1", "hurt")
+            ClusterProcesses(config).up(say=lambda line: None)
+            for request in (lambda: client.get("hurt"), lambda: client.put("hurt", b"newer")):
+                with pytest.raises(CorruptData, match="where no copy is whole `dynamo give-up`"):
+                    request()
+            assert "no other is whole: `dynamo give-up hurt` drops" in call(config, "status").output
+            explained = call(config, "explain", "hurt").output
+            assert "or give the value up: `dynamo give-up hurt`" in explained
+            told = call(config, "give-up", "hurt")
+            assert told.exit_code == 0, told.output
+            assert "n1 has dropped its damaged copy of 'hurt'" in told.output
+            assert client.get("hurt").values == ()
+            client.put("hurt", b"newer")
+            assert client.get("hurt").value == b"newer"
+    finally:
+        ClusterProcesses(config).down(say=lambda line: None)
+    assert "has dropped 1 damaged copies, as it was told" in log_of(config, "n1")
 
 
 def log_of(config: ClusterConfig, name: str) -> str:

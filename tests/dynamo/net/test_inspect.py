@@ -226,7 +226,9 @@ def damage(config: ClusterConfig, name: str, key: str) -> None:
     """Flip a bit of the copy that a stopped node keeps of `key`."""
     node = config.node(name)
     disk = LevelDisk(node.data)
-    where = copy_key(Ring(claim(sorted(config.node_addresses), 64, 3)).partition_of(key), key)
+    where = copy_key(
+        Ring(claim(sorted(config.node_addresses), 64, config.replicas)).partition_of(key), key
+    )
     stored = disk.get(where)
     assert stored is not None
     disk.commit([Write(where, stored[:-1] + bytes([stored[-1] ^ 1]))], sync=True)

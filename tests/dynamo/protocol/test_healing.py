@@ -14,6 +14,8 @@ from dynamo.protocol.messages import (
     FetchCopy,
     Get,
     GetDone,
+    GivenUp,
+    GiveUp,
     ListKeys,
     Put,
     PutDone,
@@ -276,3 +278,64 @@ def test_damage_is_healed_when_the_owners_are_back() -> None:
     benches.down = set()
     benches.run(10.0)
     assert benches["n1"].copy(KEY) == OURS
+
+
+# Giving up ---------------------------------------------------------------------------------------
+
+
+def test_a_copy_that_nobody_can_heal_is_given_up_when_somebody_says_so() -> None:
+    bench = Bench(ring=ring_of(1), settings=replace(SETTINGS, n=1, r=1, w=1))
+    bench.hears(Put(1, KEY, b"lost", None, 1.0))
+    damage(bench)
+    [refused] = bench.hears(Put(2, KEY, b"new", None, 2.0))
+    assert refused.message == Failed(2, Failure.CORRUPT)
+    bench.step()
+    [given_up] = bench.hears(GiveUp(3, KEY))
+    assert given_up.message == GivenUp(3)
+    assert bench.copy(KEY) == EMPTY
+    assert bench.node.healing.waiting == 0
+    [done] = bench.hears(Put(4, KEY, b"new", None, 2.0))
+    assert isinstance(done.message, PutDone)
+    for later in range(1, 30):
+        bench.at(float(later))
+    assert bench.copy(KEY).values == (b"new",)
+    assert bench.node.status(30.0, 30.0)["damaged"]["waits_for"] == {}
+
+
+def test_what_may_yet_be_healed_or_is_whole_is_not_given_up() -> None:
+    bench, asked = damaged_bench()
+    before = bench.disk.get(copy_key(bench.ring.partition_of(KEY), KEY))
+    refused = [e.message for e in bench.hears(GiveUp(3, KEY)) if e.receiver == "client"]
+    detail = "n1 may yet heal its copy, and waits for the other replicas to answer"
+    assert refused == [Failed(3, Failure.REQUEST, detail)]
+    assert bench.disk.get(copy_key(bench.ring.partition_of(KEY), KEY)) == before
+    for peer in ("n2", "n3"):
+        bench.hears(CopyFetched(asked[0].message.id, OURS), sender=peer)
+    [refused_too] = bench.hears(GiveUp(4, KEY))
+    assert refused_too.message == Failed(4, Failure.REQUEST, "the copy on n1 is not damaged")
+    assert bench.copy(KEY) == OURS
+
+
+def test_a_get_that_meets_damaged_copies_alone_says_so() -> None:
+    bench, _ = damaged_bench()
+    asked = bench.hears(Get(9, KEY))
+    id = next(e.message.id for e in asked if e.receiver == "n2")
+    bench.hears(Failed(id, Failure.CORRUPT), sender="n2")
+    failed = [e.message for e in bench.at(10.0) if e.receiver == "client"]
+    assert isinstance(failed[0], Failed)
+    assert failed[0].detail == "damaged on n1 and n2, see `dynamo explain`"
+
+
+def test_where_all_copies_are_damaged_one_that_is_given_up_frees_the_others() -> None:
+    bench, asked = damaged_bench()
+    id = asked[0].message.id
+    for peer in ("n2", "n3"):
+        bench.hears(Failed(id, Failure.CORRUPT), sender=peer)
+    assert waits_for(bench) == "no other copy"
+    [given_up] = bench.hears(GiveUp(3, KEY))
+    assert given_up.message == GivenUp(3)
+    other, asked = damaged_bench()
+    other.hears(Failed(asked[0].message.id, Failure.CORRUPT), sender="n3")
+    other.hears(CopyFetched(asked[0].message.id, bench.copy(KEY)), sender="n2")
+    assert other.copy(KEY) == EMPTY
+    assert other.node.healing.waiting == 0

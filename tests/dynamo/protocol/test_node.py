@@ -46,7 +46,7 @@ def test_a_get_sees_the_put_before_it_in_the_same_step() -> None:
 
 def test_every_message_has_its_handler_but_those_for_clients() -> None:
     node = Bench().node
-    for_clients = {messages.RingDone, messages.HintsFetched, messages.ClusterDone}
+    for_clients = {messages.RingDone, messages.HintsFetched, messages.ClusterDone, messages.GivenUp}
     everything = set(messages.Message.__args__)
     assert set(node._handlers) == everything - for_clients
 
