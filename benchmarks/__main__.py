@@ -12,6 +12,7 @@ BENCHMARKS = {
     "batches": "batch puts and gets, beside LevelDB alone",
     "files": "upload and download of a file, beside LevelDB alone",
     "failures": "latency while a node is down and catches up; the time until it agrees again",
+    "scale": "10, 100 and 1,000 nodes in the simulation: messages, and the time to agree",
     "wordcount": "word count, beside a hand-written multiprocessing program",
 }
 

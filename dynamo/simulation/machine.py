@@ -63,6 +63,11 @@ class Machine:
         """True once it has died for good."""
 
     @property
+    def node(self) -> Node | None:
+        """The node that runs here; None while none does."""
+        return self._node
+
+    @property
     def view(self) -> View | None:
         """What its node knows of the cluster; None while it does not run."""
         return self._node.view if self._node is not None else None

@@ -48,8 +48,9 @@ def _never() -> bool:
 class Clock:
     """Virtual time in seconds, and what is to happen when."""
 
-    def __init__(self) -> None:
+    def __init__(self, event_limit: int = EVENT_LIMIT) -> None:
         self.now = 0.0
+        self._event_limit = event_limit
         self._order = count()
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._happened = 0
@@ -68,8 +69,9 @@ class Clock:
             self.now, _order, action, arguments = heapq.heappop(events)
             action(*arguments)
             self._happened += 1
-            if self._happened > EVENT_LIMIT:
-                raise RuntimeError(f"after {EVENT_LIMIT:,} events the world has not come to rest")
+            if self._happened > self._event_limit:
+                limit = self._event_limit
+                raise RuntimeError(f"after {limit:,} events the world has not come to rest")
 
 
 class Network:
@@ -116,14 +118,18 @@ class Network:
 
     def _arrive(self, sent_at: float, envelope: Envelope) -> None:
         # Noted before it is taken in: what the receiver does in answer comes behind it.
-        place = len(self._trace)
-        self._end(sent_at, envelope, "")
+        place = self._end(sent_at, envelope, "")
         if not self.receivers[envelope.receiver](envelope):
-            self._trace[place] = Passage(sent_at, self._clock.now, envelope, "nobody there")
+            self._correct(place, Passage(sent_at, self._clock.now, envelope, "nobody there"))
             told = self._random.random() < self._plan.resets
             if told and envelope.sender in self._nodes and isinstance(envelope.message, Request):
                 lost = envelope.reply(Lost(envelope.message.id))
                 self._clock.after(0.001, self.receivers[envelope.sender], lost)
 
-    def _end(self, sent_at: float, envelope: Envelope, fate: str) -> None:
+    def _end(self, sent_at: float, envelope: Envelope, fate: str) -> int:
+        """Note a passage; gives its place in the trace."""
         self._trace.append(Passage(sent_at, self._clock.now, envelope, fate))
+        return len(self._trace) - 1
+
+    def _correct(self, place: int, passage: Passage) -> None:
+        self._trace[place] = passage

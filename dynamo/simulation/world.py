@@ -4,7 +4,7 @@ All chance comes from generators made of the seed; nothing depends on the order 
 address in memory, so a seed repeats itself exactly.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from dynamo.disk import record
 from dynamo.disk.contract import MemoryDisk, copy_key
@@ -13,7 +13,7 @@ from dynamo.protocol.messages import Put, PutMany
 from dynamo.protocol.node import Node
 from dynamo.simulation.history import Clocks, History
 from dynamo.simulation.machine import Machine
-from dynamo.simulation.network import Clock, Network, Trace
+from dynamo.simulation.network import EVENT_LIMIT, Clock, Network, Trace
 from dynamo.simulation.plan import Plan
 from dynamo.values.cluster import Cluster, found
 from dynamo.values.versions import EMPTY, Siblings
@@ -26,21 +26,29 @@ EPOCH_S = 1_000_000.0
 NodeMaker = Callable[..., Node]
 """Called as `Node` is; a test puts a broken one here."""
 
+NetworkMaker = Callable[[Clock, Plan, Trace], Network]
+
 
 class World:
     """Clock, network and machines of one plan; clients are added by the workload."""
 
     def __init__(
-        self, plan: Plan, node_type: NodeMaker = Node, machine_type: type[Machine] = Machine
+        self,
+        plan: Plan,
+        node_type: NodeMaker = Node,
+        machine_type: type[Machine] = Machine,
+        network_type: NetworkMaker = Network,
+        partitions: int = PARTITIONS,
+        event_limit: int = EVENT_LIMIT,
     ) -> None:
         self.plan = plan
-        self.clock = Clock()
+        self.clock = Clock(event_limit)
         self.trace: Trace = []
         self.history = History(clocks=Clocks(EPOCH_S))
-        self.network = Network(self.clock, plan, self.trace)
+        self.network = network_type(self.clock, plan, self.trace)
         self._node_type = node_type
-        founders = {name: name for name in plan.node_names}
-        self._known = found(founders, PARTITIONS, plan.settings.n)
+        self._partitions = partitions
+        self._known = self._founding = self._found(plan.node_names)
         self.machines = {name: machine_type(name, self) for name in plan.machine_names}
         for name, machine in self.machines.items():
             self.network.receivers[name] = machine.receive
@@ -54,10 +62,13 @@ class World:
 
     def make_node(self, name: str, disk: MemoryDisk, incarnation: int, read_only: str) -> Node:
         """A node on `disk`; `read_only` says why it may not write, if so."""
-        plan = self.plan
-        names = [*plan.node_names, *([name] if name in plan.spare_names else [])]
-        founding = found({one: one for one in names}, PARTITIONS, plan.settings.n)
+        plan, founding = self.plan, self._founding
+        if name in plan.spare_names:
+            founding = self._found([*plan.node_names, name])
         return self._node_type(name, founding, plan.settings, disk, incarnation, read_only)
+
+    def _found(self, names: Sequence[str]) -> Cluster:
+        return found({name: name for name in names}, self._partitions, self.plan.settings.n)
 
     @property
     def cluster(self) -> Cluster:
