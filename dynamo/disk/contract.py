@@ -93,6 +93,16 @@ def copy_range(partition: int, prefix: str, after: str) -> tuple[bytes, bytes]:
     return start, first + b"\xff"
 
 
+def copies_range(first: int, stop: int) -> tuple[bytes, bytes]:
+    """Start and stop of a scan over all copies of the partitions first <= partition < stop."""
+    return copy_key(first, ""), copy_key(stop - 1, "") + b"\xff"
+
+
+def partition_of_copy(disk_key: bytes) -> int:
+    """The partition of the copy that is kept at `disk_key`."""
+    return int.from_bytes(disk_key[1:3], "big")
+
+
 def hint_key(owner: str, key: str) -> bytes:
     """Where the copy of `key` is kept that is meant for `owner`.
 

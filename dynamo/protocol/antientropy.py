@@ -71,6 +71,9 @@ class AntiEntropy:
 
     def begin_fill(self, partitions: Iterable[int]) -> None:
         """This node may lack anything of these partitions: get it from the others."""
+        partitions = list(partitions)
+        if not partitions:
+            return
         self._wholeness.begin_fill(partitions)
         if self._exchange is not None:  # what it has seen was before
             self._exchange.fail("a fill has begun")
@@ -116,15 +119,14 @@ class AntiEntropy:
         view, me = self._view, self._view.me
         self._table = view.table
         self._shared = {}
-        mine = [p for p in range(view.partitions) if me in view.holders(p)]
-        for partition in mine:
+        for partition in view.held:
             for peer in view.holders(partition):
                 if peer != me:
                     self._shared.setdefault(peer, []).append(partition)
-        for partition in range(view.partitions):
-            if partition not in mine:
-                self._trees.forget(partition)
-                self._wholeness.abandon(partition)
+        used = {*self._trees.known, *self._wholeness.filling}
+        for partition in sorted(used.difference(view.held)):
+            self._trees.forget(partition)
+            self._wholeness.abandon(partition)
         self._due = {peer: at for peer, at in self._due.items() if peer in self._shared}
         # The members behind this one in order of name come first, so that not all ask the same one.
         order = sorted(self._shared, key=lambda peer: (peer < me, peer))
@@ -196,6 +198,8 @@ class AntiEntropy:
         if not exchange.ended and self._is_too_long(exchange, now):
             exchange.fail("others wait")
             self._unfinished[exchange.peer] = exchange.left
+        if exchange.silent:
+            self._members.unanswered(exchange.peer, now)
         if exchange.ended:
             self._end(exchange, now)
         return sent

@@ -200,7 +200,7 @@ class Coordinator:
         return self._begin(talk, PendingRelay(talk, self._view, self._up_first(others)), now)
 
     def _pass_on(
-        self, talk: Conversation, owners: tuple[str, ...], why: Failure, detail: str, now: float
+        self, talk: Conversation, owners: Iterable[str], why: Failure, detail: str, now: float
     ) -> Iterable[Envelope]:
         """Let another node coordinate what can't be done here, unless one sent it."""
         others = tuple(owner for owner in self._up_first(owners) if owner != talk.me)
@@ -249,7 +249,7 @@ class Coordinator:
         wake_at = pending.wake_at
         return self._keep(id, pending, wake_at, news(pending))
 
-    def _up_first(self, owners: tuple[str, ...]) -> tuple[str, ...]:
+    def _up_first(self, owners: Iterable[str]) -> tuple[str, ...]:
         up = self._members.up
         return tuple(sorted(owners, key=lambda owner: owner not in up))
 

@@ -160,6 +160,8 @@ class Exchange:
         self.wake_at = now
         self.ended = False
         self.failed = ""
+        self.silent = False
+        """True if it ended because the peer left its requests unanswered."""
         self.differing = 0
         """Partitions whose roots differed."""
         self.repaired = 0
@@ -216,6 +218,7 @@ class Exchange:
     def advance(self, now: float) -> list[Envelope]:
         """Send what can be sent now."""
         if now >= self._deadline:
+            self.silent = True
             self.fail(f"{self.peer} has not answered for {now - self._heard_at:.1f} s")
         sent: list[Envelope] = []
         if not self.ended:

@@ -129,14 +129,9 @@ class Gossiper:
         known = self._view.cluster
         before = known.members.get(self._view.me)
         self._self = Member(address, before.version + 1 if before else 1, life)
-        self.settled = not self._peers
+        self.settled = not self._members.others
         self._take(known)
         self._keep(durable=True)
-
-    @property
-    def _peers(self) -> list[str]:
-        """Whom to tell and to ask."""
-        return [name for name in self._view.members if name != self._view.me]
 
     # Rounds --------------------------------------------------------------------------------------
 
@@ -179,7 +174,7 @@ class Gossiper:
         return self._settings.gossip_s or math.inf
 
     def _next_round_by(self, at: float) -> None:
-        if self._peers:
+        if self._members.others:
             self._next_round = min(self._next_round, at)
 
     def _ask(self, peer: str, now: float) -> Envelope:
@@ -204,9 +199,8 @@ class Gossiper:
 
     def _pick(self, count: int) -> list[str]:
         """Some members at random, of those that are up where there are any."""
-        peers = self._peers
-        up = [peer for peer in peers if peer in self._members.up] or peers
-        return self._random.sample(up, min(count, len(up)))
+        peers = self._members.others_up or self._members.others
+        return self._random.sample(peers, min(count, len(peers)))
 
     # What comes ----------------------------------------------------------------------------------
 
@@ -224,7 +218,7 @@ class Gossiper:
                 return []
             self._hear(message.cluster, now)
             news = changes.news(self._view.cluster, message.cluster)
-            if news and envelope.sender in self._peers:
+            if news and envelope.sender in self._view.members:
                 sent.append(self._rumour(envelope.sender, news))
         if not self.settled and self._view.table.rank.epoch > 0:
             self._settle(now)  # where the first nodes have not all met, others may know as little
@@ -414,12 +408,7 @@ def load(staging: Staging) -> Cluster | None:
 
 def _held(rings: Iterable[Ring], n: int, me: str) -> set[int]:
     """The partitions that `me` holds by any of these rings."""
-    return {
-        partition
-        for ring in rings
-        for partition in range(len(ring.owners))
-        if me in ring.partition_owners(partition, n)
-    }
+    return {partition for ring in rings for partition in ring.held_by(me, n)}
 
 
 def _gained(table: Table, me: str) -> list[int]:

@@ -22,12 +22,16 @@ class Membership:
     ) -> None:
         self._me = me
         self._members = frozenset(members)
+        self.others = self._others()
+        """All but this node, in order of name."""
         self._settings = settings
         self._next_id = next_id
         self._down: dict[str, float] = {}
         """Members that are taken to be down -> when to ask them again."""
         self.up: frozenset[str] = self._members
         """Those that are taken to be up, this node itself among them."""
+        self.others_up = self.others
+        """The same without this node, in order of name."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Ping: self._on_ping,
             Pong: lambda envelope, now: (),
@@ -38,6 +42,7 @@ class Membership:
         members = frozenset(members)
         if members != self._members:
             self._members = members
+            self.others = self._others()
             self._down = {name: at for name, at in self._down.items() if name in members}
             self._judge()
 
@@ -55,7 +60,7 @@ class Membership:
 
     def status(self) -> dict[str, bool]:
         """Which of the others this node takes to be up."""
-        return {member: member in self.up for member in sorted(self._members - {self._me})}
+        return {member: member in self.up for member in self.others}
 
     def next_wake(self) -> float | None:
         return min(self._down.values(), default=None)
@@ -72,3 +77,7 @@ class Membership:
 
     def _judge(self) -> None:
         self.up = self._members - self._down.keys()
+        self.others_up = [name for name in self.others if name not in self._down]
+
+    def _others(self) -> list[str]:
+        return sorted(self._members - {self._me})

@@ -196,8 +196,7 @@ class Node:
             self.gossip.depart,
         )
         if lost_records:
-            held = range(self.view.partitions)
-            self.antientropy.begin_fill(p for p in held if name in self.view.holders(p))
+            self.antientropy.begin_fill(self.view.held)
         self._early: list[Envelope] = []
         """Requests that wait until this node knows that its disk is not out of date."""
         # They end with a write here, which a disk that takes none can't keep.

@@ -159,12 +159,10 @@ class Reaper:
 
     def _begin_of(self, partition: int) -> _Place | None:
         """The next partition behind this one that this node sees to."""
-        ring, me = self._view.ring, self._view.me
-        for following in range(partition + 1, self._view.partitions):
-            if ring.partition_owners(following, 1) == (me,):
-                return _Place(following, "")
-            self._waiting.pop(following, None)
-        return None
+        mine = self._view.ring.held_by(self._view.me, 1)
+        self._waiting = {one: count for one, count in self._waiting.items() if one in mine}
+        following = next((one for one in mine if one > partition), None)
+        return None if following is None else _Place(following, "")
 
     def _end_pass(self, now: float) -> list[Envelope]:
         self._place = None
@@ -187,7 +185,8 @@ class Reaper:
             self._place = self._begin_of(place.partition)
             if self._place is None:
                 self._end_pass(now)
-        self._waiting[place.partition] += count
+        before = self._waiting.get(place.partition, 0)  # none if it belongs to another by now
+        self._waiting[place.partition] = before + count
         sent = self._ask(place.partition, look, now) if look else []
         return sent + (self._order(reap) if reap else [])
 

@@ -70,6 +70,9 @@ class Scrub:
         self.mended = 0
         """Index entries that were wrong or missing."""
         self._ended: dict[int, float] = {}
+        """When each partition was walked over last; not there for those that have yet to be."""
+        self._begun: float | None = None
+        """When this disk began to have an index, once that is known: the others count from then."""
         self._is_marked = False
         try:
             self._is_marked = self._look(staging.disk)
@@ -128,10 +131,10 @@ class Scrub:
 
     def _ended_at(self, partition: int) -> float:
         """When a partition was walked over last; a new disk counts from its beginning."""
-        if partition not in self._ended:
+        if self._begun is None:
             begun = self._staging.get(INDEXED)
-            self._ended[partition] = float(begun) if begun else self._wall()
-        return self._ended[partition]
+            self._begun = float(begun) if begun else self._wall()
+        return self._ended.get(partition, self._begun)
 
     def _until_due_s(self) -> float:
         due_in_s = min(map(self._due_in_s, range(self._partitions)))

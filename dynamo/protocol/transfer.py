@@ -12,7 +12,7 @@ drops what it has fetched: its acknowledgements counted for nothing.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -20,9 +20,11 @@ from typing import Any
 from dynamo.disk import record
 from dynamo.disk.contract import (
     HINTS,
+    copies_range,
     copy_range,
     key_of_copy,
     owner_and_key_of_hint,
+    partition_of_copy,
 )
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
@@ -165,9 +167,9 @@ class Transfer:
     def _look(self, now: float) -> None:
         """Find out which partitions are here and should not be."""
         view = self._view
-        foreign = [p for p in range(view.partitions) if view.me not in view.holders(p)]
-        strays = {p: None for p in foreign if next(self._copies(p), None)}
-        self._foreign = frozenset(foreign if self._is_member else ())
+        strays = dict.fromkeys(self._find_strays())
+        foreign = set(range(view.partitions)).difference(view.held) if self._is_member else ()
+        self._foreign = frozenset(foreign)
         wait_s = self._settings.anti_entropy_s if self._foreign else 0.0
         self._look_at = now + (wait_s or math.inf)
         removed = view.me in view.table.removed
@@ -175,6 +177,25 @@ class Transfer:
         self.has_old_copies = removed and bool(strays)
         if self._dropping not in self.strays:
             self._dropping = None
+
+    def _find_strays(self) -> Iterator[int]:
+        """The partitions that are here and should not be: it looks between those that should."""
+        first = 0
+        for held in (*self._view.held, self._view.partitions):
+            while (found := self._first_between(first, held)) is not None:
+                yield found
+                first = found + 1
+            first = held + 1
+
+    def _first_between(self, first: int, stop: int) -> int | None:
+        """The first partition of those first <= partition < stop of which there are copies."""
+        if first == stop:
+            return None
+        try:
+            copies = self._staging.disk.scan(*copies_range(first, stop))
+            return next((partition_of_copy(disk_key) for disk_key, _ in copies), None)
+        except CorruptData:  # what lies behind the damage is found by looking at each of them
+            return next((p for p in range(first, stop) if next(self._copies(p), None)), None)
 
     def _work(self, now: float) -> Iterable[Envelope]:
         """Go on with one stray partition: compare it with an owner, then drop it."""
@@ -197,6 +218,8 @@ class Transfer:
             if done.complete:
                 self._dropping = done.partition
         exchange.compared = []
+        if exchange.silent:
+            self._members.unanswered(exchange.peer, now)
         if exchange.ended:
             self._exchange = None
             self._go_on_at = now + (self._settings.suspect_s if exchange.failed else 0.0)
@@ -244,8 +267,9 @@ class Transfer:
         if view.me not in view.members:
             return []
         leaves = view.me in view.table.leaving and not self._is_owner()
-        stay = () if leaves else view.members
-        return [owner for owner in self._handoff.kept if owner not in (*stay, *self._members.up)]
+        stay: Collection[str] = () if leaves else view.members
+        up = self._members.up
+        return [owner for owner in self._handoff.kept if owner not in stay and owner not in up]
 
     def _give_hints(self) -> Iterable[Envelope]:
         """Send some of them to the nodes that should have them now."""

@@ -11,7 +11,7 @@ Purely ephemeral copies are in no index: nobody misses them for long.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from itertools import groupby
@@ -123,6 +123,11 @@ class Trees:
         """The tree of a partition, however old it is; None if nobody has asked for it lately."""
         known = self._partitions.get(partition)
         return known.tree if known is not None else None
+
+    @property
+    def known(self) -> Collection[int]:
+        """The partitions that take room here."""
+        return self._partitions.keys()
 
     def forget(self, partition: int) -> None:
         """Nobody compares this partition any more: free what its tree takes."""

@@ -1,6 +1,7 @@
 """What a node knows of its cluster just now, as its components look at it."""
 
 from collections.abc import Collection
+from itertools import chain
 
 from dynamo.values.cluster import Cluster, Table
 from dynamo.values.ring import Placement, Ring
@@ -17,17 +18,18 @@ class View:
         self.me = me
         self.partitions = len(cluster.table.owners)
         """How many there are; it never changes."""
+        self.cluster = cluster
         self._go_by(cluster.table)
-        self.change(cluster)
+        self._find(cluster)
 
     def change(self, cluster: Cluster) -> None:
         """From now on the cluster is this one."""
-        self.cluster = cluster
-        if cluster.table is not self.table:  # else the rings keep what they have worked out
+        before, self.cluster = self.cluster, cluster
+        same_table = cluster.table is before.table
+        if not same_table:  # else the rings keep what they have worked out
             self._go_by(cluster.table)
-        known = cluster.members
-        self.addresses: dict[str, str] = {name: known[name].address for name in self.members}
-        """Where each member is reached."""
+        if not same_table or cluster.members is not before.members:
+            self._find(cluster)
 
     def _go_by(self, table: Table) -> None:
         self.table = table
@@ -35,8 +37,17 @@ class View:
         """The rings that a write needs a quorum in, each; one, unless partitions move."""
         self.ring: Ring = self.rings[self.rings.index(table.reading)]
         """The ring that reads go by."""
-        self.members: tuple[str, ...] = table.live
-        """All that take part, this node among them, unless it has not joined or has left."""
+        self.members: Collection[str] = dict.fromkeys(table.live).keys()
+        """All that take part, this node among them, unless it has not joined or has left; in order
+        of name, and `in` takes no longer where they are many."""
+        held = (ring.held_by(self.me, table.n) for ring in self.rings)
+        self.held: tuple[int, ...] = tuple(sorted({*chain.from_iterable(held)}))
+        """The partitions that this node should hold: by the table there is, and by that to come."""
+
+    def _find(self, cluster: Cluster) -> None:
+        known = cluster.members
+        self.addresses: dict[str, str] = {name: known[name].address for name in self.members}
+        """Where each member is reached."""
 
     def partition_of(self, key: str) -> int:
         return self.ring.partition_of(key)

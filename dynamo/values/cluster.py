@@ -23,9 +23,10 @@ Source: the joint quorum is that of Raft's joint consensus (Ongaro and Ousterhou
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 from dynamo.values import ring
 from dynamo.values.ring import Ring, claim
@@ -144,13 +145,13 @@ class Table(NamedTuple):
     def reading(self) -> Ring:
         """The ring that reads go by."""
         owners = self.target if self.phase is Phase.SWITCHING else self.owners
-        return Ring(owners, self.rank.epoch)
+        return _ring(owners, self.rank.epoch)
 
     @property
     def writing(self) -> tuple[Ring, ...]:
         """The rings that a write needs a quorum in, each."""
         tables = (self.owners, self.target) if self.target else (self.owners,)
-        return tuple(Ring(owners, self.rank.epoch) for owners in tables)
+        return tuple(_ring(owners, self.rank.epoch) for owners in tables)
 
 
 class Cluster(NamedTuple):
@@ -195,12 +196,10 @@ def merge(one: Cluster, other: Cluster | News) -> Cluster:
     table = one.table
     if other.table is not None and other.table.rank > table.rank:
         table = other.table
-    members = dict(one.members)
-    for name, member in other.members.items():
-        members[name] = max(members.get(name, member), member, key=_age)
-    seen = dict(one.seen)
-    for name, said in other.seen.items():
-        seen[name] = max(seen.get(name, said), said)
+    members = _latest(one.members, other.members, _age)
+    seen = _latest(one.seen, other.seen, tuple)
+    if table is one.table and members is one.members and seen is one.seen:
+        return one  # as most that is heard brings nothing new
     return _only_members(Cluster(table, members, seen))
 
 
@@ -226,7 +225,8 @@ def advance(cluster: Cluster) -> Cluster:
     Rank(epoch=1, stage=0, proposer='')
     """
     table = cluster.table
-    if not all_have_seen(cluster):
+    rests = table.phase is Phase.STABLE and not table.dead and table.rank.epoch > 0
+    if rests or not all_have_seen(cluster):
         return cluster
     next_rank = Rank(table.rank.epoch + 1)
     if table.phase is Phase.FILLING:
@@ -245,10 +245,8 @@ def advance(cluster: Cluster) -> Cluster:
         )
     elif table.dead:  # declared dead while a change was under way
         table = _begin(table, next_rank, table.owners)
-    elif table.rank.epoch == 0:
+    else:  # the first nodes have met
         table = table._replace(rank=next_rank)
-    else:
-        return cluster
     return _only_members(cluster._replace(table=table))
 
 
@@ -394,17 +392,38 @@ def _check_stay(table: Table, staged: Sequence[Change]) -> None:
 
 def _only_members(cluster: Cluster) -> Cluster:
     """Without what is known of nodes that are no members (any more)."""
-    names = set(cluster.table.members)
-    if names == cluster.members.keys() and names >= cluster.seen.keys():
+    known = cluster.members.keys()
+    if len(known) == len(cluster.table.members) and cluster.seen.keys() <= known:
         return cluster
+    names = set(cluster.table.members)
     return cluster._replace(
         members={name: member for name, member in cluster.members.items() if name in names},
         seen={name: seen for name, seen in cluster.seen.items() if name in names},
     )
 
 
+@lru_cache(maxsize=8)
+def _ring(owners: tuple[str, ...], epoch: int) -> Ring:
+    """One ring for all who go by a table, because it keeps what it has worked out."""
+    return Ring(owners, epoch)
+
+
 def _beyond(mine: Mapping[str, Entry], known: Mapping[str, Entry]) -> dict[str, Entry]:
+    if mine is known:
+        return {}
     return {name: entry for name, entry in mine.items() if known.get(name) != entry}
+
+
+def _latest(
+    mine: Mapping[str, Entry], heard: Mapping[str, Entry], age: Callable[[Entry], tuple[Any, ...]]
+) -> Mapping[str, Entry]:
+    """Of each entry the latest; `mine` itself if nothing that was heard is later."""
+    later = {
+        name: entry
+        for name, entry in heard.items()
+        if name not in mine or (entry != mine[name] and age(entry) > age(mine[name]))
+    }
+    return {**mine, **later} if later else mine
 
 
 def _without(names: Sequence[str], gone: Collection[str]) -> tuple[str, ...]:

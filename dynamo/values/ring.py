@@ -70,6 +70,11 @@ class Ring:
         """For each partition, the nodes that a walk from it met, as far as one was asked for."""
         return [()] * len(self.owners)
 
+    @cached_property
+    def _known_holdings(self) -> dict[int, dict[str, tuple[int, ...]]]:
+        """By the number of owners of each partition: the partitions of each node."""
+        return {}
+
     def partition_of(self, key: str) -> int:
         """The partition that holds `key`: the leading bits of its position."""
         return position(key) * len(self.owners) >> 64
@@ -84,6 +89,20 @@ class Ring:
         """The nodes that should hold every key of `partition`."""
         known = self._known_walks[partition]
         return known[:n] if len(known) >= n else self._reach(partition, n)
+
+    def held_by(self, node: str, n: int) -> tuple[int, ...]:
+        """The partitions of which `node` is one of the `n` owners, in order.
+
+        >>> Ring(("n1", "n2", "n3", "n4")).held_by("n1", n=2)
+        (0, 3)
+        """
+        if n not in self._known_holdings:
+            held: dict[str, list[int]] = {}
+            for partition in range(len(self.owners)):
+                for owner in self.partition_owners(partition, n):
+                    held.setdefault(owner, []).append(partition)
+            self._known_holdings[n] = {owner: tuple(parts) for owner, parts in held.items()}
+        return self._known_holdings[n].get(node, ())
 
     def _reach(self, partition: int, count: int) -> tuple[str, ...]:
         """The first `count` nodes that a walk from `partition` meets, walked now and then known."""
