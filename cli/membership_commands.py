@@ -35,7 +35,8 @@ EVERY_S = 1.0
 def join(node: str, config: ClusterConfig) -> None:
     """Plan that NODE, which runs and is no member yet, becomes one.
 
-    Nothing moves before `dynamo commit`.
+    First it is looked at: it has to answer, to have as many partitions, to belong to no other
+    cluster, and to hold nothing from before it was removed. Nothing moves before `dynamo commit`.
 
     \b
     Example:
@@ -225,7 +226,7 @@ def _stage(config: ClusterConfig, change: Change) -> None:
 
     found = _look(config, without=change.joins)
     if change.joins:
-        _check_joins(found, change)
+        _check_joins(found, change.joins, config)
     if change.kind is Kind.REMOVE and change.node in found.told:
         raise RequestError(
             f"{change.node} answers, so it is not dead; `dynamo leave {change.node}` loses nothing"
@@ -234,22 +235,44 @@ def _stage(config: ClusterConfig, change: Change) -> None:
     click.echo(f"planned: {change}; `dynamo plan` shows what it means, `dynamo commit` does it")
 
 
-def _check_joins(found: "Found", change: Change) -> None:
-    """A node that joins has to run, and to belong to no other cluster."""
-    name = change.joins
+def _check_joins(found: "Found", name: str, config: ClusterConfig) -> None:
+    """A node that joins has to run, to fit, to belong to no other cluster, and to be empty.
+
+    All of that would show in the middle of the change otherwise, which then waits for ever.
+    """
     if name not in found.told:
         raise Unreachable(
             f"{name} does not answer: {found.silent[name]}; start it (`dynamo serve {name}`, "
             "`mapreduce up`), then let it join"
         )
-    own = found.told[name]
-    known = {member.address for member in found.cluster.members.values()}
-    others = {member.address for other, member in own.members.items() if other != name}
-    if own.table.rank.epoch > 0 and name in own.table.members and not others & known:
+    own, table = found.told[name].table, found.cluster.table
+    afresh = (
+        f"stop it, move its data folder {config.node(name).data} away, start it again and let it "
+        "join as a new node"
+    )
+    if len(own.owners) != len(table.owners):
         raise RequestError(
-            f"{name} is a member of another cluster, of {', '.join(own.table.members)}; "
-            "give it an empty data folder, start it again and let it join"
+            f"{name} is configured for {len(own.owners)} partitions, and the cluster has "
+            f"{len(table.owners)}, which never changes: write partitions = {len(table.owners)} in "
+            f"its cluster.ini; {afresh}"
         )
+    if own.rank.epoch > 0 and own.founding != table.founding:
+        raise RequestError(
+            f"{name} belongs to another cluster, of {', '.join(own.members)}; take it out there "
+            f"(`dynamo leave {name}`), then {afresh}"
+        )
+    if _has_old_copies(found, name):
+        raise RequestError(
+            f"{name} was removed from this cluster, and still has what it held then: keys that "
+            f"were deleted since would come back with it; {afresh}"
+        )
+
+
+def _has_old_copies(found: "Found", name: str) -> bool:
+    from dynamo.net import operate
+
+    status = operate.statuses({name: found.addresses[name]})[name]
+    return isinstance(status, dict) and bool(status["transfer"]["has_old_copies"])
 
 
 def _planned(found: "Found", config: ClusterConfig) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def look(
 ) -> Found:
     """Ask the nodes at `addresses` (name -> "host:port"), and the members they name.
 
-    The word of nodes in `without` does not count for `cluster`. Raises `Unreachable` if nobody
-    else answers.
+    The word of nodes in `without` does not count for `cluster`, nor are those asked whom only they
+    name: they may belong to another one. Raises `Unreachable` if nobody else answers.
     """
     asked: dict[str, str] = {}
     answers: dict[str, Cluster | DynamoError] = {}
@@ -60,10 +60,10 @@ def look(
     while ask:
         asked |= ask
         answers |= _clusters(ask, timeout_s)
-        known = [cluster for cluster in answers.values() if isinstance(cluster, Cluster)]
         ask = {
             name: member.address
-            for cluster in known
+            for by, cluster in answers.items()
+            if isinstance(cluster, Cluster) and by not in without
             for name, member in cluster.members.items()
             if name not in asked
         }

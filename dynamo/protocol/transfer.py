@@ -152,6 +152,7 @@ class Transfer:
             "dropped": self.dropped,
             "hints_without_owner": sum(self._handoff.kept[owner] for owner in self._homeless()),
             "leaving": self._view.me in self._view.table.leaving,
+            "has_old_copies": self.has_old_copies,
         }
 
     # Stray partitions ----------------------------------------------------------------------------

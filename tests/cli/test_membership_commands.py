@@ -181,6 +181,69 @@ def test_a_plan_names_who_is_down_and_would_hold_it_up(own: Growing) -> None:
     assert "is under way: see `dynamo transfers`" in own.call("leave", "n1").stderr
 
 
+# Who can't join ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("partitions", "complaint"),
+    [
+        (64, "n4 belongs to another cluster, of n1, n2, n4; take it out there (`dynamo leave n4`)"),
+        (32, "n4 is configured for 32 partitions, and the cluster has 64, which never changes"),
+    ],
+)
+def test_a_member_of_another_cluster_can_not_join(
+    own: Growing, tmp_path: Path, partitions: int, complaint: str
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Growing(folder, f"partitions = {partitions}")
+    other.path.write_text(other.path.read_text().replace("node n3", "node n4"))
+    other.up()
+    try:
+        with Client(list(other.config.node_addresses.values())) as client:
+            client.put("theirs", b"1", w=3)
+        own.add("n4", int(other.config.node_addresses["n4"].rpartition(":")[2]))
+        for arguments in (["join", "n4"], ["replace", "n1", "n4"]):
+            result = own.call(*arguments)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert complaint in result.stderr
+            assert "move its data folder" in result.stderr
+        assert own.found("plan")["plan"] is None
+        assert [m["name"] for m in own.found("ring")["members"]] == ["n1", "n2", "n3"]
+    finally:
+        other.down()
+
+
+def test_a_node_that_was_removed_as_dead_joins_without_what_it_held_only(own: Growing) -> None:
+    own.add("n4")
+    own.up()
+    own.run("join", "n4")
+    own.run("commit")
+    own.settle()
+    with Client(list(own.config.node_addresses.values())) as client:
+        client.multi_put({f"key/{number}": b"1" for number in range(100)}, w=3)
+    own.signal("n4", signal.SIGKILL)
+    own.run("remove", "n4", "--yes")
+    own.run("commit")
+    own.settle()
+    own.up()
+    n4 = own.config.node("n4")
+
+    def refusal() -> str:
+        return own.call("join", "n4").stderr
+
+    wait_until(lambda: "n4 was removed from this cluster" in refusal(), 20, "n4 to hear of it")
+    assert f"move its data folder {n4.data} away" in refusal()
+    assert own.found("plan")["plan"] is None
+    own.signal("n4", signal.SIGTERM)
+    n4.data.rename(n4.data.with_name("before"))
+    own.up()
+    own.run("join", "n4")
+    own.run("commit")
+    own.settle()
+    assert own.found("ring")["members"][3]["name"] == "n4"
+
+
 # What cluster.ini says ---------------------------------------------------------------------------
 
 
