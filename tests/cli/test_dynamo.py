@@ -350,6 +350,7 @@ COMMANDS = [
     "stats",
     "ring",
     "explain",
+    "give-up",
     *("join", "leave", "replace", "remove", "plan", "commit", "transfers"),
 ]
 
