@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dynamo.simulation import ladder
 from dynamo.simulation.many import Verdict, verdicts
-from dynamo.simulation.plan import FAULTS, NOT_YET
+from dynamo.simulation.plan import FAULTS
 from dynamo.simulation.run import Run, command, simulate
 
 PROGRESS_S = 5.0
@@ -30,9 +30,7 @@ def main(arguments: Sequence[str] | None = None, simulate: Callable[[int], Run] 
 
 
 def _parser() -> argparse.ArgumentParser:
-    kinds = (
-        f"  {kind:<14}{text}{' (not yet)' * (kind in NOT_YET)}" for kind, text in FAULTS.items()
-    )
+    kinds = (f"  {kind:<14}{text}" for kind, text in FAULTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m dynamo.simulation",
         description="Run the store's nodes in a virtual world that follows from a seed: networks "

@@ -316,7 +316,7 @@ def thin_writes(
         known = [writes.accounted(_as_reading(copy)) for copy in copies.values()]
         for number, op in enumerate(writes.all):
             owners = sum(mask >> number & 1 for mask in known)
-            if op.succeeded and op.durable and owners < w:
+            if op.succeeded and op.durable and owners < min(w, len(copies)):
                 text = f"{op} was acknowledged by {', '.join(op.nodes)}, {owners} owners know of it"
                 yield Violation("thin write", key, text)
 

@@ -167,6 +167,10 @@ class Faults:
         self._after(random.uniform(0.1, 2.0), self._restore, machine, snapshot, random)
 
     def _restore(self, machine: Machine, snapshot: dict[bytes, bytes], random: Random) -> None:
+        """Put it back as soon as all others know of a later start: sooner nobody could notice."""
+        if not self._world.knows_better(machine, snapshot):
+            self._after(0.1, self._restore, machine, snapshot, random)
+            return
         lost = {
             disk_key: stored
             for disk_key, stored in stored_copies(machine.disk).items()

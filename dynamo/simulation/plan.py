@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
 from dynamo.protocol.settings import Settings
 
@@ -28,9 +27,6 @@ FAULTS = {
     "careless": "writes ask for no fsync",
 }
 """Each kind of fault: the field of `Plan` that says how much of it there is, and what it does."""
-
-NOT_YET = ("old_disks",)
-"""What the node can't bear yet: a seed has none of it."""
 
 
 def stream(seed: int, name: str) -> Random:
@@ -159,16 +155,13 @@ class Plan:
         # With many keys a write is seldom followed by another, which would bring its replicas up.
         plan = replace(plan, changes=draw.choice((0, 0, 0, 1, 2, 4)))
         plan = replace(plan, keys=draw.choice((plan.keys, plan.keys, plan.keys, 30)))
-        if plan.bit_flips:
-            plan = plan.scrubbed()
         plan = replace(
             plan,
             expiring=draw.choice((0.0, 0.0, 0.3)),
             conditional=draw.choice((0.0, 0.0, 0.4)),
             passing=draw.choice((0, 0, 1, 2)),
         )
-        absent: dict[str, Any] = dict.fromkeys(NOT_YET, 0)
-        return replace(plan, **absent)
+        return plan.scrubbed() if plan.bit_flips else plan
 
     def stream(self, name: str) -> Random:
         """The generator for one part of this world."""

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dynamo.disk import record
 from dynamo.disk.contract import MemoryDisk, copy_key
+from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
+from dynamo.protocol.gossip import load
 from dynamo.protocol.messages import Put, PutMany
 from dynamo.protocol.node import Node
 from dynamo.simulation.history import Clocks, History
@@ -92,6 +94,19 @@ class World:
         """The founders that have not died for good; all that have not, if there is none."""
         alive = [name for name, machine in self.machines.items() if not machine.buried]
         return [name for name in self.plan.node_names if name in alive] or alive
+
+    def knows_better(self, machine: Machine, snapshot: Mapping[bytes, bytes]) -> bool:
+        """True if all other members run, and know of a later start of a machine than this old copy
+        of its disk does."""
+        name, disk = machine.name, MemoryDisk()
+        disk.restore(snapshot)
+        kept = load(Staging(disk))
+        version = kept.members[name].version if kept and name in kept.members else 0
+        views = [self.machines[one].view for one in self.cluster.table.members if one != name]
+        return all(
+            view and name in view.members and view.cluster.members[name].version > version
+            for view in views
+        )
 
     def put_arrived(self, node: str, put: Put | PutMany) -> None:
         """Count it where it will be written: where a table says so that `node` has, or may have

@@ -519,6 +519,7 @@ def forgetting(seed: int) -> Plan:
         duplication=0.0,
         careless=0.0,
         clock_jumps=0,
+        old_disks=0,
     )
     return replace(plan, settings=replace(plan.settings, timeout_s=0.5, reap_after_s=0.5))
 
