@@ -164,6 +164,7 @@ class Faults:
     def _keep_old_disk(self, random: Random) -> None:
         machine = self._any_machine(random)
         snapshot = machine.disk.snapshot()
+        self._stop(machine, 0.2 * random.random())
         self._after(random.uniform(0.1, 2.0), self._restore, machine, snapshot, random)
 
     def _restore(self, machine: Machine, snapshot: dict[bytes, bytes], random: Random) -> None:

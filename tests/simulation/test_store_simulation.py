@@ -404,7 +404,8 @@ def hard(seed: int) -> Plan:
 def single(seed: int) -> Plan:
     """A hard world with one replica of each key: nobody else holds what a crash takes."""
     plan = hard(seed)
-    return replace(plan, bit_flips=0, settings=replace(plan.settings, n=1, r=1, w=1))
+    settings = replace(plan.settings, n=1, r=1, w=1)
+    return replace(plan, bit_flips=0, old_disks=0, settings=settings)
 
 
 def haunted(seed: int) -> Plan:
