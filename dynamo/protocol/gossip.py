@@ -7,9 +7,9 @@ What a node says of itself, that it has *seen* a table and is *ready* for the ne
 only when the table is on its disk.
 
 A node that has just started knows what its disk knows, which may be nothing, or long out of date.
-It answers no reads until it has heard one other member, or has waited for one in vain, and until
-then says nothing of its new life; the nodes of a new cluster answer none before all of them have
-met. If the one that it hears knows of a later life of this node than its own disk does, the disk is
+It answers no reads until it has heard one other member, or has waited for one in vain, and until it
+has heard one says nothing of its new life; the nodes of a new cluster answer none before all of
+them have met. If the one that it hears knows of a later life of this node than its own disk does, the disk is
 a new one or an old copy: then nothing on it can be taken for whole, and all is compared with the
 other replicas first.
 
@@ -97,6 +97,8 @@ class Gossiper:
         """The rank of the table for which this node has filled since all had seen it."""
         self.settled = False
         """False until this node may trust that what it knows of the cluster is not out of date."""
+        self._introduced = False
+        """True once another member has said what it knows."""
         self.misfit = ""
         """Why this node, which is new, can never take part; "" as a rule."""
         self._asked: dict[int, tuple[str, float]] = {}
@@ -129,7 +131,7 @@ class Gossiper:
         known = self._view.cluster
         before = known.members.get(self._view.me)
         self._self = Member(address, before.version + 1 if before else 1, life)
-        self.settled = not self._members.others
+        self.settled = self._introduced = not self._members.others
         self._take(known)
         self._keep(durable=True)
 
@@ -166,8 +168,8 @@ class Gossiper:
                 del self._asked[id]
                 self._members.unanswered(member, now)
         self._next_round = math.inf
-        self._next_round_by(now + (self._rest_s if self.settled else settings.resend_s))
-        return [self._ask(peer, now) for peer in self._pick(1 if self.settled else FANOUT)]
+        self._next_round_by(now + (self._rest_s if self._introduced else settings.resend_s))
+        return [self._ask(peer, now) for peer in self._pick(1 if self._introduced else FANOUT)]
 
     @property
     def _rest_s(self) -> float:
@@ -220,8 +222,9 @@ class Gossiper:
             news = changes.news(self._view.cluster, message.cluster)
             if news and envelope.sender in self._view.members:
                 sent.append(self._rumour(envelope.sender, news))
-        if not self.settled and self._view.table.rank.epoch > 0:
-            self._settle(now)  # where the first nodes have not all met, others may know as little
+        if not self._introduced and self._view.table.rank.epoch > 0:
+            self._introduced = True  # while the first nodes have not all met others know as little
+            self._settle(now)
         return sent
 
     def _on_rumour(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -272,9 +275,10 @@ class Gossiper:
                 self._settle(now)  # nobody is there who could know better
 
     def _settle(self, now: float) -> None:
-        """What this node knows is not out of date: from now on it is a life that others hear of."""
+        """What this node knows is not out of date, as far as anybody there can tell."""
         self.settled = True
-        self._next_round = now + self._rest_s
+        if self._introduced:
+            self._next_round = now + self._rest_s
         self._take(self._view.cluster)
         self._tell_at = now
 
@@ -293,8 +297,8 @@ class Gossiper:
     def _with_self(self, cluster: Cluster) -> Cluster:
         """`cluster` with what this node says of itself, if it is a member.
 
-        A disk may be an old copy. Until this node knows better it must not tell of a new life:
-        those who hear would forget the one that it should be told of.
+        A disk may be an old copy. Until somebody has told this node what others know of it, it must
+        not tell of a new life: those who hear would forget the one that it should be told of.
         """
         me, table = self._view.me, cluster.table
         if me not in table.live or self._silent:
@@ -303,7 +307,7 @@ class Gossiper:
         said = Seen(table.rank, ready)
         if cluster.seen.get(me) != said:
             cluster = cluster._replace(seen={**cluster.seen, me: said})
-        if self.settled and cluster.members.get(me) != self._self:
+        if self._introduced and cluster.members.get(me) != self._self:
             cluster = cluster._replace(members={**cluster.members, me: self._self})
         return cluster
 
