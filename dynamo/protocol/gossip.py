@@ -9,9 +9,9 @@ only when the table is on its disk.
 A node that has just started knows what its disk knows, which may be nothing, or long out of date.
 It answers no reads until it has heard one other member, or has waited for one in vain, and until it
 has heard one says nothing of its new life; the nodes of a new cluster answer none before all of
-them have met. If the one that it hears knows of a later life of this node than its own disk does, the disk is
-a new one or an old copy: then nothing on it can be taken for whole, and all is compared with the
-other replicas first.
+them have met. If the one that it hears knows of a later life of this node than its own disk does,
+the disk is a new one or an old copy: then nothing on it can be taken for whole, and all is compared
+with the other replicas first.
 
 Sources: the Dynamo paper, sections 4.8.1 and 4.8.2; Demers et al., "Epidemic Algorithms for
 Replicated Database Maintenance" (1987): rumour mongering, backed up by anti-entropy.
