@@ -19,7 +19,18 @@ Result = TypeVar("Result")
 class Operation:
     """One request on its way; it is to end within `timeout_s` of now."""
 
-    __slots__ = ("call", "deadline", "key", "name", "request", "timeout_s", "tried", "weight")
+    __slots__ = (
+        "again_at",
+        "call",
+        "deadline",
+        "failed",
+        "key",
+        "name",
+        "request",
+        "timeout_s",
+        "tried",
+        "weight",
+    )
 
     def __init__(self, name: str, key: str, request: ClientRequest, timeout_s: float) -> None:
         self.name = name
@@ -28,7 +39,11 @@ class Operation:
         self.timeout_s = timeout_s
         self.deadline = time.monotonic() + timeout_s
         self.tried: set[str] = set()
-        """Nodes that did not answer it."""
+        """Nodes that did not answer it, or could not reach enough others."""
+        self.failed: Failed | None = None
+        """What those said that could not."""
+        self.again_at = 0.0
+        """When all of them may be tried anew."""
         self.weight = wire.weight(Envelope("", "", request))
         self.call: Call[Any]
 

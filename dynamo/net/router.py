@@ -20,6 +20,8 @@ from dynamo.net.gathering import Gathered, gather
 from dynamo.protocol.messages import (
     ClientRequest,
     Envelope,
+    Failed,
+    Failure,
     GetMany,
     GetRing,
     KeyRequest,
@@ -29,6 +31,8 @@ from dynamo.protocol.messages import (
 )
 from dynamo.values.ring import Ring
 
+AGAIN_S = 0.5
+"""How long an operation that no owner can do now is left alone before all are asked once more."""
 TICK_S = 0.05
 """How often deadlines are looked at, and nodes tried again when none of them answered."""
 ENOUGH_GATHERED = 200
@@ -111,6 +115,7 @@ class Router:
         for operation in operations:
             node = self._choose(operation, by_node)
             if node is None:
+                operation.again_at = time.monotonic() + (AGAIN_S if operation.failed else 0.0)
                 self._homeless.append(operation)
             else:
                 request = self._with_patience(operation)
@@ -125,14 +130,17 @@ class Router:
             now = time.monotonic()
             late = [op for op in self._open.values() if op.deadline <= now]
             for operation in late:
-                self._settle(operation.request.id, self._silence(operation))
+                self._settle(operation.request.id, operation.failed or self._silence(operation))
             self._send_homeless()
 
     def _send_homeless(self) -> None:
-        homeless, self._homeless = self._homeless, []
-        for operation in homeless:
+        now = time.monotonic()
+        homeless = [op for op in self._homeless if op.request.id in self._open]
+        self._homeless = [op for op in homeless if op.again_at > now]
+        due = [op for op in homeless if op.again_at <= now]
+        for operation in due:
             operation.tried.clear()
-        self._send(op for op in homeless if op.request.id in self._open)
+        self._send(due)
 
     def _settle(self, id: int, outcome: Message | DynamoError) -> None:
         operation = self._open.pop(id, None)
@@ -200,8 +208,20 @@ class Router:
         return msgspec.structs.replace(operation.request, timeout_s=timeout_s)
 
     def _on_replies(self, replies: list[Envelope]) -> None:
+        again = []
         for reply in replies:
-            self._settle(reply.message.id, reply.message)
+            message = reply.message
+            operation = self._open.get(message.id)
+            if operation and isinstance(message, Failed) and message.reason is Failure.QUORUM:
+                now = time.monotonic()
+                operation.failed = _together(operation, message, now)
+                if operation.deadline - now > AGAIN_S:
+                    operation.tried.add(reply.sender)
+                    again.append(operation)
+                    continue
+                message = operation.failed
+            self._settle(message.id, message)
+        self._send(again)
 
     def _on_lost(self, requests: list[Envelope], error: DynamoError) -> None:
         if isinstance(error, Overloaded):
@@ -212,3 +232,14 @@ class Router:
         for operation in lost:
             operation.tried.add(requests[0].receiver)  # all were on one link
         self._send(lost)
+
+
+def _together(operation: Operation, failed: Failed, now: float) -> Failed:
+    """How an operation has failed that one node after another could not do, `failed` the last."""
+    after_s = operation.timeout_s - (operation.deadline - now)
+    before = operation.failed
+    if before is None or not before.answered:
+        return msgspec.structs.replace(failed, after_s=after_s)
+    answered = tuple(dict.fromkeys((*before.answered, *failed.answered)))
+    silent = tuple(node for node in failed.silent if node not in answered)
+    return msgspec.structs.replace(before, answered=answered, silent=silent, after_s=after_s)

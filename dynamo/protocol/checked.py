@@ -114,7 +114,9 @@ class PendingCheckedPut:
         quorum = self._quorum
         if now < self._talk.deadline:
             self._talk.suspect(quorum.silent, now)
-            return self._ask_silent(now)
+            missing = quorum.needed - len(quorum.answered)
+            if not self._talk.hopeless(missing, quorum.silent, now):
+                return self._ask_silent(now)
         self._wake_at = None
         return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now)]
 

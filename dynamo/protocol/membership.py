@@ -28,6 +28,7 @@ class Membership:
         self._next_id = next_id
         self._down: dict[str, float] = {}
         """Members that are taken to be down -> when to ask them again."""
+        self._down_since: dict[str, float] = {}
         self.up: frozenset[str] = self._members
         """Those that are taken to be up, this node itself among them."""
         self.others_up = self.others
@@ -44,19 +45,28 @@ class Membership:
             self._members = members
             self.others = self._others()
             self._down = {name: at for name, at in self._down.items() if name in members}
+            self._down_since = {name: self._down_since[name] for name in self._down}
             self._judge()
 
     def heard(self, envelope: Envelope) -> None:
         """Something has come from a member; it is up."""
         if envelope.sender in self._down and not isinstance(envelope.message, Lost):
-            del self._down[envelope.sender]
+            del self._down[envelope.sender], self._down_since[envelope.sender]
             self._judge()
 
     def unanswered(self, member: str, now: float) -> None:
         """A member has not answered what it was asked."""
         if member in self._members and member != self._me and member not in self._down:
             self._down[member] = now + self._settings.ping_s
+            self._down_since[member] = now
             self._judge()
+
+    def given_up(self, member: str, now: float) -> bool:
+        """True if a member has been down for so long that it's no use to wait for it.
+
+        A slow one is down for a moment only: it is up as soon as it answers anything.
+        """
+        return now - self._down_since.get(member, now) >= self._settings.suspect_s
 
     def status(self) -> dict[str, bool]:
         """Which of the others this node takes to be up."""

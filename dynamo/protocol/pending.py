@@ -113,6 +113,11 @@ class Conversation:
     def next_wake(self, now: float) -> float:
         return min(now + self.settings.resend_s, self.deadline)
 
+    def hopeless(self, missing: int, silent: Iterable[str], now: float) -> bool:
+        """True if those that are silent can't give the answers that are missing: too many of them
+        have been down for long. Another node may reach them, so its client should hear of it."""
+        return sum(not self.members.given_up(member, now) for member in silent) < missing
+
     def too_few(
         self,
         needed: int,
@@ -160,6 +165,10 @@ class PendingPut:
         return self._talk.members.up - self._refusals.keys() - self._damaged
 
     def start(self, now: float) -> Iterable[Envelope]:
+        if self._hopeless(now):
+            self.wake_at = None
+            silent = tuple(owner for owner in self._quorum.silent if owner != self._talk.me)
+            return [self._talk.too_few(self._quorum.needed, (), silent, now, "nothing was written")]
         self._write()
         # This node's own acknowledgement counts now: nothing is sent before it is on disk.
         self._quorum.add(self._talk.me)
@@ -195,15 +204,26 @@ class PendingPut:
         return self._send_to_new_places() + self._answer_or_end()
 
     def _give_up_if_hopeless(self, now: float) -> list[Envelope]:
-        """Answer at once where waiting can't help: all who are silent have refused."""
-        if self._answered or not self._refusals:
-            return []
-        quorum = self._quorum
-        awaited = {*quorum.silent, *(node for node, _ in self._asked)} - self._refusals.keys()
-        if not awaited <= set(quorum.answered):
+        """Answer at once where waiting can't help, when all have answered that do answer."""
+        asked = {node for node, _ in self._asked} & self._talk.members.up
+        awaited = asked - self._refusals.keys() - set(self._quorum.answered)
+        if self._answered or awaited or not self._hopeless(now):
             return []
         self.wake_at = None
         return [self._too_few(now)]
+
+    def _hopeless(self, now: float) -> bool:
+        """True if too few are left that might store it.
+
+        The others have refused, or have been down for long.
+        """
+        quorum, up = self._quorum, self._talk.members.up
+        down = [owner for owner in quorum.silent if owner not in up]
+        if not down and not self._refusals:
+            return False
+        places = self._view.placements(self._put.key, self._n, up - self._refusals.keys())
+        left = {place.node for place in places}.union(quorum.answered)
+        return self._talk.hopeless(quorum.needed - len(left), down, now)
 
     def _too_few(self, now: float) -> Envelope:
         quorum, why = self._quorum, "; ".join(self._refusals.values())
@@ -220,7 +240,8 @@ class PendingPut:
         silent = [owner for owner in quorum.silent if owner not in self._refusals]
         self._talk.suspect([owner for owner in silent if owner not in self._damaged], now)
         again = [self._copy_for(owner, "") for owner in silent]
-        return again + self._send_to_new_places() + self._answer_or_end()
+        sent = again + self._send_to_new_places() + self._answer_or_end()
+        return sent + self._give_up_if_hopeless(now)
 
     def _send_to_new_places(self) -> list[Envelope]:
         """Send the copy to every node that should have it by now and has not been asked."""
@@ -291,7 +312,7 @@ class PendingGet:
         if self._quorum.enough:  # r=1: no one else is asked, so there is nothing to repair
             self.wake_at = None
             return [self._answer()]
-        return self._ask_silent(now)
+        return self._give_up_if_hopeless(now) or self._ask_silent(now)
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if not isinstance(envelope.message, self._fetched):
@@ -323,15 +344,24 @@ class PendingGet:
         if now < self._talk.deadline:
             silent = [node for node in self._quorum.silent if node not in self._refused]
             self._talk.suspect(silent, now)
-            return self._look_again(now) or self._ask_silent(now)
+            again = self._look_again(now) or self._give_up_if_hopeless(now)
+            return again or self._ask_silent(now)
+        return self._fail(now)
+
+    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
+        return []  # the others were asked at the start, and it is asked again in time
+
+    def _give_up_if_hopeless(self, now: float) -> list[Envelope]:
+        quorum = self._quorum
+        missing = quorum.needed - len(quorum.answered)
+        return self._fail(now) if self._talk.hopeless(missing, quorum.silent, now) else []
+
+    def _fail(self, now: float) -> list[Envelope]:
         self.wake_at = None
         quorum = self._quorum
         damaged = sorted(self._damaged.intersection(quorum.silent))
         why = f"damaged on {' and '.join(damaged)}, see `dynamo explain`" if damaged else ""
         return [self._talk.too_few(quorum.needed, quorum.answered, quorum.silent, now, why)]
-
-    def on_lost(self, member: str, now: float) -> Iterable[Envelope]:
-        return []  # the others were asked at the start, and it is asked again in time
 
     def _look_here(self) -> None:
         own = self._read_here()
@@ -445,7 +475,7 @@ class PendingRelay:
         return [self._talk.answer(message)]
 
     def on_wake(self, now: float) -> Iterable[Envelope]:
-        if now < self._talk.deadline:
+        if now < self._talk.deadline and not self._talk.hopeless(1, self._owners, now):
             self._talk.suspect([self._last_asked], now)
             return self._ask_next(now)
         self.wake_at = None
@@ -505,7 +535,9 @@ class PendingListing:
     def on_wake(self, now: float) -> Iterable[Envelope]:
         if now < self._talk.deadline:
             self._talk.suspect(self._silent, now)
-            return self._go_on(now)
+            filling = any(page.filling for page in self._pages.values())
+            if filling or not self._talk.hopeless(1, self._silent, now):
+                return self._go_on(now)
         self.wake_at = None
         answered = tuple(sorted(self._pages))
         return [self._talk.too_few(self._r, answered, self._silent, now)]

@@ -12,6 +12,8 @@ import pytest
 from cli.cluster_processes import ClusterProcesses, Server
 from cli.local_cluster import write_config
 from dynamo.config import ClusterConfig
+from dynamo.errors import QuorumFailed
+from dynamo.net.client import Client
 from tests.integration.machines import Trial
 from tests.integration.namespaces import Network, why_not
 from tests.integration.serve_on_host import moved
@@ -109,3 +111,30 @@ def test_kills_and_pauses_in_the_middle_of_a_partition(network: Network, trial: 
     trial.start()
     trial.work.go_on(operations=100)
     assert trial.judge() == []
+
+
+def test_a_client_that_reaches_a_node_that_reaches_nobody_is_served_by_others(
+    network: Network, tmp_path: Path
+) -> None:
+    """Three nodes: nobody is left to stand in. A request has longer than any test may take."""
+    written = write_config(tmp_path, nodes=3, masters=0, workers=0)
+    hosts = NODES[:3]
+    config = moved(written, [f"{network.address(node)}:{PORT}" for node in hosts])
+    processes = ProcessesOnHosts(config, network)
+    processes.up(lambda line: None)
+    addresses = list(config.node_addresses.values())
+    try:
+        with Client(addresses, prefer="n1", timeout_s=3600) as client:
+            client.put("key", b"before", w=3)
+            network.separate(["n1"], ["n2", "n3"])
+            assert set(client.put("key", b"after").nodes) == {"n2", "n3"}
+            assert set(client.get("key").nodes) == {"n2", "n3"}
+            assert list(client.list("key")) == ["key"]
+            with pytest.raises(QuorumFailed) as caught:
+                client.put("key", b"too much", w=3, timeout_s=5.0)
+            assert caught.value.needed == 3
+            assert {"n2", "n3"} <= set(caught.value.answered)
+            network.heal()
+            assert len(client.get("key", r=3).nodes) == 3
+    finally:
+        processes.down(lambda line: None)
