@@ -6,15 +6,19 @@ machine whose process has ended closes the connection, or refuses a new one, wit
 A process that is slow, or stopped, keeps its connection: that takes patience, as ever.
 """
 
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import gevent
 import zerorpc
+import zmq
 from gevent.hub import get_hub
-from zmq.constants import LINGER, Event
 
-GONE = Event.DISCONNECTED | Event.CLOSED
+GONE = zmq.Event.DISCONNECTED | zmq.Event.CLOSED
 """The connection has ended; or an attempt to make it has."""
+
+_numbers = count()
 
 
 class Gone(Exception):
@@ -35,7 +39,7 @@ def connect(address: str, timeout_s: float, context: zerorpc.Context) -> zerorpc
 def client(timeout_s: float, context: zerorpc.Context) -> zerorpc.Client:
     """What `connect` connects."""
     rpc = zerorpc.Client(context=context, timeout=timeout_s, heartbeat=None)
-    rpc._events.setsockopt(LINGER, 0)
+    rpc._events.setsockopt(zmq.LINGER, 0)
     return rpc
 
 
@@ -44,13 +48,19 @@ class Line:
 
     def __init__(self, address: str, timeout_s: float, context: zerorpc.Context) -> None:
         self._rpc = client(timeout_s, context)
-        self._socket = self._rpc._events._socket
-        self._events = self._socket.get_monitor_socket(GONE)
         self._caller: gevent.Greenlet | None = None
         """Who waits for an answer."""
         self.gone = False
         """True once the other end has."""
-        self._watcher = gevent.spawn(self._watch)
+        self._closing: gevent.Greenlet | None = None
+        self._monitored = self._rpc._events._socket
+        monitor = f"inproc://line-{next(_numbers)}"  # a name may be taken for a while after its end
+        self._monitored.monitor(monitor, GONE)
+        self._events = zmq.Socket(context, zmq.PAIR)
+        self._events.connect(monitor)
+        self._ready = get_hub().loop.io(self._events.FD, 1)
+        self._ready.start(self._look)
+        self._look()  # ZeroMQ wakes only a reader that has found nothing
         self._rpc.connect(f"tcp://{address}")
 
     def exchange(self, frame: bytes | bytearray) -> Any:
@@ -65,18 +75,30 @@ class Line:
             self._caller = None
 
     def close(self) -> None:
-        """Hang up. The monitor goes first: a context waits for all its sockets when it ends."""
-        self._watcher.kill()
-        self._socket.disable_monitor()
-        self._events.close()
+        """Hang up; does no harm a second time.
+
+        In a greenlet of its own: zerorpc swallows what is to end the one that closes it.
+        """
+        if self._closing is None:
+            self._closing = gevent.spawn(self._close)
+        self._closing.join()
+
+    def _close(self) -> None:
+        """The monitor goes first: a context waits for all its sockets when it ends."""
+        self._ready.stop()
+        self._ready.close()
+        self._monitored.disable_monitor()
+        self._events.close(linger=0)
         self._rpc.close()
 
-    def _watch(self) -> None:
-        self._events.recv_multipart()
-        self.gone = True
-        get_hub().loop.run_callback(self._interrupt)
-
-    def _interrupt(self) -> None:
-        """In the hub, as a timeout would: whoever waits for an answer stops waiting."""
-        if self._caller is not None:
-            self._caller.throw(Gone())
+    def _look(self) -> None:
+        """In the hub, when the monitor may have something to tell; as a timeout would, it ends the
+        waiting of whoever waits for an answer."""
+        with suppress(zmq.Again):
+            while not self.gone:
+                self._events.recv_multipart(zmq.NOBLOCK)
+                self.gone = True
+        if self.gone:
+            self._ready.stop()
+            if self._caller is not None:
+                self._caller.throw(Gone())
