@@ -12,10 +12,12 @@ from typing import Any
 
 import gevent
 import zerorpc
-import zmq
 from gevent.hub import get_hub
+from zmq.constants import LINGER, NOBLOCK, PAIR, Event
+from zmq.error import Again
+from zmq.sugar.socket import Socket
 
-GONE = zmq.Event.DISCONNECTED | zmq.Event.CLOSED
+GONE = Event.DISCONNECTED | Event.CLOSED
 """The connection has ended; or an attempt to make it has."""
 
 _numbers = count()
@@ -39,7 +41,7 @@ def connect(address: str, timeout_s: float, context: zerorpc.Context) -> zerorpc
 def client(timeout_s: float, context: zerorpc.Context) -> zerorpc.Client:
     """What `connect` connects."""
     rpc = zerorpc.Client(context=context, timeout=timeout_s, heartbeat=None)
-    rpc._events.setsockopt(zmq.LINGER, 0)
+    rpc._events.setsockopt(LINGER, 0)
     return rpc
 
 
@@ -56,7 +58,7 @@ class Line:
         self._monitored = self._rpc._events._socket
         monitor = f"inproc://line-{next(_numbers)}"  # a name may be taken for a while after its end
         self._monitored.monitor(monitor, GONE)
-        self._events = zmq.Socket(context, zmq.PAIR)
+        self._events = Socket(context, PAIR)
         self._events.connect(monitor)
         self._ready = get_hub().loop.io(self._events.FD, 1)
         self._ready.start(self._look)
@@ -94,9 +96,9 @@ class Line:
     def _look(self) -> None:
         """In the hub, when the monitor may have something to tell; as a timeout would, it ends the
         waiting of whoever waits for an answer."""
-        with suppress(zmq.Again):
+        with suppress(Again):
             while not self.gone:
-                self._events.recv_multipart(zmq.NOBLOCK)
+                self._events.recv_multipart(NOBLOCK)
                 self.gone = True
         if self.gone:
             self._ready.stop()
