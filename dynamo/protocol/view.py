@@ -19,20 +19,29 @@ class View:
         self.partitions = len(cluster.table.owners)
         """How many there are; it never changes."""
         self.cluster = cluster
+        self._addresses: dict[str, str] | None = None
+        """Found out when somebody asks: while nodes meet, what is known of them changes often."""
         self._go_by(cluster.table)
-        self._find(cluster)
 
     def change(self, cluster: Cluster) -> None:
         """From now on the cluster is this one."""
         before, self.cluster = self.cluster, cluster
-        same_table = cluster.table is before.table
-        if not same_table:  # else the rings keep what they have worked out
+        if cluster.members is not before.members:
+            self._addresses = None
+        if cluster.table is not before.table:  # else the rings keep what they have worked out
             self._go_by(cluster.table)
-        if not same_table or cluster.members is not before.members:
-            self._find(cluster)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each member is reached."""
+        if self._addresses is None:
+            known = self.cluster.members
+            self._addresses = {name: known[name].address for name in self.members}
+        return self._addresses
 
     def _go_by(self, table: Table) -> None:
         self.table = table
+        self._addresses = None
         self.rings: tuple[Ring, ...] = table.writing
         """The rings that a write needs a quorum in, each; one, unless partitions move."""
         self.ring: Ring = self.rings[self.rings.index(table.reading)]
@@ -43,11 +52,6 @@ class View:
         held = (ring.held_by(self.me, table.n) for ring in self.rings)
         self.held: tuple[int, ...] = tuple(sorted({*chain.from_iterable(held)}))
         """The partitions that this node should hold: by the table there is, and by that to come."""
-
-    def _find(self, cluster: Cluster) -> None:
-        known = cluster.members
-        self.addresses: dict[str, str] = {name: known[name].address for name in self.members}
-        """Where each member is reached."""
 
     def partition_of(self, key: str) -> int:
         return self.ring.partition_of(key)
