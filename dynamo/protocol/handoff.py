@@ -124,6 +124,8 @@ class Handoff:
         return []
 
     def next_wake(self) -> float | None:
+        if not self.kept:
+            return None
         reachable = (owner for owner in self.kept if owner in self._members.up)
         return min((self._look_at.get(owner, -math.inf) for owner in reachable), default=None)
 

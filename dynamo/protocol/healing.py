@@ -110,6 +110,8 @@ class Healing:
         return []
 
     def next_wake(self) -> float | None:
+        if not self._waits_for:
+            return None
         wakes = [inquiry.wake_at for inquiry in self._under_way.values()]
         if self._later:
             wakes.append(self._later[0][0])
@@ -119,6 +121,8 @@ class Healing:
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Begin with as many copies as there is room for; ask again whoever is silent."""
+        if not self._waits_for:
+            return []
         sent: list[Envelope] = []
         for inquiry in [i for i in self._under_way.values() if i.wake_at <= now]:
             sent += self._ask_again(inquiry, now)

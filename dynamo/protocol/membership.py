@@ -73,10 +73,12 @@ class Membership:
         return {member: member in self.up for member in self.others}
 
     def next_wake(self) -> float | None:
-        return min(self._down.values(), default=None)
+        return min(self._down.values()) if self._down else None
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Ask those that are down, and whose time has come, whether they are back."""
+        if not self._down:
+            return []
         due = [member for member, at in self._down.items() if at <= now]
         for member in due:
             self._down[member] = now + self._settings.ping_s

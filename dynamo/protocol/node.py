@@ -9,6 +9,7 @@ same node runs over zerorpc and LevelDB (`dynamo.net.server`) and, many times fa
 in a simulation with a seed (`dynamo.simulation`).
 """
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import chain, count
 from typing import Any, NamedTuple
@@ -323,8 +324,12 @@ class Node:
 
     def next_wake(self) -> float | None:
         """When `step` is to be called next even if no envelope comes; None for never."""
-        wakes = [component.next_wake() for component in self._ticking]
-        return min((at for at in wakes if at is not None), default=None)
+        first = math.inf
+        for component in self._ticking:
+            wake_at = component.next_wake()
+            if wake_at is not None and wake_at < first:
+                first = wake_at
+        return None if first == math.inf else first
 
     def _clock(self) -> float:
         return self.wall

@@ -265,7 +265,7 @@ class Transfer:
     def _homeless(self) -> list[str]:
         """The owners whose hints have to go elsewhere."""
         view = self._view
-        if view.me not in view.members:
+        if not self._handoff.kept or view.me not in view.members:
             return []
         leaves = view.me in view.table.leaving and not self._is_owner()
         stay: Collection[str] = () if leaves else view.members
