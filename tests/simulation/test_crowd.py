@@ -1,4 +1,4 @@
-"""Many nodes in one world agree, and share the partitions evenly; `benchmarks/scale.py` measures."""
+"""Many nodes in one world agree and share evenly; `benchmarks/scale.py` measures what it takes."""
 
 from collections import Counter
 from functools import partial
