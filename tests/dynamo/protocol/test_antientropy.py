@@ -138,6 +138,23 @@ def test_a_peer_that_falls_silent_holds_up_nobody() -> None:
     assert agree(benches, "n1", "n3")  # which asks, and can be answered
 
 
+def test_a_peer_that_leaves_a_comparison_unanswered_is_taken_to_be_down() -> None:
+    benches = Benches()
+    benches.drops = lambda e: e.sender == "n3"
+    benches.run(2 * ROUND_S)
+    assert "n3" not in benches["n1"].node.members.up
+    assert "n2" in benches["n1"].node.members.up
+
+
+def test_who_has_nothing_to_fill_compares_no_sooner_for_it() -> None:
+    benches = Benches()
+    benches.run(0.1)
+    benches.seen.clear()
+    benches["n1"].node.antientropy.begin_fill([])
+    benches.run(0.5)
+    assert not [e for e in benches.seen if isinstance(e.message, GetRoots) and e.sender == "n1"]
+
+
 @pytest.mark.parametrize("lost", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
 def test_any_message_may_be_lost(lost: int) -> None:
     benches = Benches()
