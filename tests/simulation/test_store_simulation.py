@@ -562,8 +562,9 @@ def test_what_was_deleted_stays_deleted_though_its_tombstones_are_dropped() -> N
     assert not any(reaped(simulate(forgetting(seed), NeverReaps)) for seed in range(1, 11))
 
 
-def deleted_while_one_is_away(node_type: type[Node]) -> list[Violation]:
-    """n3 has each value, misses each delete, and comes back when its tombstone could be gone."""
+def deleted_while_one_is_away(node_type: type[Node], ttl_s: float | None = None) -> list[Violation]:
+    """n3 has each value, misses each delete, and comes back when its tombstone could be gone; with
+    `ttl_s` each value is not deleted but replaced by one that expires after so long."""
     plan = Plan(seed=1, keys=8, settings=replace(Plan.settings, timeout_s=0.5, reap_after_s=0.5))
     world = World(plan, node_type)
     client = VirtualClient("c1", world, count(1), pause_s=0.01)
@@ -577,7 +578,10 @@ def deleted_while_one_is_away(node_type: type[Node]) -> list[Violation]:
         for key in plan.key_names:
             found = client.readings[key]
             saw = tuple(version.written_at for version in found.versions)
-            yield Operation("delete", key, None, found.context, saw, at_node="n1")
+            write = Operation("delete", key, None, found.context, saw, at_node="n1")
+            if ttl_s is not None:
+                write.kind, write.value, write.ttl_s = "put", b"passes", ttl_s
+            yield write
 
     client.follow(script())
     world.clock.run(until=lambda: not client.working)
@@ -587,12 +591,18 @@ def deleted_while_one_is_away(node_type: type[Node]) -> list[Violation]:
     read_back(world)
     owners = {key: world.owners(key) for key in plan.key_names}
     copies = {key: world.kept_copies(key) for key in plan.key_names}
-    assert all(op.succeeded for op in world.history.of_kind("delete"))
+    assert all(op.succeeded for op in world.history.of_kind("put", "delete"))
     return check(world.history, owners, copies, plan.settings.w, plan.settings.reap_after_s)
 
 
 def test_what_was_deleted_while_a_node_was_away_stays_deleted_when_it_is_back() -> None:
     assert deleted_while_one_is_away(Node) == []
+
+
+def test_what_a_value_replaced_that_has_expired_since_stays_replaced_too() -> None:
+    assert deleted_while_one_is_away(Node, ttl_s=0.5) == []
+    rules = {violation.rule for violation in deleted_while_one_is_away(ReapsAfterAQuorum, 0.5)}
+    assert "resurrected" in rules
 
 
 @pytest.mark.parametrize("node_type", [ReapsAfterAQuorum, Resurrects])
