@@ -27,6 +27,7 @@ class Operation:
         "key",
         "name",
         "request",
+        "sent_as",
         "timeout_s",
         "tried",
         "weight",
@@ -42,6 +43,8 @@ class Operation:
         """Nodes that did not answer it, or could not reach enough others."""
         self.failed: Failed | None = None
         """What those said that could not."""
+        self.sent_as = request.id
+        """The id of the request that it travels in: its own, or its lot's."""
         self.again_at = 0.0
         """When all of them may be tried anew."""
         self.weight = wire.weight(Envelope("", "", request))

@@ -14,7 +14,7 @@ import zerorpc
 
 from dynamo.errors import DynamoError
 from dynamo.net.asking import ask
-from dynamo.net.link import SILENCE_S, Link
+from dynamo.net.link import SILENCE_S, Link, Prepare
 from dynamo.net.links import OnLost, OnReplies
 from dynamo.protocol.messages import Envelope, GetRing, RingDone
 from dynamo.values.ring import Ring
@@ -30,7 +30,7 @@ REQUEST_ID = 0
 class Following:
     """The ring, and a link to each member; all of it in one hub.
 
-    `on_replies` and `on_lost` are those of `Link`, for what the client itself has sent; `on_ring`
+    `on_replies`, `on_lost` and `prepare` are those of `Link`, for what the client itself has sent; `on_ring`
     is called when another ring has been learned.
     """
 
@@ -42,6 +42,7 @@ class Following:
         on_replies: OnReplies,
         on_lost: OnLost,
         on_ring: Callable[[], None],
+        prepare: Prepare,
         context: zerorpc.Context,
     ) -> None:
         self._me = me
@@ -50,6 +51,7 @@ class Following:
         self._pass_replies = on_replies
         self._pass_lost = on_lost
         self._on_ring = on_ring
+        self._prepare_of_client = prepare
         self._context = context
         self.known: tuple[Ring, int] | None = None
         """The ring, and how many nodes hold each key; None until the first node has answered."""
@@ -107,6 +109,10 @@ class Following:
         if requests := _of_client(requests):
             self._pass_lost(requests, error)
 
+    def _prepare(self, request: Envelope) -> Envelope | None:
+        own = request.message.id == REQUEST_ID
+        return request if own else self._prepare_of_client(request)
+
     def _take(self, found: RingDone) -> None:
         """Go by this ring, unless it is older than the one known."""
         ring = Ring(found.owners, found.epoch)
@@ -123,8 +129,14 @@ class Following:
         for node in [node for node, at in before.items() if addresses.get(node) != at]:
             self._retired.append(self.links.pop(node))
         for node in addresses.keys() - self.links.keys():
-            link = Link(self._me, addresses[node], self._on_replies, self._on_lost, self._context)
-            self.links[node] = link
+            self.links[node] = Link(
+                self._me,
+                addresses[node],
+                self._on_replies,
+                self._on_lost,
+                self._context,
+                self._prepare,
+            )
             self._liking.setdefault(node, random())
         self.favourites = sorted(self.links, key=lambda n: (n != self._prefer, self._liking[n]))
         return before != addresses

@@ -41,6 +41,8 @@ class Gathered(Operation):
         first = members[0]
         super().__init__(first.name, first.key, _lot(id, members), first.timeout_s)
         self.members = members
+        for member in members:
+            member.sent_as = id
         self.deadline = max(member.deadline for member in members) + LATER_S
 
     def shares(

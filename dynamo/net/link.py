@@ -35,6 +35,9 @@ RETRY_S = (0.1, 1.0)
 """How long a dead node is left alone, at first and at most; it doubles from try to try."""
 
 
+Prepare = Callable[[Envelope], Envelope | None]
+
+
 class Forgotten(Unreachable):
     """The node answers, but has started again since it was asked."""
 
@@ -47,8 +50,9 @@ class Link:
     """Sends requests from `me` to the node at `address` ("host:port"), in one greenlet.
 
     `on_replies` gets what the node answers. `on_lost` gets requests that will not be answered,
-    with the reason; they may have been carried out all the same. Both are called in the hub and
-    must not block.
+    with the reason; they may have been carried out all the same. `prepare` gets each request when
+    its turn to be sent has come, which may be long after `send`, and gives it as it is to be sent,
+    or None where nobody waits for it any more. All are called in the hub and must not block.
     """
 
     def __init__(
@@ -58,12 +62,14 @@ class Link:
         on_replies: Callable[[list[Envelope]], None],
         on_lost: Callable[[list[Envelope], DynamoError], None],
         context: zerorpc.Context,
+        prepare: Prepare | None = None,
     ) -> None:
         self.address = address
         self._me = me
         self._on_replies = on_replies
         self._on_lost = on_lost
         self._context = context
+        self._prepare = prepare
         self._queue = EnvelopeQueue()
         self._waiting: set[int] = set()
         """Ids of the requests in the queue."""
@@ -112,6 +118,10 @@ class Link:
         self.up = True
         self._heard.set()
 
+    def holds_back(self, id: int) -> bool:
+        """True if this request has not been sent yet."""
+        return id in self._waiting
+
     def close(self) -> None:
         self._greenlet.kill()
         self._hang_up()
@@ -124,6 +134,8 @@ class Link:
                 self._queue.wait()
             full = self._open_bytes >= OPEN_LIMIT_BYTES
             batch = [] if full else self._take(wire.FRAME_LIMIT_BYTES)
+            if not batch and not self._open:
+                continue  # nobody waits for what was queued
             if answer := self._try(batch):
                 self._take_in(answer)
 
@@ -154,8 +166,10 @@ class Link:
     def _take(self, limit_bytes: int) -> list[Envelope]:
         """Requests from the queue, which are open from now on."""
         batch = self._queue.take(limit_bytes)
+        self._waiting.difference_update([request.message.id for request in batch])
+        if self._prepare is not None:
+            batch = [wanted for wanted in map(self._prepare, batch) if wanted is not None]
         for request in batch:
-            self._waiting.discard(request.message.id)
             self._open[request.message.id] = request
             self._open_bytes += wire.weight(request)
         return batch

@@ -34,7 +34,15 @@ from dynamo.net.queue import Budget, EnvelopeQueue
 from dynamo.net.resources import Resources
 from dynamo.net.session import Session
 from dynamo.net.watch import Watch
-from dynamo.protocol.messages import Envelope, Failed, Failure, Lost, Message, Request
+from dynamo.protocol.messages import (
+    Envelope,
+    Failed,
+    Failure,
+    KeyRequest,
+    Lost,
+    Message,
+    Request,
+)
 from dynamo.protocol.node import Node, Step
 
 log = logging.getLogger("dynamo.loop")
@@ -44,6 +52,8 @@ STEP_BYTES = 8 << 20
 busy with a step, and what its answers weigh."""
 SIP_BYTES = 64 << 10
 """What a step takes from the inbox before it looks at how much it has read."""
+WAITED_S = 0.05
+"""What a request may have waited in the inbox without its being counted."""
 ANSWERS_BYTES = 256 << 20
 """What the answers may weigh that wait for all callers to fetch them."""
 ABANDONED_S = 30.0
@@ -128,13 +138,31 @@ class NodeLoop:
         """What the inbox holds, up to what one step may take in and read."""
         left_bytes, read_limit = STEP_BYTES, self.node.read_bytes + STEP_BYTES
         while left_bytes > 0 and self.node.read_bytes < read_limit:
-            held_bytes = self._inbox.bytes
+            held_bytes, waited_s = self._inbox.bytes, self._inbox.waiting_s
             some = self._inbox.take(SIP_BYTES)
             if not some:
                 return
             left_bytes -= held_bytes - self._inbox.bytes
             self.handled.update(type(envelope.message).__name__ for envelope in some)
-            yield from some
+            yield from self._in_time(some, waited_s)
+
+    def _in_time(self, envelopes: list[Envelope], waited_s: float) -> Iterator[Envelope]:
+        """Those whose senders still wait, with what is left of their time.
+
+        The others are refused, and nothing is done for them.
+        """
+        for envelope in envelopes:
+            message = envelope.message
+            if waited_s < WAITED_S or not isinstance(message, KeyRequest) or not message.timeout_s:
+                yield envelope
+            elif waited_s < message.timeout_s:
+                left_s = message.timeout_s - waited_s
+                hurried = msgspec.structs.replace(message, timeout_s=left_s)
+                yield msgspec.structs.replace(envelope, message=hurried)
+            elif session := self._sessions.get(envelope.sender):
+                detail = f"it waited {waited_s:.1f} s at {self.node.name}, all of its time"
+                failed = Failed(message.id, Failure.OVERLOADED, f"{detail}; send less")
+                session.answer(envelope.reply(failed))
 
     def _committed(self, step: Step) -> bool:
         """Commit in a thread. False if the disk refused: then another node has taken over."""
@@ -267,11 +295,13 @@ class NodeLoop:
         full = isinstance(error, Overloaded)
         if isinstance(error, Ended):
             self._watch.gone(requests[0].receiver)  # all were on one link
+        news = []
         for request in requests:
             id = request.message.id
             lost = Lost(id, silent=not isinstance(error, Forgotten))
-            news = Failed(id, Failure.OVERLOADED, str(error)) if full else lost
-            self._inbox.force([Envelope(request.receiver, self.node.name, news)])
+            said = Failed(id, Failure.OVERLOADED, str(error)) if full else lost
+            news.append(Envelope(request.receiver, self.node.name, said))
+        self._inbox.force(news)
 
 
 def _in_thread(work: Callable[[], Result]) -> Result:

@@ -1,7 +1,8 @@
 """A bounded queue of envelopes that is emptied in batches, shared by greenlets of one hub."""
 
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import gevent.event
 
@@ -28,7 +29,8 @@ class EnvelopeQueue:
 
     def __init__(self, budget: Budget | None = None) -> None:
         self._budget = budget or Budget(LIMIT_BYTES)
-        self._items: deque[tuple[int, Envelope]] = deque()
+        self._items: deque[tuple[int, float, Envelope]] = deque()
+        """What each weighs, and since when it waits."""
         self.bytes = 0
         """What the queue holds, about."""
         self._filled = gevent.event.Event()
@@ -42,16 +44,21 @@ class EnvelopeQueue:
             return False
         if budget.used_bytes and budget.used_bytes + added > budget.limit_bytes:
             return False
-        self._add(zip(sizes, envelopes), added)
+        now = time.monotonic()
+        self._items.extend([(size, now, envelope) for size, envelope in zip(sizes, envelopes)])
+        self._count(added)
         return True
 
     def force(self, envelopes: Sequence[Envelope]) -> None:
-        """Add envelopes though there may be no room: where their number is bounded elsewhere."""
+        """Add envelopes, before all others and though there may be no room: for those whose number
+        is bounded elsewhere, such as answers."""
         sizes = [wire.weight(envelope) for envelope in envelopes]
-        self._add(zip(sizes, envelopes), sum(sizes))
+        now = time.monotonic()
+        weighed = [(size, now, envelope) for size, envelope in zip(sizes, envelopes)]
+        self._items.extendleft(reversed(weighed))
+        self._count(sum(sizes))
 
-    def _add(self, weighed: Iterable[tuple[int, Envelope]], added_bytes: int) -> None:
-        self._items.extend(weighed)
+    def _count(self, added_bytes: int) -> None:
         self.bytes += added_bytes
         self._budget.used_bytes += added_bytes
         if self._items:
@@ -62,7 +69,7 @@ class EnvelopeQueue:
         taken: list[Envelope] = []
         taken_bytes = 0
         while self._items and (not taken or taken_bytes + self._items[0][0] <= limit_bytes):
-            size, envelope = self._items.popleft()
+            size, _, envelope = self._items.popleft()
             taken.append(envelope)
             taken_bytes += size
         self.bytes -= taken_bytes
@@ -70,6 +77,11 @@ class EnvelopeQueue:
         if not self._items:
             self._filled.clear()
         return taken
+
+    @property
+    def waiting_s(self) -> float:
+        """For how long what comes first has been waiting."""
+        return time.monotonic() - self._items[0][1] if self._items else 0.0
 
     def clear(self) -> None:
         """Forget everything in the queue."""

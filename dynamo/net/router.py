@@ -41,8 +41,8 @@ OPEN_LIMIT_BYTES = 512 << 20
 """What all operations of one client that have not ended may weigh; a call beyond it is refused."""
 FIRST_LOT_ID = 1 << 62
 """Ids of the lots that the router makes; those of its client are below."""
-GRACE_S = 0.25
-"""How much sooner than the caller a node gives up, so that its reason reaches the caller."""
+GRACE_S = 1.0
+"""How much sooner than the caller a node gives up, at most, so that its reason reaches the caller."""
 
 
 class Router:
@@ -53,7 +53,14 @@ class Router:
     ) -> None:
         self._me = me
         self._following = Following(
-            me, seeds, prefer, self._on_replies, self._on_lost, self._send_homeless, context
+            me,
+            seeds,
+            prefer,
+            self._on_replies,
+            self._on_lost,
+            self._send_homeless,
+            self._prepare,
+            context,
         )
         self._open: dict[int, Operation] = {}
         """All operations that have not ended, by request id."""
@@ -118,8 +125,8 @@ class Router:
                 operation.again_at = time.monotonic() + (AGAIN_S if operation.failed else 0.0)
                 self._homeless.append(operation)
             else:
-                request = self._with_patience(operation)
-                by_node.setdefault(node, []).append(Envelope(self._me, node, request))
+                envelope = Envelope(self._me, node, operation.request)
+                by_node.setdefault(node, []).append(envelope)
         for node, envelopes in by_node.items():
             self._following.links[node].send(envelopes)
 
@@ -130,7 +137,7 @@ class Router:
             now = time.monotonic()
             late = [op for op in self._open.values() if op.deadline <= now]
             for operation in late:
-                self._settle(operation.request.id, operation.failed or self._silence(operation))
+                self._settle(operation.request.id, self._too_late(operation))
             self._send_homeless()
 
     def _send_homeless(self) -> None:
@@ -160,8 +167,17 @@ class Router:
                 again.append(member)
         self._send(again)
 
-    def _silence(self, operation: Operation) -> Unreachable:
+    def _too_late(self, operation: Operation) -> Message | DynamoError:
+        """How an operation ends at its deadline."""
+        if operation.failed:
+            return operation.failed
         what = f"{operation.name} of {operation.key!r}"
+        for link in self._following.links.values():
+            if link.holds_back(operation.sent_as):
+                return Overloaded(
+                    f"{what} was not sent within {operation.timeout_s:g} s, so much waits for the "
+                    f"node at {link.address}; use fewer callers"
+                )
         asked = ", ".join(self._following.addresses)
         return Unreachable(
             f"{what} had no answer after {operation.timeout_s:g} s from any node of {asked}; "
@@ -198,6 +214,13 @@ class Router:
                 if backlog < ENOUGH_GATHERED:
                     return node
         return min(backlogs, key=backlogs.__getitem__, default=None)
+
+    def _prepare(self, envelope: Envelope) -> Envelope | None:
+        """The request as it is sent now, if its caller still waits."""
+        operation = self._open.get(envelope.message.id)
+        if operation is None:
+            return None
+        return Envelope(envelope.sender, envelope.receiver, self._with_patience(operation))
 
     def _with_patience(self, operation: Operation) -> ClientRequest:
         """The request with a timeout that ends a little before the caller's."""

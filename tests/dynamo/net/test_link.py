@@ -10,7 +10,7 @@ import zerorpc
 from cli.local_cluster import free_ports
 from dynamo.errors import DynamoError, Overloaded, Unreachable
 from dynamo.net import link, queue, wire
-from dynamo.net.link import Ended, Link
+from dynamo.net.link import Ended, Link, Prepare
 from dynamo.protocol.messages import CopyStored, Envelope, StoreCopy
 from dynamo.values import versions
 
@@ -49,11 +49,12 @@ class Server:
 class Caller:
     """A link's side of a link, which keeps what it hears."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, prepare: Prepare | None = None) -> None:
         self.replies: list[int] = []
         self.lost: list[tuple[int, DynamoError]] = []
         self._context = zerorpc.Context()
-        self.link = Link("n1", address, self.on_replies, self.on_lost, self._context)
+        told = self.on_replies, self.on_lost
+        self.link = Link("n1", address, *told, self._context, prepare)
 
     def close(self) -> None:
         self.link.close()
@@ -236,3 +237,31 @@ def test_no_request_waits_for_a_node_that_is_silent_still(
     assert server.frames[1:3] == [[], []]
     assert not caller.link.up
     assert type(caller.lost[0][1]) is Unreachable
+
+
+def test_a_request_is_prepared_when_its_turn_comes_and_not_sent_if_nobody_waits_any_more(
+    server: Server,
+) -> None:
+    prepared: list[int] = []
+
+    def prepare(request: Envelope) -> Envelope | None:
+        prepared.append(request.message.id)
+        return None if request.message.id in (2, 4) else request
+
+    caller = Caller(server.address, prepare)
+    try:
+        server.may_answer.clear()
+        caller.send(1)
+        wait(lambda: server.frames, "the first exchange")
+        caller.send(2, 3)
+        assert prepared == [1]
+        assert [caller.link.holds_back(id) for id in (1, 2, 3)] == [False, True, True]
+        server.may_answer.set()
+        wait(lambda: caller.replies == [1, 3], "the replies")
+        caller.send(4)
+        wait(lambda: prepared == [1, 2, 3, 4], "the turn of the last one")
+        assert server.frames == [[1], [3]]
+        assert caller.lost == []
+        assert caller.link.idle
+    finally:
+        caller.close()

@@ -85,6 +85,23 @@ def test_all_that_comes_together_is_one_commit(bench: Bench) -> None:
     assert bench.disk.commits == [(2 * 100, True)]  # with their index entries
 
 
+def test_nothing_is_done_for_a_request_that_has_waited_all_of_its_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue.EnvelopeQueue, "waiting_s", 5.0)
+    late = Put(1, "key 1", b"v", None, 1.0, timeout_s=5.0)
+    in_time = Put(2, "key 2", b"v", None, 1.0, timeout_s=5.1)
+    patient = Put(3, "key 3", b"v", None, 1.0)
+    refused, *done = bench.exchange(late, in_time, patient)
+    assert isinstance(refused, Failed)
+    assert refused.reason is Failure.OVERLOADED
+    assert "waited 5.0 s at n1" in refused.detail
+    assert [type(reply) for reply in done] == [PutDone, PutDone]
+    [got] = bench.exchange(Get(4, "key 1"))
+    assert isinstance(got, GetDone)
+    assert got.siblings.values == ()
+
+
 def test_a_put_that_needs_no_fsync_costs_none_and_a_get_no_commit(bench: Bench) -> None:
     bench.exchange(put(1, durable=False))
     [got] = bench.exchange(Get(2, "key 1"))

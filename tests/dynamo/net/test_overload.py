@@ -57,12 +57,12 @@ def outcomes(futures: list["Future[Written]"]) -> Counter[str]:
 
 
 # One node answers everybody. With three each copy travels three times: on a busy machine some of
-# what was let in is not done in time, and says so.
+# what was let in is not stored by enough of them in time, and says which have stored it.
 @pytest.mark.parametrize(
     ("cluster_of", "timeout_s", "allowed"),
     [
         ("one_node", 60, {"done", "Overloaded"}),
-        ("own_cluster", 15, {"done", "Overloaded", "Unreachable", "QuorumFailed"}),
+        ("own_cluster", 15, {"done", "Overloaded", "QuorumFailed"}),
     ],
 )
 def test_2000_callers_with_a_mebibyte_each_are_served_or_refused_in_bounded_memory(

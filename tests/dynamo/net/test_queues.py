@@ -81,3 +81,16 @@ def test_a_session_without_room_answers_overloaded_instead(monkeypatch: pytest.M
     assert isinstance(first, GetDone)
     assert isinstance(second, Failed)
     assert second.reason is Failure.OVERLOADED
+
+
+def test_what_is_forced_in_comes_first_in_its_order_and_the_wait_is_that_of_the_first() -> None:
+    filled = EnvelopeQueue()
+    assert filled.waiting_s == 0.0
+    assert filled.put([put(1)])
+    gevent.sleep(0.01)
+    waited_s = filled.waiting_s
+    assert waited_s > 0.0
+    filled.force([put(2), put(3)])
+    assert filled.waiting_s < waited_s
+    assert [e.message.id for e in filled.take(1 << 20)] == [2, 3, 1]
+    assert filled.bytes == 0
