@@ -30,8 +30,8 @@ REQUEST_ID = 0
 class Following:
     """The ring, and a link to each member; all of it in one hub.
 
-    `on_replies`, `on_lost` and `prepare` are those of `Link`, for what the client itself has sent; `on_ring`
-    is called when another ring has been learned.
+    `on_replies`, `on_lost` and `prepare` are those of `Link`, for what the client itself has sent;
+    `on_ring` is called when another ring has been learned.
     """
 
     def __init__(

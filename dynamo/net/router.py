@@ -42,7 +42,7 @@ OPEN_LIMIT_BYTES = 512 << 20
 FIRST_LOT_ID = 1 << 62
 """Ids of the lots that the router makes; those of its client are below."""
 GRACE_S = 1.0
-"""How much sooner than the caller a node gives up, at most, so that its reason reaches the caller."""
+"""How much sooner than the caller a node gives up, at most, so that its reason is heard in time."""
 
 
 class Router:
