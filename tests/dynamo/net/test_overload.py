@@ -57,12 +57,13 @@ def outcomes(futures: list["Future[Written]"]) -> Counter[str]:
 
 
 # One node answers everybody. With three each copy travels three times: on a busy machine some of
-# what was let in is not stored by enough of them in time, and says which have stored it.
+# what was let in is not stored by enough of them in time, and says which have stored it; an answer may
+# come too late. What has not been sent at all when its time is over says that, too: `Overloaded`.
 @pytest.mark.parametrize(
     ("cluster_of", "timeout_s", "allowed"),
     [
         ("one_node", 60, {"done", "Overloaded"}),
-        ("own_cluster", 15, {"done", "Overloaded", "QuorumFailed"}),
+        ("own_cluster", 15, {"done", "Overloaded", "QuorumFailed", "Unreachable"}),
     ],
 )
 def test_2000_callers_with_a_mebibyte_each_are_served_or_refused_in_bounded_memory(
@@ -84,6 +85,7 @@ def test_2000_callers_with_a_mebibyte_each_are_served_or_refused_in_bounded_memo
         assert ended["done"] > 0
         assert set(ended) <= allowed, ended
         assert ended["Overloaded"] > 0
+        assert ended["Unreachable"] < CALLERS // 10, ended
         assert max(peak_memory_bytes(config).values()) < NODE_LIMIT_BYTES
         done = [number for number, future in enumerate(futures) if not future.exception()]
         wait_until(lambda: can_put(clients[0]), 60, "the queues to be worked off")

@@ -77,10 +77,10 @@ def test_a_session_without_room_answers_overloaded_instead(monkeypatch: pytest.M
     big = versions.update(versions.EMPTY, None, "a", bytes(1 << 20), 0.0)
     for id in (1, 2):
         session.answer(Envelope("n1", "client", GetDone(id, big, ("n1",))))
-    first, second = (e.message for e in session.collect(hold_s=0.0))
-    assert isinstance(first, GetDone)
-    assert isinstance(second, Failed)
-    assert second.reason is Failure.OVERLOADED
+    refused, done = (e.message for e in session.collect(hold_s=0.0))
+    assert isinstance(done, GetDone)
+    assert isinstance(refused, Failed)
+    assert refused.reason is Failure.OVERLOADED
 
 
 def test_what_is_forced_in_comes_first_in_its_order_and_the_wait_is_that_of_the_first() -> None:
