@@ -57,8 +57,8 @@ def outcomes(futures: list["Future[Written]"]) -> Counter[str]:
 
 
 # One node answers everybody. With three each copy travels three times: on a busy machine some of
-# what was let in is not stored by enough of them in time, and says which have stored it; an answer may
-# come too late. What has not been sent at all when its time is over says that, too: `Overloaded`.
+# what was let in is not stored by enough of them in time, and says which have stored it; an answer
+# may come too late. What has not been sent when its time is over says so: `Overloaded`.
 @pytest.mark.parametrize(
     ("cluster_of", "timeout_s", "allowed"),
     [
