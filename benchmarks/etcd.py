@@ -6,6 +6,8 @@ open. They are one loop that does as little as it can: about 20 µs of this proc
 
 import base64
 import json
+import os
+import re
 import selectors
 import shutil
 import socket
@@ -64,6 +66,19 @@ class Etcd:
         return self._run(
             callers, seconds, "range", lambda caller, turn: {"key": _key(caller, turn % written)}
         )
+
+    def check_perf(self) -> int | None:
+        """The writes a second that etcd's own check counts in a minute; None without `etcdctl`."""
+        if shutil.which("etcdctl") is None:
+            return None
+        endpoints = ",".join(f"http://127.0.0.1:{port}" for port in self._ports)
+        command = ["etcdctl", f"--endpoints={endpoints}", "check", "perf", "--load=l"]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        said = subprocess.run(command, capture_output=True, text=True, env=environment)
+        found = re.search(r"(\d+) writes/s", said.stdout + said.stderr)
+        if found is None:
+            raise SystemExit(f"etcdctl check perf said {said.stdout + said.stderr!r}")
+        return int(found[1])
 
     def _start(self, name: str, port: int, peer_port: int, together: str) -> None:
         address, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"

@@ -5,6 +5,9 @@ a fourth node there is somebody to keep copies for one that is down, and deliver
 killed (SIGKILL) under this load, is away for some seconds, and is started again: what it
 has missed is delivered to it while the callers go on. Then, without callers, it is killed again,
 misses 100,000 keys of a batch put, and comes back: the time until nobody keeps a copy for it.
+
+Last, three nodes: a node that is down misses 100,000 keys, and there is nobody to keep them for it.
+It comes back and has all by comparing hash trees alone, with no hint and no read.
 """
 
 import signal
@@ -15,6 +18,8 @@ from typing import Any
 
 from benchmarks.cluster import Latencies, Running, closed_loops, cluster, median_and_tail
 from cli.cluster_processes import servers
+from dynamo.errors import DynamoError
+from dynamo.net import inspect
 
 CALLERS = 100
 SECONDS = 5.0
@@ -22,6 +27,8 @@ VALUE = b"x" * 100
 VICTIM = "n3"
 MISSED_KEYS = 134_000
 """Three quarters of them are its own: it holds three of four keys."""
+COMPARED_KEYS = 100_000
+SAMPLED_EVERY = 499
 PATIENCE_S = 120.0
 
 
@@ -39,6 +46,8 @@ def main() -> None:
         print(f"copies still kept for it then: {_kept(running):,}")
         _await_agreement(running)
         _measure_catching_up(running)
+    with cluster(nodes=3) as running:
+        _measure_anti_entropy(running)
 
 
 def load(running: Running, phase: str) -> Latencies:
@@ -71,6 +80,45 @@ def _measure_catching_up(running: Running) -> None:
         f"it has all of them {agreed_s:.1f} s after its start, {started_s:.1f} s until it answered "
         f"among them: {missed / agreed_s:,.0f} a second"
     )
+
+
+def _measure_anti_entropy(running: Running) -> None:
+    keys = [f"missed/{number:06d}" for number in range(COMPARED_KEYS)]
+    _kill(running)
+    for start in range(0, COMPARED_KEYS, 10_000):
+        running.client.multi_put(dict.fromkeys(keys[start : start + 10_000], VALUE))
+    kept = _kept(running)
+    began = time.perf_counter()
+    _start(running)
+    agreed_s = 0.0
+    while not agreed_s or not _has_all(running, keys):
+        while _repaired(running) < COMPARED_KEYS:
+            if time.perf_counter() - began > PATIENCE_S:
+                raise SystemExit(f"{VICTIM} still differs {PATIENCE_S:.0f} s after its start")
+            time.sleep(0.1)
+        agreed_s = time.perf_counter() - began
+    rate = COMPARED_KEYS / agreed_s
+    print(
+        f"{COMPARED_KEYS:,} keys missed, {kept} hints kept: by comparing hash trees alone it has "
+        f"all of them {agreed_s:.1f} s after its start, {rate:,.0f} a second"
+    )
+
+
+def _repaired(running: Running) -> int:
+    """Copies that nodes have made good, here and there, by comparing."""
+    said = running.client.status().values()
+    return sum(one["anti_entropy"]["repaired"] for one in said if not isinstance(one, str))
+
+
+def _has_all(running: Running, keys: list[str]) -> bool:
+    """Whether the node that was down has a sample of them itself: what two others repaired at once
+    counts twice."""
+    address = {VICTIM: running.config.node_addresses[VICTIM]}
+    for key in keys[::SAMPLED_EVERY]:
+        copy = inspect.copies(key, address)[VICTIM]
+        if isinstance(copy, DynamoError) or copy.values != (VALUE,):
+            return False
+    return True
 
 
 def _kill(running: Running) -> None:

@@ -30,6 +30,8 @@ def main() -> None:
             ours = puts(running, callers)
             theirs = etcd.puts(callers, SECONDS, VALUE) if etcd else []
             _row(callers, ours, echo.calls(callers, SECONDS, VALUE), theirs)
+        if etcd and (counted := etcd.check_perf()):
+            print(f"etcd by its own `etcdctl check perf --load=l`: {counted:,} writes a second\n")
         _head("gets")
         for callers in CALLERS:
             ours = gets(running, callers)
