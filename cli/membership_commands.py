@@ -347,4 +347,4 @@ def _watch_table(looks: Iterator[dict[str, Any]]) -> None:
         for told in _until_done(looks):
             table = show.drawn(transfers_view.COLUMNS, transfers_view.rows(told))
             texts = (transfers_view.heading(told), told["summary"])
-            live.update(Group(f"{texts[0]}\n", table, f"\n{texts[1]}"), refresh=True)
+            live.update(Group(f"{texts[0]}\n", table, f"\n{texts[1]}\n"), refresh=True)

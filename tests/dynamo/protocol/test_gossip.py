@@ -296,6 +296,19 @@ def test_nobody_hears_of_a_new_life_before_it_is_sure_that_the_disk_is_not_an_ol
     assert told
 
 
+def test_a_node_that_nobody_answers_leaves_it_to_others_to_tell_of_its_lives() -> None:
+    """Who hears of the new life forgets the last one, which this disk may know nothing of."""
+    gossiping = Gossiping()
+    told = [*gossiping.at(0.0), *gossiping.at(SETTINGS.suspect_s), *gossiping.at(5.0)]
+    assert gossiping.gossip.settled
+    assert gossiping.on_disk.members["n1"] == SEVEN.members["n1"]
+    assert rumours(told) == []
+    assert sum(isinstance(message, Gossip) for message in told) > FANOUT  # it goes on asking
+    later = Member("host-of-n1", version=1, life=6)
+    gossiping.hears(Gossiped(1, SEVEN._replace(members={**SEVEN.members, "n1": later})))
+    assert sorted(gossiping.fills) == list(gossiping.view.held)
+
+
 def test_a_disk_that_others_know_a_later_life_of_is_filled_first_and_outlives_that() -> None:
     gossiping = Gossiping()
     gossiping.at(0.0)
