@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dynamo.errors import CorruptData
 from dynamo.protocol.checked import PendingCheckedPut, needs_a_look, refusal_of_ephemeral
+from dynamo.protocol.get import PendingGet
+from dynamo.protocol.listing import PendingListing
 from dynamo.protocol.lots import PendingGetMany, PendingPutMany
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
@@ -31,14 +33,9 @@ from dynamo.protocol.messages import (
     PutMany,
     RingDone,
 )
-from dynamo.protocol.pending import (
-    Conversation,
-    Pending,
-    PendingGet,
-    PendingListing,
-    PendingPut,
-    PendingRelay,
-)
+from dynamo.protocol.pending import Conversation, Pending
+from dynamo.protocol.put import PendingPut
+from dynamo.protocol.relay import PendingRelay
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View

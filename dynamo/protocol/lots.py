@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from dynamo.disk import record
 from dynamo.disk.record import Copy
+from dynamo.protocol.get import PendingGet
 from dynamo.protocol.messages import (
     CopiesFetched,
     Envelope,
@@ -18,7 +19,7 @@ from dynamo.protocol.messages import (
     PutMany,
     StoreCopies,
 )
-from dynamo.protocol.pending import PendingGet, PendingPut
+from dynamo.protocol.put import PendingPut
 from dynamo.protocol.quorum import reconcile_lots
 from dynamo.values.versions import Siblings, as_of, ephemeral, values_bytes
 
