@@ -83,10 +83,6 @@ class AntiEntropy:
             self._due[peer] = -math.inf
         self._begin_at = -math.inf
 
-    def expects(self, id: int) -> bool:
-        """True if `id` is one of its requests, so that the reply, or its loss, belongs here."""
-        return self._exchange is not None and self._exchange.expects(id)
-
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         if self._exchange is None or not self._exchange.expects(envelope.message.id):
             return []  # an answer to an exchange that is over
@@ -95,8 +91,9 @@ class AntiEntropy:
 
     def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A request of the exchange will not be answered."""
-        if self._exchange is not None:
-            self._exchange.fail(f"{envelope.sender} is down")
+        if self._exchange is None or not self._exchange.expects(envelope.message.id):
+            return []
+        self._exchange.fail(f"{envelope.sender} is down")
         return self._go_on(now)
 
     def next_wake(self) -> float | None:

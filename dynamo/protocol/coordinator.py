@@ -14,22 +14,15 @@ from dynamo.protocol.listing import PendingListing
 from dynamo.protocol.lots import PendingGetMany, PendingPutMany
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
-    CopiesFetched,
-    CopiesListed,
-    CopyFetched,
     Envelope,
     Failed,
     Failure,
     Get,
-    GetDone,
     GetMany,
     GetRing,
-    GotMany,
     KeyRequest,
-    KeysListed,
     ListKeys,
     Put,
-    PutDone,
     PutMany,
     RingDone,
 )
@@ -42,8 +35,6 @@ from dynamo.protocol.view import View
 
 PAGE_LIMIT = 1000
 """Keys in one page of a listing, at most."""
-
-REPLIES = (CopyFetched, CopiesFetched, CopiesListed, PutDone, GetDone, GotMany, KeysListed)
 
 
 class Coordinator:
@@ -78,7 +69,6 @@ class Coordinator:
             GetMany: self._on_get_many,
             ListKeys: self._on_list,
             GetRing: self._on_ring,
-            **dict.fromkeys(REPLIES, self.on_reply),
         }
 
     @property
@@ -234,8 +224,6 @@ class Coordinator:
     def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A request to `envelope.sender` will not be answered."""
         lost = envelope.sender
-        if envelope.message.silent:  # type: ignore[union-attr]
-            self._members.unanswered(lost, now)
         return self._tell(envelope.message.id, lambda pending: pending.on_lost(lost, now))
 
     def _tell(self, id: int, news: Callable[[Pending], Iterable[Envelope]]) -> Iterable[Envelope]:

@@ -117,9 +117,7 @@ class Gossiper:
         self._start(address, life)
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Gossip: self._on_gossip,
-            Gossiped: self._on_gossiped,
             Rumour: self._on_rumour,
-            Heard: lambda envelope, now: (),
             GetCluster: lambda envelope, now: [self._known(envelope)],
             StageChange: self._on_stage,
             ClearPlan: self._on_clear,
@@ -156,9 +154,10 @@ class Gossiper:
             sent += self._tell(now)
         return sent
 
-    def on_lost(self, id: int) -> None:
+    def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """A request will not be answered, which others have taken note of."""
-        self._asked.pop(id, None)
+        self._asked.pop(envelope.message.id, None)
+        return []
 
     def _round(self, now: float) -> Iterable[Envelope]:
         """Compare with a member; one that has not answered in time is taken to be down."""
@@ -211,8 +210,11 @@ class Gossiper:
         same = message.digest == self._digest_now()
         return [envelope.reply(Gossiped(message.id, None if same else self._view.cluster))]
 
-    def _on_gossiped(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        message: Gossiped = envelope.message  # type: ignore[assignment]
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """What a member knows that was asked; that one has heard a rumour is of no interest."""
+        message = envelope.message
+        if not isinstance(message, Gossiped):
+            return []
         self._asked.pop(message.id, None)
         sent = []
         if message.cluster is not None:

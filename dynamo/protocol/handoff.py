@@ -100,28 +100,29 @@ class Handoff:
         request: FetchHints = envelope.message  # type: ignore[assignment]
         return [envelope.reply(HintsFetched(request.id, self.kept_of(request.key)))]
 
-    def delivers(self, id: int) -> bool:
-        """True if `id` is a delivery under way, so that its acknowledgement belongs here."""
-        return id in self._sent
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """The owner that a copy was sent to has it, or can't take it now."""
+        message = envelope.message
+        delivery = self._sent.pop(message.id, None)
+        if delivery is not None and isinstance(message, CopyStored):
+            self._delivered(*delivery)
+        elif delivery is not None and isinstance(message, Failed):
+            # Leave it alone for a while, and remember why.
+            self.refusals[delivery[0]] = message.detail or message.reason
+            self._look_at[delivery[0]] = now + self._settings.refused_s
+        return []
 
-    def on_delivered(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """The owner has a copy: delete it here, unless it has changed since it was sent."""
-        owner, disk_key, sent = self._sent.pop(envelope.message.id)
+    def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        return []  # it is sent again in time
+
+    def _delivered(self, owner: str, disk_key: bytes, sent: bytes) -> None:
+        """Delete the copy here, unless it has changed since it was sent."""
         self.delivered[owner] += 1
         self.refusals.pop(owner, None)
         if self._staging.get(disk_key) == sent:
             self.drop(disk_key)
         if not self._under_way(owner):
             self._look_at.pop(owner, None)
-        return []
-
-    def on_refused(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """The owner can't take a copy now: leave it alone for a while, and remember why."""
-        failed: Failed = envelope.message  # type: ignore[assignment]
-        owner, _, _ = self._sent.pop(failed.id)
-        self.refusals[owner] = failed.detail or failed.reason
-        self._look_at[owner] = now + self._settings.refused_s
-        return []
 
     def next_wake(self) -> float | None:
         if not self.kept:

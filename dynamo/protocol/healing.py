@@ -89,13 +89,11 @@ class Healing:
         """How many copies have yet to be healed."""
         return len(self._waits_for)
 
-    def expects(self, id: int) -> bool:
-        """True if `id` is one of its requests, so that the reply, or its loss, belongs here."""
-        return id in self._under_way
-
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """Take in what another owner holds, or why it tells nothing."""
-        inquiry = self._under_way[envelope.message.id]
+        inquiry = self._under_way.get(envelope.message.id)
+        if inquiry is None:
+            return []
         sent = inquiry.on_reply(envelope)
         if inquiry.is_answered:
             self._end(inquiry)
@@ -104,8 +102,8 @@ class Healing:
 
     def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         """An owner will not answer; it has been marked as down."""
-        inquiry = self._under_way[envelope.message.id]
-        if not self._may_succeed(inquiry):
+        inquiry = self._under_way.get(envelope.message.id)
+        if inquiry is not None and not self._may_succeed(inquiry):
             self._put_off(inquiry, now)
         return []
 

@@ -35,7 +35,6 @@ class Membership:
         """The same without this node, in order of name."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Ping: self._on_ping,
-            Pong: lambda envelope, now: (),
         }
 
     def go_by(self, members: Iterable[str]) -> None:
@@ -83,6 +82,12 @@ class Membership:
         for member in due:
             self._down[member] = now + self._settings.ping_s
         return [Envelope(self._me, member, Ping(self._next_id())) for member in due]
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        return []  # that something has come is all there is to a `Pong`
+
+    def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        return []
 
     def _on_ping(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         return [envelope.reply(Pong(envelope.message.id))]

@@ -12,7 +12,7 @@ in a simulation with a seed (`dynamo.simulation`).
 import math
 from collections.abc import Callable, Iterable
 from itertools import chain, count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, get_args
 
 from dynamo.disk.contract import Disk, Write
 from dynamo.disk.staging import Staging
@@ -26,8 +26,6 @@ from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import (
     ClearPlan,
     CommitPlan,
-    CopyFetched,
-    CopyStored,
     Envelope,
     Failed,
     Failure,
@@ -43,12 +41,11 @@ from dynamo.protocol.messages import (
     ListKeys,
     ListSegments,
     Lost,
-    NodesDone,
+    Message,
     Put,
     PutMany,
+    Reply,
     Request,
-    RootsDone,
-    SegmentsListed,
     StageChange,
     StoreCopies,
     StoreCopy,
@@ -71,8 +68,23 @@ _BUILDING = frozenset(
 """Requests whose answer builds on what there is: copies on the disk, or what cluster it knows."""
 
 
-_OF_SEVERAL = (CopyStored, CopyFetched, RootsDone, NodesDone, SegmentsListed, Failed)
-"""Replies that may belong to more than one component: it knows the id."""
+_ASKERS = 8
+"""Components that ask other nodes. The id of a request tells by its remainder which one asked."""
+
+_REPLIES = [kind for kind in get_args(Message) if issubclass(kind, Reply)]
+
+
+class Asker(Protocol):
+    """A component that asks other nodes."""
+
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """A reply has come to one of its requests, which it may have given up since."""
+
+    def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """One of its requests will not be answered."""
+
+
+AnAsker = TypeVar("AnAsker", bound=Asker)
 
 
 class Step(NamedTuple):
@@ -121,13 +133,16 @@ class Node:
         self.name = name
         self.founding = founding
         self.read_only = read_only
+        self._askers: list[Asker] = []
         # A late answer to a request of this node's last life must not count for one of this life.
-        next_id = count((incarnation << 24) + 1).__next__
+        self._first_id = (incarnation << 24) + _ASKERS
         self.wall = 0.0
         """What this machine's clock said at the last step."""
         self._staging = Staging(disk, read_only=bool(read_only))
         self.view = View(name, load(self._staging) or founding)
-        self.members = Membership(name, self.view.members, settings, next_id)
+        self.members = self._asker(
+            lambda next_id: Membership(name, self.view.members, settings, next_id)
+        )
         self.wholeness = Wholeness(self._staging, settings, self.view.partitions)
         self.trees = Trees(self._staging)
         self.scrub = Scrub(self._staging, self.trees, self.view.partitions, settings, self._clock)
@@ -143,58 +158,72 @@ class Node:
             self.expiry,
             self._clock,
         )
-        self.handoff = Handoff(name, disk, self._staging, self.members, settings, next_id)
-        self.coordinator = Coordinator(
-            self.view, settings, self.replica, self.members, next_id, self._clock, read_only
+        self.handoff = self._asker(
+            lambda next_id: Handoff(name, disk, self._staging, self.members, settings, next_id)
         )
-        self.antientropy = AntiEntropy(
-            self.view,
-            self.replica,
-            self.trees,
-            self.scrub,
-            self.wholeness,
-            self.members,
-            settings,
-            next_id,
+        self.coordinator = self._asker(
+            lambda next_id: Coordinator(
+                self.view, settings, self.replica, self.members, next_id, self._clock, read_only
+            )
         )
-        self.healing = Healing(self.view, self.replica, self.members, settings, next_id)
+        self.antientropy = self._asker(
+            lambda next_id: AntiEntropy(
+                self.view,
+                self.replica,
+                self.trees,
+                self.scrub,
+                self.wholeness,
+                self.members,
+                settings,
+                next_id,
+            )
+        )
+        self.healing = self._asker(
+            lambda next_id: Healing(self.view, self.replica, self.members, settings, next_id)
+        )
         self.replica.when_damaged.append(self.healing.note)
         self.scrub.when_damaged.append(self.healing.note)
-        self.reaper = Reaper(
-            self.view,
-            self._staging,
-            tombstones,
-            self.replica,
-            self.handoff,
-            self.wholeness,
-            self.members,
-            settings,
-            next_id,
-            incarnation,
-            self._clock,
+        self.reaper = self._asker(
+            lambda next_id: Reaper(
+                self.view,
+                self._staging,
+                tombstones,
+                self.replica,
+                self.handoff,
+                self.wholeness,
+                self.members,
+                settings,
+                next_id,
+                incarnation,
+                self._clock,
+            )
         )
-        self.gossip = Gossiper(
-            self.view,
-            self._staging,
-            self.members,
-            settings,
-            next_id,
-            founding.members[name].address,
-            incarnation,
-            begin_fill=self.antientropy.begin_fill,
-            filling=lambda: self.wholeness.filling,
-            has_old_copies=lambda: self.transfer.has_old_copies,
-            silent=bool(read_only),
+        self.gossip = self._asker(
+            lambda next_id: Gossiper(
+                self.view,
+                self._staging,
+                self.members,
+                settings,
+                next_id,
+                founding.members[name].address,
+                incarnation,
+                begin_fill=self.antientropy.begin_fill,
+                filling=lambda: self.wholeness.filling,
+                has_old_copies=lambda: self.transfer.has_old_copies,
+                silent=bool(read_only),
+            )
         )
-        self.transfer = Transfer(
-            self.view,
-            self._staging,
-            self.antientropy.here,
-            self.handoff,
-            self.members,
-            settings,
-            next_id,
-            self.gossip.depart,
+        self.transfer = self._asker(
+            lambda next_id: Transfer(
+                self.view,
+                self._staging,
+                self.antientropy.here,
+                self.handoff,
+                self.members,
+                settings,
+                next_id,
+                self.gossip.depart,
+            )
         )
         if lost_records:
             self.antientropy.begin_fill(self.view.held)
@@ -227,9 +256,16 @@ class Node:
             **self.healing.handlers,
             StoreCopy: self._on_store,
             StoreCopies: self._on_store_many,
-            **dict.fromkeys(_OF_SEVERAL, self._on_reply),
+            **dict.fromkeys(_REPLIES, self._on_reply),
             Lost: self._on_lost,
         }
+
+    def _asker(self, make: Callable[[Callable[[], int]], AnAsker]) -> AnAsker:
+        """A component with ids of its own for what it asks."""
+        next_id = count(self._first_id + len(self._askers), _ASKERS).__next__
+        asker = make(next_id)
+        self._askers.append(asker)
+        return asker
 
     def step(self, envelopes: Iterable[Envelope], now: float, wall: float) -> Step:
         """Take in `envelopes` at the time `now` (seconds, any origin, never going back).
@@ -363,29 +399,12 @@ class Node:
         return [envelope.reply(Failed(envelope.message.id, Failure.READ_ONLY, detail))]
 
     def _on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A reply is to a delivery, to an exchange, to a question about a damaged copy, or to a
-        request that this node coordinates."""
-        id = envelope.message.id
-        if self.healing.expects(id):
-            return self.healing.on_reply(envelope, now)
-        if self.antientropy.expects(id):
-            return self.antientropy.on_reply(envelope, now)
-        if self.transfer.expects(id):
-            return self.transfer.on_reply(envelope, now)
-        if self.handoff.delivers(id):
-            stored = isinstance(envelope.message, CopyStored)
-            told = self.handoff.on_delivered if stored else self.handoff.on_refused
-            return told(envelope, now)
-        return self.coordinator.on_reply(envelope, now)
+        """A reply goes to whoever asked."""
+        return self._askers[envelope.message.id % _ASKERS].on_reply(envelope, now)
 
     def _on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A request to the sender will not be answered: it is taken to be down."""
-        self.gossip.on_lost(envelope.message.id)
-        sent = self.coordinator.on_lost(envelope, now)
-        if self.transfer.expects(envelope.message.id):
-            return [*sent, *self.transfer.on_lost(envelope, now)]
-        if self.antientropy.expects(envelope.message.id):
-            return [*sent, *self.antientropy.on_lost(envelope, now)]
-        if self.healing.expects(envelope.message.id):
-            return [*sent, *self.healing.on_lost(envelope, now)]
-        return sent
+        """A request to the sender will not be answered."""
+        lost: Lost = envelope.message  # type: ignore[assignment]
+        if lost.silent:
+            self.members.unanswered(envelope.sender, now)
+        return self._askers[lost.id % _ASKERS].on_lost(envelope, now)

@@ -113,9 +113,7 @@ class Reaper:
         self._wake_at = -math.inf if settings.reap_after_s else math.inf
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             FindDead: self._on_find,
-            FoundDead: self._on_found,
             Reap: self._on_reap,
-            Reaped: lambda envelope, now: (),
         }
 
     def status(self) -> dict[str, Any]:
@@ -215,10 +213,14 @@ class Reaper:
         self._take_answer(id, me, self._agreed(find), now)
         return others
 
-    def _on_found(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        found: FoundDead = envelope.message  # type: ignore[assignment]
-        self._take_answer(found.id, envelope.sender, found.keys, now)
+    def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        """What a member agrees about."""
+        if isinstance(envelope.message, FoundDead):
+            self._take_answer(envelope.message.id, envelope.sender, envelope.message.keys, now)
         return []
+
+    def on_lost(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
+        return []  # who is silent does not agree
 
     def _take_answer(self, id: int, member: str, keys: Iterable[str], now: float) -> None:
         look = self._looks.get(id)

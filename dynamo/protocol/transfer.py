@@ -63,7 +63,7 @@ class Transfer:
     ) -> None:
         self._view = view
         self._staging = staging
-        self._here = here
+        self._here = here._replace(next_id=next_id)
         self._handoff = handoff
         self._members = members
         self._settings = settings
@@ -96,10 +96,6 @@ class Transfer:
             self.strays[partition] = None
         if partition == self._dropping:
             self._dropping = None
-
-    def expects(self, id: int) -> bool:
-        """True if `id` is one of its requests, so that the reply, or its loss, belongs here."""
-        return id in self._sent or (self._exchange is not None and self._exchange.expects(id))
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         id = envelope.message.id

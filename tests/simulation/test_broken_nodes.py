@@ -82,7 +82,9 @@ class CountsRequestsFromOne(OneNode):
 
     def __init__(self, *arguments: Any, **extra: Any) -> None:
         super().__init__(*arguments, **extra)
-        self.coordinator._next_id = count(1).__next__
+        askers = self._askers
+        first = askers.index(self.coordinator) + len(askers)
+        self.coordinator._next_id = count(first, len(askers)).__next__
 
 
 class OverwritingReplica(Replica):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from dynamo.disk import record
 from dynamo.disk.contract import INDEXED, Disk, MemoryDisk, Write, copy_key
-from dynamo.protocol.messages import Envelope, Gossiped, Message
+from dynamo.protocol.messages import Envelope, Gossip, Gossiped, Message
 from dynamo.protocol.node import Node, Step
 from dynamo.protocol.settings import Settings
 from dynamo.values.cluster import Cluster, Member, Phase, Rank, Seen, Table
@@ -70,9 +70,9 @@ class Bench:
 
     def settle(self) -> None:
         """Let it note what it knows of the cluster, and hear that nobody knows better."""
-        self.step()
-        for peer in self.node.view.members:
-            self.hears(Gossiped(0, None), sender=peer)
+        for asked in self.step().envelopes:
+            if isinstance(asked.message, Gossip):
+                self.hears(Gossiped(asked.message.id, None), sender=asked.receiver)
 
     def step(self, *envelopes: Envelope) -> Step:
         step = self.node.step(envelopes, self.now, self.now)

@@ -81,7 +81,8 @@ class Gossiping:
     def hears(self, message: Message, sender: str = "n2") -> list[Message]:
         """The answers, and whatever else is sent in the same step."""
         envelope = Envelope(sender, "n1", message)
-        return self._step(self.gossip.handlers[type(message)](envelope, self.now))
+        handle = self.gossip.handlers.get(type(message), self.gossip.on_reply)
+        return self._step(handle(envelope, self.now))
 
     def at(self, now: float) -> list[Message]:
         """What is sent when nothing comes until `now`."""

@@ -80,7 +80,8 @@ class Node:
         for envelope in envelopes:
             removed = envelope.sender in self.view.table.removed
             if not removed or type(envelope.message).__name__ == "Gossip":
-                sent += self.gossip.handlers[type(envelope.message)](envelope, now)
+                message, gossip = envelope.message, self.gossip
+                sent += gossip.handlers.get(type(message), gossip.on_reply)(envelope, now)
         sent += self.gossip.tick(now)
         writes, sync = self.staging.take()
         self.disk.commit(writes, sync=sync)

@@ -44,11 +44,16 @@ def test_a_get_sees_the_put_before_it_in_the_same_step() -> None:
     assert done.siblings.values == (b"green",)
 
 
-def test_every_message_has_its_handler_but_those_for_clients() -> None:
+def test_every_message_has_its_handler() -> None:
+    assert set(Bench().node._handlers) == set(messages.Message.__args__)
+
+
+def test_each_reply_goes_to_the_component_that_asked() -> None:
     node = Bench().node
-    for_clients = {messages.RingDone, messages.HintsFetched, messages.ClusterDone, messages.GivenUp}
-    everything = set(messages.Message.__args__)
-    assert set(node._handlers) == everything - for_clients
+    sources = [asker._next_id for asker in node._askers if hasattr(asker, "_next_id")]
+    ids = [next_id() for next_id in sources for _ in range(3)]
+    assert len(set(ids)) == len(ids)
+    assert len({id % len(node._askers) for id in ids}) == len(sources) >= 7
 
 
 def test_a_node_that_has_nothing_in_flight_never_wakes() -> None:
