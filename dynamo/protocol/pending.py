@@ -1,9 +1,9 @@
-"""One client request in flight, of each kind, as the node that coordinates it sees it.
+"""What all client requests in flight have in common, at the node that coordinates them.
 
-All have one shape. `start` does what can be done at once, `on_reply` takes in one answer, `on_wake`
-runs when the time `wake_at` has come: it asks again, gives up, or cleans up; `on_lost` hears of a
-member that will not answer. Each returns envelopes to send. `wake_at` is None once nothing is left
-to do.
+All kinds have one shape. `start` does what can be done at once, `on_reply` takes in one answer,
+`on_wake` runs when the time `wake_at` has come: it asks again, gives up, or cleans up; `on_lost`
+hears of a member that will not answer. Each returns envelopes to send. `wake_at` is None once
+nothing is left to do.
 """
 
 from collections.abc import Callable, Iterable
