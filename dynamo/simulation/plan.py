@@ -161,6 +161,8 @@ class Plan:
             conditional=draw.choice((0.0, 0.0, 0.4)),
             passing=draw.choice((0, 0, 1, 2)),
         )
+        if r == 1:  # then a node that hears nobody, and is not told of its loss, answers alone
+            plan = replace(plan, old_disks=0)
         return plan.scrubbed() if plan.bit_flips else plan
 
     def stream(self, name: str) -> Random:
