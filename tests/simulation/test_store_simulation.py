@@ -1,4 +1,4 @@
-"""The node in a virtual world: no seed breaks a promise, and what a person is shown of one."""
+"""The node in a virtual world: 2,000 seeds break no promise; and what a person is shown of one."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from dynamo.simulation.run import Run, simulate
 from tests.simulation.test_broken_nodes import IgnoresContexts
 from tests.simulation.worlds import hard, report, single
 
-SEEDS = 400
+SEEDS = 2000
 CHUNK = 50
 
 
