@@ -84,6 +84,17 @@ class Asker(Protocol):
         """One of its requests will not be answered."""
 
 
+class Ticker(Protocol):
+    """A component that does something by itself in time."""
+
+    def tick(self, now: float) -> Iterable[Envelope]:
+        """Do what is due."""
+
+    def next_wake(self) -> float | None:
+        """When something is due next; None for never."""
+
+
+Handler = Callable[[Envelope, float], Iterable[Envelope]]
 AnAsker = TypeVar("AnAsker", bound=Asker)
 
 
@@ -229,23 +240,21 @@ class Node:
             self.antientropy.begin_fill(self.view.held)
         self._early: list[Envelope] = []
         """Requests that wait until this node knows that its disk is not out of date."""
-        # They end with a write here, which a disk that takes none can't keep.
-        writing = (
-            ()
-            if read_only
-            else (
-                self.handoff,
-                self.expiry,
-                self.antientropy,
-                self.scrub,
-                self.transfer,
-                self.healing,
-                self.reaper,
-            )
-        )
+        self._ticking = self._tickers()
+        self._handlers = self._table()
+
+    def _tickers(self) -> tuple[Ticker, ...]:
+        """The components that do something by themselves, in the order of their turns."""
+        writing: tuple[Ticker, ...] = (self.handoff, self.expiry, self.antientropy, self.scrub)
+        writing += (self.transfer, self.healing, self.reaper)
+        if self.read_only:  # these end with a write here, which such a disk can't keep
+            writing = ()
         # Trees come last: they have to see all that the others have staged.
-        self._ticking = (self.coordinator, self.members, self.gossip, *writing, self.trees)
-        self._handlers: dict[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
+        return (self.coordinator, self.members, self.gossip, *writing, self.trees)
+
+    def _table(self) -> dict[type, Handler]:
+        """Who handles each kind of message."""
+        return {
             **self.members.handlers,
             **self.replica.handlers,
             **self.coordinator.handlers,

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from dynamo.protocol.messages import Condition, Failure
-from dynamo.simulation.checkers import Violation, Writes, bits, strict
+from dynamo.simulation.checkers import strict
 from dynamo.simulation.history import History, Operation
+from dynamo.simulation.writes import Violation, Writes, bits
 
 
 def check(

@@ -8,8 +8,8 @@ by all clocks, and one that is hidden must have expired by one of them.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dynamo.disk.contract import EXPIRIES
-from dynamo.simulation.checkers import Violation
 from dynamo.simulation.history import Clocks, History, Operation
+from dynamo.simulation.writes import Violation
 from dynamo.values.versions import Version
 
 

@@ -9,7 +9,6 @@ from dynamo.disk.contract import HINTS, key_of_copy
 from dynamo.protocol.node import Node
 from dynamo.simulation import conditions, lifetimes
 from dynamo.simulation.checkers import (
-    Violation,
     check,
     forgotten_hints,
     misplaced_copies,
@@ -24,6 +23,7 @@ from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.workload import read_back, work
 from dynamo.simulation.world import NodeMaker, World
+from dynamo.simulation.writes import Violation
 from dynamo.values.versions import Siblings
 
 

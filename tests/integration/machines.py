@@ -24,8 +24,9 @@ from dynamo.disk.leveldb import LevelDisk
 from dynamo.errors import DynamoError
 from dynamo.net import inspect
 from dynamo.net.client import Client
-from dynamo.simulation.checkers import Violation, check, forgotten_hints, thin_writes
+from dynamo.simulation.checkers import check, forgotten_hints, thin_writes
 from dynamo.simulation.history import Operation
+from dynamo.simulation.writes import Violation
 from dynamo.values.ring import Ring
 from dynamo.values.versions import EMPTY, Siblings
 from tests.integration.recording import LONG_S, RecordedClient, Recorder, Workload

@@ -4,8 +4,6 @@ from collections import Counter
 from dataclasses import replace
 
 from dynamo.simulation.checkers import (
-    Violation,
-    Writes,
     differing_copies,
     false_siblings,
     forgotten_hints,
@@ -20,6 +18,7 @@ from dynamo.simulation.checkers import (
 from dynamo.simulation.history import History, Operation
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import simulate
+from dynamo.simulation.writes import Violation, Writes
 from dynamo.values.versions import EMPTY, Dot, Siblings, Version
 
 OWNERS = ("n1", "n2", "n3")

@@ -2,8 +2,8 @@
 
 from dynamo.protocol.messages import Condition, Failure
 from dynamo.simulation import conditions
-from dynamo.simulation.checkers import Violation
 from dynamo.simulation.history import History, Operation
+from dynamo.simulation.writes import Violation
 
 OWNERS = ("n1", "n2", "n3")
 

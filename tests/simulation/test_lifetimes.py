@@ -2,8 +2,8 @@
 
 from dynamo.disk.contract import EXPIRIES
 from dynamo.simulation import lifetimes
-from dynamo.simulation.checkers import Violation
 from dynamo.simulation.history import History, Operation
+from dynamo.simulation.writes import Violation
 from dynamo.values.versions import Dot, Siblings, Version
 
 

@@ -9,12 +9,13 @@ import pytest
 
 from dynamo.protocol.node import Node
 from dynamo.protocol.reaper import Reaper
-from dynamo.simulation.checkers import Violation, check
+from dynamo.simulation.checkers import check
 from dynamo.simulation.history import Operation
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.run import Run, simulate
 from dynamo.simulation.workload import VirtualClient, read_back
 from dynamo.simulation.world import World
+from dynamo.simulation.writes import Violation
 from dynamo.values import versions
 from tests.simulation.test_broken_nodes import Resurrects
 from tests.simulation.worlds import report
