@@ -140,6 +140,38 @@ def _damage_lines(name: str, damaged: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} refuses {damaged['waiting']:,} damaged copies, of which these are the first"
 
 
+def _comparison_lines(name: str, compared: Mapping[str, Any]) -> Iterator[str]:
+    """
+    >>> peers = {"n2": {"waits_for": "n2 has not answered for 7.5 s", "age_s": 75.0}}
+    >>> compared = {"peers": peers, "filling": {"3": [], "5": ["n2"]}}
+    >>> print(*_comparison_lines("n1", compared), sep="\\n")
+    n1 fills 2 partitions from other replicas, and answers no read of them till then
+    n1 last agreed with n2: 1 min 15 s ago; n2 has not answered for 7.5 s
+    """
+    if compared["filling"]:
+        filling = show.number_of(len(compared["filling"]), "partition")
+        yield f"{name} fills {filling} from other replicas, and answers no read of them till then"
+    for peer, told in compared["peers"].items():
+        if told["waits_for"] and told["waits_for"] != f"{peer} to answer":  # that one is down
+            age_s = told["age_s"]
+            ago = "not yet" if age_s is None else f"{show.duration(age_s)} ago"
+            yield f"{name} last agreed with {peer}: {ago}; {told['waits_for']}"
+
+
+def _transfer_lines(name: str, transfer: Mapping[str, Any]) -> Iterator[str]:
+    """
+    >>> transfer = {"stray_partitions": 1, "hints_without_owner": 0, "has_old_copies": True}
+    >>> print(*_transfer_lines("n1", transfer))
+    n1 has yet to hand over what it has of 1 partition; see `dynamo transfers`
+    """
+    if transfer["stray_partitions"]:
+        strays = show.number_of(transfer["stray_partitions"], "partition")
+        yield f"{name} has yet to hand over what it has of {strays}; see `dynamo transfers`"
+    if transfer["hints_without_owner"]:
+        hints = show.number_of(transfer["hints_without_owner"], "hint")
+        yield f"{name} has yet to pass on {hints} for a node that has left"
+
+
 def _dead_lines(name: str, dead: Mapping[str, Any]) -> Iterator[str]:
     """
     >>> dead = {"waiting": 1200, "waits_for": "n2 to answer", "reaped": 7}
@@ -177,6 +209,8 @@ SECTIONS: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
     "hints": _hint_lines,
     "corrupt_reads": _corrupt_lines,
     "damaged": _damage_lines,
+    "anti_entropy": _comparison_lines,
+    "transfer": _transfer_lines,
     "dead": _dead_lines,
     "refused": _refusal_lines,
 }
@@ -185,10 +219,28 @@ SECTIONS: Mapping[str, Callable[[str, Any], Iterator[str]]] = {
 
 def detail_lines(told: Told) -> Iterator[str]:
     """What single nodes have to say, section by section."""
+    yield from _compared(told)
     for section, lines in SECTIONS.items():
         for name, status in told.items():
             if section in status:
                 yield from lines(name, status[section])
+
+
+def _compared(told: Told) -> Iterator[str]:
+    """How long ago each node last compared all it holds with whom it has not for longest.
+
+    >>> found = {"n1": {"anti_entropy": {"peers": {"n2": {"age_s": 75.0}, "n3": {"age_s": 3.0}}}}}
+    >>> print(*_compared({**found, "n2": {"anti_entropy": {"peers": {"n1": {"age_s": None}}}}}))
+    all replicas compared: n1 1 min 15 s ago, n2 not yet
+    """
+    views = []
+    for name, status in told.items():
+        ages = [peer["age_s"] for peer in status["anti_entropy"]["peers"].values()]
+        if ages:
+            ago = "not yet" if None in ages else f"{show.duration(max(ages))} ago"
+            views.append(f"{name} {ago}")
+    if views:
+        yield f"all replicas compared: {', '.join(views)}"
 
 
 # Warnings ----------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def status(as_json: bool, config: ClusterConfig) -> None:
 
     "share" is of the partitions, "p99" the time within which 99 of 100 of the last minute's client
     requests were answered, "hints" the copies kept for others that are down. Rates are those of the
-    last ten seconds.
+    last ten seconds; `dynamo stats` has more of them, and all percentiles. Nodes compare what they
+    hold in the background: the line below says when each was last through with all others.
 
     \b
     Examples:

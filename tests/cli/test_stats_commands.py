@@ -40,6 +40,8 @@ def status(
         "down_s": dict.fromkeys(down, 12.0),
         "requests_in_flight": 3,
         "hints": {},
+        "anti_entropy": {"peers": {}, "filling": {}},
+        "transfer": {"stray_partitions": 0, "hints_without_owner": 0},
         "corrupt_reads": 0,
         "refused": {},
         "uptime_s": 75.0,
@@ -134,6 +136,25 @@ def test_hints_are_told_with_their_age_and_why_they_wait(config: ClusterConfig) 
     assert "n1 keeps 1 copy for n2, the oldest for 1 min 15 s; waits for n2 to answer" in (
         result.stdout
     )
+
+
+def test_what_is_compared_filled_and_handed_over_is_told(config: ClusterConfig) -> None:
+    peers = {
+        "n2": {"age_s": 75.0, "waits_for": "n2 has not answered for 7.5 s"},
+        "n3": {"age_s": None, "waits_for": "n3 to answer"},
+    }
+    busy = status(
+        "n1",
+        anti_entropy={"peers": peers, "filling": {"3": ["n2"]}},
+        transfer={"stray_partitions": 2, "hints_without_owner": 0},
+    )
+    lines = run(config, {**at_peace(), "n1": busy}, "status").stdout.splitlines()
+    assert lines[-4:] == [
+        "all replicas compared: n1 not yet",
+        "n1 fills 1 partition from other replicas, and answers no read of them till then",
+        "n1 last agreed with n2: 1 min 15 s ago; n2 has not answered for 7.5 s",
+        "n1 has yet to hand over what it has of 2 partitions; see `dynamo transfers`",
+    ]
 
 
 def test_the_json_has_all_that_the_nodes_said(config: ClusterConfig) -> None:
