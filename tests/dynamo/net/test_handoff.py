@@ -31,9 +31,14 @@ def test_a_node_that_was_dead_is_given_what_it_missed_with_no_read(
         client.multi_put(dict.fromkeys(keys, b"before"))
         kill(four_nodes, "n2")
         client.put("to notice", b"", timeout_s=20)
-        client.multi_put(dict.fromkeys(keys, b"after"))
         missed = [key for key in keys if "n2" in client.locate(key)]
-        wait_until(lambda: hints(client).get("n2", 0) >= len(missed), 20, "hints for all it missed")
+
+        def all_are_kept() -> bool:
+            """On a busy machine the only substitute may be taken to be down for a moment."""
+            client.multi_put(dict.fromkeys(keys, b"after"))
+            return hints(client).get("n2", 0) >= len(missed)
+
+        wait_until(all_are_kept, 20, "hints for all it missed")
         ClusterProcesses(four_nodes).up(say=lambda line: None)
         wait_until(lambda: hints(client) == {}, 30, "all hints delivered")
     with Client(addresses(four_nodes), prefer="n2") as client:
