@@ -319,6 +319,8 @@ class FetchCopies(Request, frozen=True):
     """Tell what your copies of a lot's keys hold."""
 
     keys: tuple[str, ...]
+    anyway: bool = False
+    """Even if you are filling: see `FetchCopy`."""
 
 
 class CopiesFetched(Reply, frozen=True):

@@ -241,7 +241,7 @@ class Replica:
 
     def _on_fetch_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
         request: FetchCopies = envelope.message  # type: ignore[assignment]
-        if not all(map(self.has_whole, request.keys)):
+        if not (request.anyway or all(map(self.has_whole, request.keys))):
             return [envelope.reply(Failed(request.id, Failure.FILLING))]
         siblings = self.read_many(request.keys)
         if siblings is None:

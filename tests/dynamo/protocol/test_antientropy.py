@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo.disk.contract import COPIES, FILLING, Write, copy_key, index_key
-from dynamo.protocol.exchange import ENTRIES_LISTED
+from dynamo.protocol.exchange import ENTRIES_LISTED, SEGMENTS_ASKED
 from dynamo.protocol.messages import (
     CopiesListed,
     CopyFetched,
@@ -254,7 +254,7 @@ def test_lists_of_segments_are_cut_at_a_sensible_size() -> None:
         asked = ListSegments(1, 0, wanted[answered:])
         [answer] = bench.hears(asked, sender="n2")
         assert isinstance(answer.message, SegmentsListed)
-        assert 1 <= len(answer.message.segments) <= 64
+        assert 1 <= len(answer.message.segments) <= SEGMENTS_ASKED
         answered += len(answer.message.segments)
 
 

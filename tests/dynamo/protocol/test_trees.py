@@ -118,8 +118,8 @@ def test_the_entries_of_a_segment_are_those_of_its_keys() -> None:
     index = Index()
     index.enter("größe", "colour")
     segment = segment_of("größe")
-    assert index.trees.entries(0, segment) == {"größe": digest_of(version("v"))}
-    assert index.trees.entries(1, segment) == {}
+    assert dict(index.trees.entries(0, [segment])) == {segment: {"größe": digest_of(version("v"))}}
+    assert dict(index.trees.entries(1, [segment])) == {segment: {}}
 
 
 def test_a_digest_names_the_versions_of_a_copy_and_nothing_else() -> None:
@@ -136,7 +136,7 @@ def test_an_entry_is_in_the_same_commit_as_its_copy() -> None:
     bench = Bench()
     bench.hears(Put(1, "colour", b"green", None, 1.0))
     partition = bench.ring.partition_of("colour")
-    entries = bench.node.trees.entries(partition, segment_of("colour"))
+    [(_, entries)] = bench.node.trees.entries(partition, [segment_of("colour")])
     assert entries == {"colour": digest_of(bench.copy("colour"))}
 
 
@@ -144,6 +144,7 @@ def test_purely_ephemeral_copies_are_in_no_index() -> None:
     index = Index()
     passing = update(EMPTY, NOTHING_SEEN, "n1-1-1~", b"v", 1.0)
     index.enter("colour", copy=passing)
-    assert index.trees.entries(0, segment_of("colour")) == {}
+    segment = segment_of("colour")
+    assert dict(index.trees.entries(0, [segment])) == {segment: {}}
     index.enter("colour", copy=update(passing, passing.context, "n1-1-2", b"w", 2.0))
-    assert index.trees.entries(0, segment_of("colour")) != {}
+    assert dict(index.trees.entries(0, [segment])) != {segment: {}}
