@@ -13,9 +13,10 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from dynamo.protocol.exchange import Answers, Exchange, Here
+from dynamo.protocol.exchange import Answers, Exchange
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import Envelope
+from dynamo.protocol.repairs import Here
 from dynamo.protocol.replica import Replica
 from dynamo.protocol.scrub import Scrub
 from dynamo.protocol.settings import Settings

@@ -28,10 +28,11 @@ from dynamo.disk.contract import (
 )
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
-from dynamo.protocol.exchange import Exchange, Here
+from dynamo.protocol.exchange import Exchange
 from dynamo.protocol.handoff import Handoff
 from dynamo.protocol.membership import Membership
 from dynamo.protocol.messages import CopyStored, Envelope, StoreCopy
+from dynamo.protocol.repairs import Here
 from dynamo.protocol.settings import Settings
 from dynamo.protocol.view import View
 from dynamo.values import versions
