@@ -11,6 +11,7 @@ compared in the next round.
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from dynamo.protocol.exchange import Answers, Exchange
@@ -53,6 +54,9 @@ class AntiEntropy:
         """Peer -> the partitions that both of us should hold."""
         self._due: dict[str, float] = {}
         """When to compare with a peer next."""
+        self._met_at: dict[str, float] = {}
+        """When a peer and this node came to be up together: what one has missed was written before,
+        so a tree from then on has all of it."""
         self._begin_at = -math.inf
         """When the next exchange begins, unless one is under way."""
         self._unfinished: dict[str, list[int]] = {}
@@ -117,7 +121,11 @@ class AntiEntropy:
         view, me = self._view, self._view.me
         self._table = view.table
         self._shared = {}
-        for partition in view.held:
+        # In an order of this node's own: else all who compare with one that was away would make the
+        # same partition good at the same time.
+        for partition in sorted(
+            view.held, key=lambda held: blake2b(f"{me} {held}".encode()).digest()
+        ):
             for peer in view.holders(partition):
                 if peer != me:
                     self._shared.setdefault(peer, []).append(partition)
@@ -132,8 +140,14 @@ class AntiEntropy:
             wait_s = self._wait_s(peer)
             spread_s = wait_s * place / len(order) if wait_s < math.inf else wait_s
             self._due.setdefault(peer, now + spread_s)
+            self._met_at.setdefault(peer, now)
         self._plan()
         self._settle()
+
+    def _turn(self, partition: int) -> bytes:
+        """By which partitions are compared in an order of this node's own: else all who compare
+        with one that was away would make the same one good at the same time."""
+        return blake2b(f"{self._view.me} {partition}".encode()).digest()
 
     def _learn_who_is_up(self, now: float) -> None:
         """A member that is back has missed something, as a rule; its hints go to it first."""
@@ -142,6 +156,7 @@ class AntiEntropy:
                 if peer in self._shared:
                     soon = now + self._settings.suspect_s
                     self._due[peer] = min(self._due[peer], soon)
+                    self._met_at[peer] = now
         self._up = self._members.up
         self._plan()
 
@@ -177,7 +192,7 @@ class AntiEntropy:
         _, peer = min(due)
         left = self._unfinished.pop(peer, [])
         partitions = self._to_fill(peer) or left or self._shared[peer]
-        self._exchange = Exchange(self.here, peer, partitions, now)
+        self._exchange = Exchange(self.here, peer, partitions, now, self._met_at[peer])
         return self._go_on(now)
 
     # The exchange under way ----------------------------------------------------------------------

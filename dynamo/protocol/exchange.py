@@ -117,8 +117,8 @@ class Exchange:
     """The side that asks: it compares `partitions` with `peer`.
 
     `advance` is called after each reply and at `wake_at`; the exchange is over once it has `ended`,
-    before its end if `failed` says why. With `only_give` it fetches nothing: the peer gets what
-    this node has.
+    before its end if `failed` says why. Trees have all that was written before `trees_from`. With
+    `only_give` it fetches nothing: the peer gets what this node has.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Exchange:
         peer: str,
         partitions: Iterable[int],
         now: float,
+        trees_from: float = -math.inf,
         *,
         only_give: bool = False,
     ) -> None:
@@ -142,6 +143,7 @@ class Exchange:
         self.compared: list[Compared] = []
         """Whoever reads it empties it."""
         self._here = here
+        self._trees_from = trees_from
         self._left = dict.fromkeys(partitions)
         self._differ: deque[_Walk] = deque()
         self._walk: _Walk | None = None
@@ -265,10 +267,11 @@ class Exchange:
         return [self._question]
 
     def _max_age_s(self, now: float) -> float:
-        """How old a tree may be: what is to fill a partition has to be younger than the fill."""
+        """How old a tree may be: one that is to fill a partition is younger than the fill."""
         wholeness = self._here.wholeness
         began = [wholeness.began_at(p, now) for p in self._left if not wholeness.is_whole(p)]
-        return min([self._here.settings.anti_entropy_s, *(now - at for at in began)])
+        oldest = max([self._trees_from, *began])
+        return min(self._here.settings.anti_entropy_s, now - oldest)
 
     # Answers -------------------------------------------------------------------------------------
 

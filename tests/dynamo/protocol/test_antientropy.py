@@ -7,11 +7,14 @@ import pytest
 from dynamo.disk.contract import COPIES, FILLING, Write, copy_key, index_key
 from dynamo.protocol.exchange import ENTRIES_LISTED, SEGMENTS_ASKED
 from dynamo.protocol.messages import (
+    CopiesFetched,
     CopiesListed,
     CopyFetched,
+    CopyStored,
     Envelope,
     Failed,
     Failure,
+    FetchCopies,
     FetchCopy,
     Get,
     GetDone,
@@ -21,11 +24,13 @@ from dynamo.protocol.messages import (
     Put,
     RootsDone,
     SegmentsListed,
+    StoreCopies,
     StoreCopy,
 )
+from dynamo.protocol.repairs import WINDOW_BYTES
 from dynamo.values.hashtree import segment_of
 from dynamo.values.ring import Ring
-from dynamo.values.versions import Siblings, reconcile, update
+from dynamo.values.versions import Siblings, reconcile, update, values_bytes
 from tests.dynamo.protocol.bench import SETTINGS, Bench
 from tests.dynamo.protocol.benches import COMPARING, Benches, version
 
@@ -96,7 +101,7 @@ def test_a_walk_costs_what_differs_and_not_what_there_is() -> None:
     assert agree(benches)
     listed = [e.message for e in benches.seen if isinstance(e.message, SegmentsListed)]
     assert sum(len(entries) for list_ in listed for _, entries in list_.segments) <= 3 * len(listed)
-    assert benches.carried["FetchCopy"] + benches.carried["StoreCopy"] <= 6
+    assert 1 <= benches.carried["FetchCopies"] + benches.carried["StoreCopies"] <= 6
 
 
 def test_a_node_that_was_down_is_asked_soon_after_it_is_back() -> None:
@@ -104,6 +109,19 @@ def test_a_node_that_was_down_is_asked_soon_after_it_is_back() -> None:
     benches.run(1.0)
     benches.down.add("n3")
     benches.hold("colour", version("v"), "n1", "n2")
+    benches.send("n1", Put(1, "colour", b"v", None, 1.0))
+    benches.run(5.0)
+    benches.down.clear()
+    benches.run(5.0)
+    assert agree(benches)
+
+
+def test_what_a_node_missed_a_moment_ago_is_in_the_trees_it_is_compared_by() -> None:
+    benches = Benches(settings=replace(COMPARING, anti_entropy_s=1000.0))
+    for name, peer in (("n1", "n2"), ("n2", "n1"), ("n3", "n1")):
+        benches.send(name, GetRoots(1, tuple(range(8)), 1000.0), sender=peer)
+    benches.run(1.0)  # now there are trees, young enough for this period
+    benches.down.add("n3")
     benches.send("n1", Put(1, "colour", b"v", None, 1.0))
     benches.run(5.0)
     benches.down.clear()
@@ -124,12 +142,140 @@ def test_each_pair_compares_once_in_a_period() -> None:
     assert 55 <= benches.carried["GetRoots"] <= 70  # six ordered pairs, ten periods
 
 
+# Lots --------------------------------------------------------------------------------------------
+
+
+def hold_in_one_partition(benches: Benches, count: int, *names: str) -> list[str]:
+    keys = keys_of(benches.ring, 3, count)
+    for key in keys:
+        benches.hold(key, version("v"), *names)
+    return keys
+
+
+def two_benches() -> Benches:
+    """Two nodes of which only n1 asks."""
+    benches = Benches(2, settings=replace(COMPARING, n=2, w=1, r=1))
+    benches.drops = not_from_n1
+    return benches
+
+
+def not_from_n1(envelope: Envelope) -> bool:
+    return isinstance(envelope.message, GetRoots) and envelope.sender != "n1"
+
+
+def repairs(benches: Benches) -> int:
+    """Messages that carried copies, or asked for some."""
+    return benches.carried["FetchCopies"] + benches.carried["StoreCopies"]
+
+
+@pytest.mark.parametrize("name", ["n1", "n2"])
+def test_hundreds_of_keys_that_one_lacks_take_a_few_messages(name: str) -> None:
+    """What n1 has it pushes, what n2 has it fetches."""
+    benches = two_benches()
+    hold_in_one_partition(benches, 300, name)
+    benches.run(ROUND_S)
+    assert agree(benches)
+    assert 3 <= repairs(benches) <= 8
+    assert benches["n1"].node.antientropy.repaired == 300
+
+
+def test_hundreds_of_copies_that_differ_are_merged_on_both_sides_in_a_few_messages() -> None:
+    benches = two_benches()
+    one, other = version("1", "n1-1-1"), version("2", "n2-1-1")
+    keys = keys_of(benches.ring, 3, 300)
+    for key in keys:
+        benches.hold(key, one, "n1")
+        benches.hold(key, other, "n2")
+    benches.run(ROUND_S)
+    assert agree(benches)
+    assert benches["n1"].copy(keys[0]) == reconcile([one, other])
+    assert 6 <= repairs(benches) <= 16
+
+
+def test_damaged_copies_keep_no_others_of_their_lots_from_agreeing() -> None:
+    benches = Benches()
+    keys = hold_in_one_partition(benches, 300, "n1")
+    damaged = {copy_key(3, key) for key in keys[::100]}
+    benches["n1"].disk.commit([Write(place, b"rubbish") for place in damaged], sync=True)
+    benches.run(ROUND_S)
+    wanted = {copy_key(3, key) for key in keys} - damaged
+    assert set(benches.copies("n2")) == set(benches.copies("n3")) == wanted
+
+
+def test_a_copy_that_is_damaged_where_a_lot_goes_is_healed_and_the_lot_arrives() -> None:
+    benches = Benches()
+    keys = hold_in_one_partition(benches, 300, "n1", "n3")
+    benches.hold(keys[7], version("old", "n2-1-1"), "n2")
+    benches["n2"].disk.commit([Write(copy_key(3, keys[7]), b"rubbish")], sync=True)
+    benches.run(3 * ROUND_S)
+    assert benches["n2"].copy(keys[7]) == version("v")
+    assert agree(benches)
+
+
+@pytest.mark.parametrize("name", ["n1", "n2"])
+def test_copies_too_large_for_one_lot_go_in_several(name: str) -> None:
+    benches = two_benches()
+    hold_in_one_partition(benches, 200, name)  # by which copies are taken to be small
+    for key in keys_of(benches.ring, 4, 12):
+        benches.hold(key, version("v" * (1 << 20)), name)
+    weights = []
+
+    def weigh(envelope: Envelope) -> bool:
+        message = envelope.message
+        if isinstance(message, CopiesFetched):
+            weights.append(sum(map(values_bytes, message.siblings)))
+        elif isinstance(message, StoreCopies):
+            weights.append(sum(len(stored) for _, stored in message.copies))
+        return not_from_n1(envelope)
+
+    benches.drops = weigh
+    benches.run(ROUND_S)
+    assert agree(benches)
+    assert len(benches.copies("n1")) == 212
+    assert max(weights) <= WINDOW_BYTES + (2 << 20)
+
+
+def test_what_comes_twice_counts_once() -> None:
+    benches = two_benches()
+    hold_in_one_partition(benches, 200, "n1")
+    hold_in_one_partition(benches, 100, "n2")
+    for key in keys_of(benches.ring, 4, 100):
+        benches.hold(key, version("v"), "n2")
+    seen = set()
+
+    def double(envelope: Envelope) -> bool:
+        message = envelope.message
+        place = (envelope.receiver, type(message), message.id)
+        carrying = isinstance(message, FetchCopies | StoreCopies | CopiesFetched | CopyStored)
+        if carrying and place not in seen:
+            seen.add(place)
+            benches.send(envelope.receiver, message, sender=envelope.sender)
+        return not_from_n1(envelope)
+
+    benches.drops = double
+    benches.run(ROUND_S)
+    assert seen
+    assert agree(benches)
+    assert benches["n1"].node.antientropy.repaired == 200
+
+
+def test_any_message_with_a_lot_may_be_lost() -> None:
+    benches = Benches()
+    hold_in_one_partition(benches, 300, "n1")
+    hold_in_one_partition(benches, 10, "n2")
+    heard = iter(range(10_000))
+    carrying = FetchCopies | StoreCopies | CopiesFetched | CopyStored
+    benches.drops = lambda e: isinstance(e.message, carrying) and next(heard) % 3 == 0
+    benches.run(4 * ROUND_S)
+    assert agree(benches)
+
+
 # What goes wrong ---------------------------------------------------------------------------------
 
 
 def test_a_peer_that_falls_silent_holds_up_nobody() -> None:
     benches = Benches()
-    silent = {"RootsDone", "NodesDone", "SegmentsListed", "CopyFetched", "CopyStored"}
+    silent = {"RootsDone", "NodesDone", "SegmentsListed", "CopiesFetched", "CopyStored"}
     benches.drops = lambda e: e.sender == "n3" and type(e.message).__name__ in silent
     for number in range(20):
         benches.hold(f"key {number}", version("v"), "n1")
@@ -200,15 +346,19 @@ def test_a_peer_that_takes_no_writes_is_still_read() -> None:
     benches.hold("here", version("v"), "n1")
     benches.hold("there", version("v"), "n2")
 
+    refusals = []
+
     def refuse(envelope: Envelope) -> bool:
-        refused = envelope.receiver == "n2" and isinstance(envelope.message, StoreCopy)
+        refused = envelope.receiver == "n2" and isinstance(envelope.message, StoreCopies)
         if refused:
+            refusals.append(envelope)
             failed = Failed(envelope.message.id, Failure.OVERLOADED, "full")
             benches.send(envelope.sender, failed, sender="n2")
         return refused
 
     benches.drops = refuse
     benches.run(ROUND_S)
+    assert refusals
     assert benches["n1"].copy("there") == version("v")
     assert agree(benches, "n1", "n3")
 
@@ -366,6 +516,10 @@ def test_a_filling_node_never_says_that_there_is_nothing() -> None:
     assert refused.message == Failed(1, Failure.FILLING)
     [told] = bench.hears(FetchCopy(2, "colour", anyway=True), sender="n2")
     assert told.message == CopyFetched(2, Siblings({}, ()))
+    [refused] = bench.hears(FetchCopies(5, ("colour",)), sender="n2")
+    assert refused.message == Failed(5, Failure.FILLING)
+    [told] = bench.hears(FetchCopies(6, ("colour",), anyway=True), sender="n2")
+    assert told.message == CopiesFetched(6, (Siblings({}, ()),))
     stored, *_ = bench.hears(StoreCopy(3, "colour", version("v")), sender="n2")
     assert stored.message.id == 3
     assert bench.copy("colour") == version("v")
