@@ -192,14 +192,40 @@ def test_hundreds_of_copies_that_differ_are_merged_on_both_sides_in_a_few_messag
     assert 6 <= repairs(benches) <= 16
 
 
-def test_damaged_copies_keep_no_others_of_their_lots_from_agreeing() -> None:
-    benches = Benches()
-    keys = hold_in_one_partition(benches, 300, "n1")
-    damaged = {copy_key(3, key) for key in keys[::100]}
-    benches["n1"].disk.commit([Write(place, b"rubbish") for place in damaged], sync=True)
+def damage(benches: Benches, name: str, keys: list[str]) -> None:
+    places = [copy_key(3, key) for key in keys]
+    benches[name].disk.commit([Write(place, b"rubbish") for place in places], sync=True)
+
+
+@pytest.mark.parametrize("damaged", ["n1", "n2"])
+def test_damaged_copies_keep_no_others_from_being_given(damaged: str) -> None:
+    """n2 is fetched from; n1 leaves out what it can't read."""
+    benches = two_benches()
+    other = "n1" if damaged == "n2" else "n2"
+    keys = hold_in_one_partition(benches, 300, damaged)
+    damage(benches, damaged, keys[::100])
     benches.run(ROUND_S)
-    wanted = {copy_key(3, key) for key in keys} - damaged
-    assert set(benches.copies("n2")) == set(benches.copies("n3")) == wanted
+    assert set(benches.copies(other)) == {
+        copy_key(3, key) for key in keys if key not in keys[::100]
+    }
+
+
+def test_damaged_copies_keep_no_others_from_being_taken() -> None:
+    benches = two_benches()
+    keys = hold_in_one_partition(benches, 300, "n1")
+    damage(benches, "n2", [keys[7]])  # without an index entry, so that n1 takes it to be missing
+    benches.drops = lambda e: not_from_n1(e) or isinstance(e.message, FetchCopy)  # nobody heals
+    benches.run(ROUND_S)
+    disk = benches["n2"].disk
+    assert [key for key in keys if disk.get(copy_key(3, key)) in (None, b"rubbish")] == [keys[7]]
+
+
+def test_a_peer_that_is_filling_gives_what_it_has() -> None:
+    benches = two_benches()
+    keys = hold_in_one_partition(benches, 300, "n2")
+    benches["n2"].node.antientropy.begin_fill([3])
+    benches.run(ROUND_S)
+    assert set(benches.copies("n1")) == {copy_key(3, key) for key in keys}
 
 
 def test_a_copy_that_is_damaged_where_a_lot_goes_is_healed_and_the_lot_arrives() -> None:
