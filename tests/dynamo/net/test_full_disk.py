@@ -1,6 +1,7 @@
 """Real nodes on a real file system that is full, or has become read-only."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,11 +59,18 @@ class Volume:
 
 
 class Ext4Volume(Volume):
-    """A file system that can fail as a disk does: it turns read-only under what is open on it."""
+    """A file system that can fail as a disk does: it turns read-only under what is open on it.
+
+    Each mount is one of a copy of the last image: a mount namespace that another test has made just
+    then keeps the failed file system alive, and the same image would be that one again.
+    """
 
     def mount(self) -> None:
-        image = self.folder.with_suffix(".img")
-        if not image.exists():
+        images = sorted(self.folder.parent.glob(f"{self.folder.name}.*.img"))
+        image = self.folder.with_suffix(f".{len(images)}.img")
+        if images:
+            shutil.copyfile(images[-1], image)
+        else:
             with image.open("wb") as file:
                 file.truncate(128 * MIB)
             self.run("mkfs.ext4", "-q", str(image))
