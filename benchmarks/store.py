@@ -30,13 +30,14 @@ def main() -> None:
             ours = puts(running, callers)
             theirs = etcd.puts(callers, SECONDS, VALUE) if etcd else []
             _row(callers, ours, echo.calls(callers, SECONDS, VALUE), theirs)
-        if etcd and (counted := etcd.check_perf()):
-            print(f"etcd by its own `etcdctl check perf --load=l`: {counted:,} writes a second\n")
         _head("gets")
         for callers in CALLERS:
             ours = gets(running, callers)
             theirs = etcd.gets(callers, SECONDS, KEYS) if etcd else []
             _row(callers, ours, echo.calls(callers, SECONDS, VALUE), theirs)
+        # Last: etcd is slow for a while after it.
+        if etcd and (counted := etcd.check_perf()):
+            print(f"etcd by its own `etcdctl check perf --load=l`: {counted:,} writes a second\n")
 
 
 def puts(running: Running, callers: int) -> Latencies:
