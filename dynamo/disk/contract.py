@@ -21,10 +21,11 @@ big-endian double, in seconds since 1970).
 
 import struct
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from dynamo.errors import ReadOnly
+from dynamo.errors import CorruptData, ReadOnly
 
 
 class Write(NamedTuple):
@@ -218,6 +219,12 @@ SCRUBBED = (b"mscrubbed", b"mscrubbee")
 """Start and stop of a scan over the notes of ended scrubs."""
 FILLING = (b"p", b"q")
 """Start and stop of a scan over the marks of partitions that are filling."""
+
+
+def readable(items: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """A scan up to where the disk can't be read; the other replicas have what lies behind."""
+    with suppress(CorruptData):
+        yield from items
 
 
 class MemoryDisk:

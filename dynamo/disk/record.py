@@ -39,6 +39,14 @@ def decode(record: bytes) -> Copy:
         raise CorruptData(f"a stored copy of {len(record):,} bytes has no known format") from error
 
 
+def siblings_in(record: bytes) -> Siblings | None:
+    """What the copy in `record` holds; None if the record was damaged."""
+    try:
+        return decode(record).siblings
+    except CorruptData:
+        return None
+
+
 def seal(body: bytes) -> bytes:
     """`body` behind its checksum."""
     return zlib.crc32(body).to_bytes(4, "big") + body

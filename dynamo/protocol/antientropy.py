@@ -121,11 +121,7 @@ class AntiEntropy:
         view, me = self._view, self._view.me
         self._table = view.table
         self._shared = {}
-        # In an order of this node's own: else all who compare with one that was away would make the
-        # same partition good at the same time.
-        for partition in sorted(
-            view.held, key=lambda held: blake2b(f"{me} {held}".encode()).digest()
-        ):
+        for partition in sorted(view.held, key=self._turn):
             for peer in view.holders(partition):
                 if peer != me:
                     self._shared.setdefault(peer, []).append(partition)

@@ -10,12 +10,11 @@ Source: the Dynamo paper, section 4.6.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from dynamo.disk import record
-from dynamo.disk.contract import HINTS, Disk, hint_key, owner_and_key_of_hint
+from dynamo.disk.contract import HINTS, Disk, hint_key, owner_and_key_of_hint, readable
 from dynamo.disk.record import Copy
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
@@ -60,8 +59,8 @@ class Handoff:
         """How many hinted copies each owner has acknowledged since this node started."""
         self.refusals: dict[str, str] = {}
         """Why an owner that is up did not take its copies when they were last sent to it."""
-        for disk_key, stored in _readable(disk.scan(*HINTS)):
-            self._count(owner_and_key_of_hint(disk_key)[0], _siblings_in(stored))
+        for disk_key, stored in readable(disk.scan(*HINTS)):
+            self._count(owner_and_key_of_hint(disk_key)[0], record.siblings_in(stored))
         self._sent: dict[int, tuple[str, bytes, bytes]] = {}
         """Deliveries under way: id -> owner, and the record that was sent with its disk key."""
         self._look_at: dict[str, float] = {}
@@ -92,7 +91,7 @@ class Handoff:
             stored = b""
         if stored is None:
             self._count(owner, siblings)
-        elif (before := _siblings_in(stored)) is not None:
+        elif (before := record.siblings_in(stored)) is not None:
             siblings = reconcile([before, siblings])
         self._staging.put(disk_key, record.encode(Copy("", siblings)), durable=durable)
 
@@ -167,7 +166,7 @@ class Handoff:
         found = {}
         for owner in self.kept:
             stored = self._staging.get(hint_key(owner, key))
-            siblings = None if stored is None else _siblings_in(stored)
+            siblings = None if stored is None else record.siblings_in(stored)
             if siblings is not None:
                 found[owner] = siblings
         return found
@@ -181,7 +180,7 @@ class Handoff:
         start = hint_key(owner, "")
         return (
             item
-            for item in _readable(self._disk.scan(start, start + b"\xff"))
+            for item in readable(self._disk.scan(start, start + b"\xff"))
             if self._staging.get(item[0]) == item[1]  # else this very step has changed it
         )
 
@@ -191,7 +190,7 @@ class Handoff:
             batch_bytes += len(stored)
             if len(stored) < batch_bytes > self._settings.handoff_bytes:
                 return
-            siblings = _siblings_in(stored)
+            siblings = record.siblings_in(stored)
             if siblings is None:  # damaged: it can't be delivered, and other replicas have it
                 self.drop(disk_key)
                 continue
@@ -227,16 +226,3 @@ def _copies_in(request: StoreCopy | StoreCopies) -> list[tuple[str, Siblings]]:
     if isinstance(request, StoreCopy):
         return [(request.key, request.siblings)]
     return [(key, record.decode(stored).siblings) for key, stored in request.copies]
-
-
-def _readable(items: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    """A scan up to where the disk can't be read; the other replicas have what lies behind."""
-    with suppress(CorruptData):
-        yield from items
-
-
-def _siblings_in(stored: bytes) -> Siblings | None:
-    try:
-        return record.decode(stored).siblings
-    except CorruptData:
-        return None

@@ -264,7 +264,7 @@ class Node:
             **self.reaper.handlers,
             **self.healing.handlers,
             StoreCopy: self._on_store,
-            StoreCopies: self._on_store_many,
+            StoreCopies: self._on_store,
             **dict.fromkeys(_REPLIES, self._on_reply),
             Lost: self._on_lost,
         }
@@ -380,23 +380,17 @@ class Node:
         return self.wall
 
     def _on_store(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        """A copy is this node's own, or is kept for an owner that is down."""
+        """A copy, or a lot of them, is this node's own, or is kept for an owner that is down."""
+        message: StoreCopy | StoreCopies = envelope.message  # type: ignore[assignment]
         if self._takes_no_copies:
             return self._refuse(envelope)
-        hinted = envelope.message.hint_for  # type: ignore[union-attr]
-        if hinted:
+        if message.hint_for:
             return self.handoff.keep(envelope)
-        self.transfer.touched(envelope.message.key)  # type: ignore[union-attr]
+        if isinstance(message, StoreCopies):
+            self.transfer.touched(message.copies[0][0])
+            return self.replica.on_store_many(envelope)
+        self.transfer.touched(message.key)
         return self.replica.on_store(envelope)
-
-    def _on_store_many(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
-        if self._takes_no_copies:
-            return self._refuse(envelope)
-        hinted = envelope.message.hint_for  # type: ignore[union-attr]
-        if hinted:
-            return self.handoff.keep(envelope)
-        self.transfer.touched(envelope.message.copies[0][0])  # type: ignore[union-attr]
-        return self.replica.on_store_many(envelope)
 
     @property
     def _takes_no_copies(self) -> bool:

@@ -6,12 +6,11 @@ ephemeral copies have none: each node drops those by itself (see `dynamo.protoco
 
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 
 import msgspec
 
 from dynamo.disk import record
-from dynamo.disk.contract import dead_key, dead_range, key_of_dead
+from dynamo.disk.contract import dead_key, dead_range, key_of_dead, readable
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
 from dynamo.values import versions
@@ -67,9 +66,8 @@ class Tombstones:
 
     def read(self, partition: int, after: str) -> Iterator[tuple[str, Note]]:
         """The notes of a partition in order of key, behind `after`; damaged ones look new."""
-        with suppress(CorruptData):
-            for disk_key, sealed in self._staging.disk.scan(*dead_range(partition, after)):
-                yield key_of_dead(disk_key), _note_in(sealed)
+        for disk_key, sealed in readable(self._staging.disk.scan(*dead_range(partition, after))):
+            yield key_of_dead(disk_key), _note_in(sealed)
 
 
 def _note_in(sealed: bytes) -> Note:

@@ -25,6 +25,7 @@ from dynamo.disk.contract import (
     key_of_copy,
     owner_and_key_of_hint,
     partition_of_copy,
+    readable,
 )
 from dynamo.disk.staging import Staging
 from dynamo.errors import CorruptData
@@ -229,7 +230,7 @@ class Transfer:
         empty = True
         for disk_key, stored in islice(self._copies(partition), DROPPED_AT_ONCE):
             empty = False
-            siblings = _siblings_in(stored)
+            siblings = record.siblings_in(stored)
             if self._is_member and siblings is not None and versions.ephemeral(siblings):
                 sent += self._give(disk_key, stored, key_of_copy(disk_key), siblings)
                 if len(sent) >= self._settings.handoff_batch:
@@ -252,10 +253,7 @@ class Transfer:
 
     def _copies(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """The copies of a partition; where the disk can't be read on, they end."""
-        try:
-            yield from self._staging.disk.scan(*copy_range(partition, "", ""))
-        except CorruptData:
-            return
+        return readable(self._staging.disk.scan(*copy_range(partition, "", "")))
 
     # Hints that can't be delivered from here ---------------------------------------------------
 
@@ -276,7 +274,7 @@ class Transfer:
             for disk_key, stored in self._handoff.waiting(owner):
                 if len(sent) >= self._settings.handoff_batch:
                     return sent
-                siblings = _siblings_in(stored)
+                siblings = record.siblings_in(stored)
                 if siblings is None:  # damaged: it can't be delivered, and other replicas have it
                     self._handoff.drop(disk_key)
                 else:
@@ -330,10 +328,3 @@ class Transfer:
     def _waits(self) -> bool:
         """True if there is work and nobody to do it with."""
         return bool(self.strays) and self._exchange is None and self._dropping is None
-
-
-def _siblings_in(stored: bytes) -> Siblings | None:
-    try:
-        return record.decode(stored).siblings
-    except CorruptData:
-        return None

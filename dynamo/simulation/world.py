@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dynamo.disk import record
 from dynamo.disk.contract import MemoryDisk, copy_key
 from dynamo.disk.staging import Staging
-from dynamo.errors import CorruptData
 from dynamo.protocol.gossip import load
 from dynamo.protocol.messages import Put, PutMany
 from dynamo.protocol.node import Node
@@ -131,7 +130,5 @@ class World:
 
 def siblings_in(stored: bytes | None) -> Siblings:
     """What a record holds: nothing where it is missing or damaged."""
-    try:
-        return EMPTY if stored is None else record.decode(stored).siblings
-    except CorruptData:
-        return EMPTY
+    found = None if stored is None else record.siblings_in(stored)
+    return EMPTY if found is None else found
