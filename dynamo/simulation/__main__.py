@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dynamo.simulation import ladder
 from dynamo.simulation.many import Verdict, verdicts
+from dynamo.simulation.operator import NAME as OPERATOR
 from dynamo.simulation.plan import FAULTS
 from dynamo.simulation.run import Run, command, simulate
 
@@ -103,7 +104,7 @@ def _print_ladder(run: Run, key: str | None, gossip: bool = False) -> None:
     participants = [
         *plan.client_names,
         *plan.machine_names,
-        *(["operator"] if plan.changes else []),
+        *([OPERATOR] if plan.changes else []),
         "reader",
     ]
     for line in ladder.draw(run.trace, participants, key, gossip=gossip):

@@ -11,12 +11,12 @@ from functools import partial
 from dynamo.protocol.messages import CommitPlan, Envelope, StageChange
 from dynamo.protocol.settings import Settings
 from dynamo.simulation.machine import Machine
-from dynamo.simulation.network import Clock, Network, Passage, Trace
+from dynamo.simulation.network import Clock, Network, Passage, Trace, both_ways
+from dynamo.simulation.operator import NAME as OPERATOR
 from dynamo.simulation.plan import Plan
 from dynamo.simulation.world import World
 from dynamo.values.cluster import Change, Kind, Phase, Table
 
-OPERATOR = "operator"
 SETTINGS = Settings()
 """Those that nodes have by default."""
 LOOK_S = 0.02
@@ -163,8 +163,7 @@ class Crowd:
     def cut_off(self, name: str) -> None:
         """From now on nothing that a node sends arrives, nor anything that is sent to it."""
         others = [other for other in self.world.network.receivers if other != name]
-        ways = [(name, other) for other in others] + [(other, name) for other in others]
-        self.world.network.block(ways)
+        self.world.network.block(both_ways([name], others))
 
     def take_to_be_down(self, name: str) -> set[str]:
         """The members that take this one to be down."""

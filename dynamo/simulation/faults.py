@@ -6,7 +6,7 @@ from random import Random
 
 from dynamo.simulation.losses import Losses, key_of, stored_copies
 from dynamo.simulation.machine import Machine
-from dynamo.simulation.network import Way
+from dynamo.simulation.network import Way, both_ways
 from dynamo.simulation.plan import stream
 from dynamo.simulation.world import World
 
@@ -95,14 +95,13 @@ class Faults:
     def _cut(self, random: Random) -> None:
         name = random.choice(self._names)
         others = [other for other in self._world.network.receivers if other != name]
-        ways = [(name, other) for other in others] + [(other, name) for other in others]
-        self._block(name, "is cut off", ways, random)
+        self._block(name, "is cut off", both_ways([name], others), random)
 
     def _split(self, random: Random) -> None:
         here = random.sample(self._names, random.randint(1, len(self._names) - 1))
         there = [name for name in self._names if name not in here]
-        ways = [(a, b) for a in here for b in there] + [(b, a) for a in here for b in there]
-        self._block(here[0], f"{','.join(here)} are cut off from {','.join(there)}", ways, random)
+        text = f"{','.join(here)} are cut off from {','.join(there)}"
+        self._block(here[0], text, both_ways(here, there), random)
 
     def _one_way_cut(self, random: Random) -> None:
         deaf, other = random.sample(self._names, 2)
@@ -112,8 +111,7 @@ class Faults:
 
     def _break_link(self, random: Random) -> None:
         one, other = random.sample(self._names, 2)
-        ways = [(one, other), (other, one)]
-        self._block(one, f"is cut off from {other}", ways, random)
+        self._block(one, f"is cut off from {other}", both_ways([one], [other]), random)
 
     def _block(self, name: str, text: str, ways: list[Way], random: Random) -> None:
         machine, network = self._world.machines[name], self._world.network

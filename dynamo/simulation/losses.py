@@ -7,12 +7,9 @@ be lost, and no store could give it back.
 
 from collections.abc import Iterable
 
-from dynamo.disk.contract import HINTS, MemoryDisk, key_of_copy, owner_and_key_of_hint
+from dynamo.disk.contract import COPIES, HINTS, MemoryDisk, key_of_copy, owner_and_key_of_hint
 from dynamo.simulation.world import World, siblings_in
 from dynamo.values.versions import Siblings, reconcile
-
-COPIES = (b"v", b"w")
-"""Start and stop of a scan over all of a node's own copies."""
 
 
 class Losses:

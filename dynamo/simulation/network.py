@@ -6,7 +6,7 @@ Time passes only from one event to the next, so an hour costs what happens in it
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -39,6 +39,15 @@ Trace = list[Passage | Note]
 
 Way = tuple[str, str]
 """From a sender to a receiver, and not back."""
+
+
+def both_ways(here: Collection[str], there: Collection[str]) -> list[Way]:
+    """All ways between these and those.
+
+    >>> both_ways(["n1"], ["n2", "n3"])
+    [('n1', 'n2'), ('n2', 'n1'), ('n1', 'n3'), ('n3', 'n1')]
+    """
+    return [way for one in here for other in there for way in ((one, other), (other, one))]
 
 
 def _never() -> bool:

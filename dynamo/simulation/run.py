@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dynamo.disk.contract import HINTS, key_of_copy
+from dynamo.disk.contract import COPIES, HINTS, key_of_copy
 from dynamo.protocol.node import Node
 from dynamo.simulation import conditions, lifetimes
 from dynamo.simulation.checkers import (
@@ -17,7 +17,6 @@ from dynamo.simulation.checkers import (
     unfinished_changes,
 )
 from dynamo.simulation.history import History
-from dynamo.simulation.losses import COPIES
 from dynamo.simulation.machine import Machine
 from dynamo.simulation.network import Note, Passage, Trace
 from dynamo.simulation.plan import Plan
