@@ -1,23 +1,20 @@
 """Tasks: iterators of records in, iterators of records out.
 
 `run` does one attempt: it reads a split or pieces, runs the user's classes, and stores pieces or a
-part of the output. `map_pairs` and `reduce_pairs` are the same without any store.
+part of the output. How user code is called stands in `mapreduce.engine.calling`.
 """
 
-import inspect
-import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from dynamo.store import Store
 from mapreduce.api import Context, Pair
 from mapreduce.data import inputs, outputs, records, shuffle
 from mapreduce.data.inputs import Files, Split
 from mapreduce.data.records import Batch
-from mapreduce.data.shuffle import Collector, Group, Piece
-from mapreduce.engine import paths
+from mapreduce.data.shuffle import Collector, Piece
+from mapreduce.engine import calling, paths
 from mapreduce.engine.orders import TaskOrder, TaskResult
 from mapreduce.engine.shipping import Classes
 
@@ -25,7 +22,6 @@ PIECE_TTL_S = 7 * 24 * 3600.0
 """How long pieces live whose job nobody has cleaned up. In a job that takes longer they are lost
 like any others: their maps run again."""
 _SINK_BYTES = 4 << 20
-_NO_PAIRS: tuple[Pair, ...] = ()
 
 
 def run(order: TaskOrder, classes: Classes, store: Store, *, files: Files = "store") -> TaskResult:
@@ -58,17 +54,17 @@ def map_task(
     """Read a split, map it, and store pieces, or output where the job has no reducers."""
     assert order.split is not None
     batches = read_split(order.split, order.spec.input_format, store, files, counters)
-    pairs = map_pairs(_made(classes.mapper, context), batches)
+    pairs = calling.map_pairs(calling.made(classes.mapper, context), batches)
     if order.spec.reducers == 0:
         return _write_output(order, pairs, store, files, counters, "map_output_records")
     sink = PieceSink(store, order)
-    combiner = _made(classes.combiner, context) if classes.combiner else None
+    combiner = calling.made(classes.combiner, context) if classes.combiner else None
     collector = Collector(
         order.attempt.task.index,
         order.attempt.number,
         order.spec.reducers,
         sink.put,
-        combiner and _reduce_method(combiner),
+        combiner and calling.reduce_method(combiner),
     )
     collector.collect(pairs)
     pieces = collector.finish()
@@ -93,11 +89,8 @@ def reduce_task(
     fetch = piece_fetch(store, order.attempt.task.job)
     groups = shuffle.grouped(order.pieces, fetch)
     counters["reduce_input_records"] += sum(piece.records for piece in order.pieces)
-    pairs = reduce_pairs(_made(classes.reducer, context), groups, counters)
+    pairs = calling.reduce_pairs(calling.made(classes.reducer, context), groups, counters)
     return _write_output(order, pairs, store, files, counters, "reduce_output_records")
-
-
-# Records in, records out -------------------------------------------------------------------------
 
 
 def read_split(
@@ -112,54 +105,6 @@ def read_split(
         for batch in read(part, reader):
             counters["map_input_records"] += batch.size
             yield batch
-
-
-def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
-    """All that a mapper yields for some records. Between the records no Python code runs here."""
-    mapper.setup()
-    all_records = itertools.chain.from_iterable(batch.pairs for batch in batches)
-    mapped = itertools.starmap(_many(mapper.map), all_records)
-    return itertools.chain(itertools.chain.from_iterable(mapped), _cleanup(mapper))
-
-
-def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) -> Iterator[Pair]:
-    """All that a reducer yields for groups of values."""
-    reducer.setup()
-    reduce = _reduce_method(reducer)
-    count = 0
-    for key, values in groups:
-        count += 1
-        yield from reduce(key, values)
-    counters["reduce_input_groups"] += count
-    yield from _cleanup(reducer)
-
-
-def _many(method: Callable[[Any, Any], Iterable[Pair] | None]) -> Callable[..., Iterable[Pair]]:
-    """A user's method so that it always gives an iterable: a plain function may return None."""
-    if inspect.isgeneratorfunction(method):
-        return method
-
-    def called(key: Any, value: Any) -> Iterable[Pair]:
-        pairs = method(key, value)
-        return _NO_PAIRS if pairs is None else pairs
-
-    return called
-
-
-def _reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]]:
-    return _many(reducer.reduce)
-
-
-def _cleanup(user: Any) -> Iterator[Pair]:
-    pairs = user.cleanup()
-    if pairs is not None:
-        yield from pairs
-
-
-def _made(make: Callable[[], Any], context: Context) -> Any:
-    user = make()
-    user.context = context
-    return user
 
 
 # Stored ------------------------------------------------------------------------------------------
