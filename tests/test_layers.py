@@ -89,6 +89,8 @@ ONE_DOOR: Mapping[str, tuple[str, ...]] = {
     "zmq": ("dynamo.net", "mapreduce.cluster"),
     "plyvel": ("dynamo.disk.leveldb",),
     "cloudpickle": ("mapreduce.engine.shipping",),
+    "lz4": ("mapreduce.data.codecs",),
+    "pyarrow": ("mapreduce.data.formats.parquet",),
     "click": ("cli",),
     "rich": ("cli",),
 }
@@ -293,7 +295,7 @@ BAD_SOURCES = {
     "the store knows no MapReduce": ("dynamo.files", "import mapreduce.api"),
     "jobs see the store's door only": ("mapreduce.data.inputs", "import dynamo.values.ring"),
     "tasks can't connect": ("mapreduce.engine.tasks", "from dynamo.net.client import Client"),
-    "the interface is the ground": ("mapreduce.api", "import mapreduce.data.records"),
+    "the interface is the ground": ("mapreduce.api", "import mapreduce.data.formats"),
     "data knows no engine": ("mapreduce.data.shuffle", "from mapreduce.engine import paths"),
     "the engine knows no runner": ("mapreduce.engine.tasks", "import mapreduce.runners.local"),
     "the cluster knows no runner": ("mapreduce.cluster.master", "import mapreduce.runners.local"),

@@ -14,7 +14,7 @@ import msgspec
 from dynamo import files
 from dynamo.errors import CorruptData, FileMissing
 from dynamo.store import Store
-from mapreduce.data import inputs, outputs, records
+from mapreduce.data import formats, inputs, outputs
 from mapreduce.engine import paths, shipping
 from mapreduce.engine.events import JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
@@ -169,8 +169,8 @@ def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
         )
     elif spec.reducers and not spec.code.reducer:
         raise JobError(f"the job has {spec.reducers} reduce tasks and no reducer; give it one")
-    records.input_format(spec.input_format)
-    records.check_output_format(spec.output_format)
+    formats.reading(spec.input_format)
+    formats.writing(spec.output_format)
     if not spec.inputs:
         raise JobError("a job needs an input: name a file or a folder in the store")
     for path in spec.inputs:

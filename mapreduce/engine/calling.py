@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mapreduce.api import Context, Pair
-from mapreduce.data.records import Batch
+from mapreduce.data.formats import Batch
 from mapreduce.data.shuffle import Group
 
 _NO_PAIRS: tuple[Pair, ...] = ()

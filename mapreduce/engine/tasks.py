@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dynamo.store import Store
 from mapreduce.api import Context, Pair
-from mapreduce.data import inputs, outputs, records, shuffle
+from mapreduce.data import formats, inputs, outputs, shuffle
+from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, Split
-from mapreduce.data.records import Batch
 from mapreduce.data.shuffle import Collector, Piece
 from mapreduce.engine import calling, paths
 from mapreduce.engine.orders import TaskOrder, TaskResult
@@ -99,7 +99,7 @@ def read_split(
     """The records of all slices of a split, counted."""
     reader = inputs.open_reader(files, store)
     reader.prepare(split.slices)
-    read = records.input_format(input_format).read
+    read = formats.reading(input_format).read
     counters["map_input_bytes"] += split.size_bytes
     for part in split.slices:
         for batch in read(part, reader):
@@ -159,7 +159,7 @@ def _write_output(
 ) -> TaskResult:
     """Store a task's pairs as a part of the job's output."""
     output = outputs.open_output(files, order.spec.output, store)
-    blocks = records.encode(order.spec.output_format, pairs)
+    blocks = formats.encode(order.spec.output_format, pairs)
     part = output.write(part_name(order), str(order.attempt), blocks)
     counters[counter] += part.records
     counters["output_bytes"] += part.size_bytes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dynamo.store import Store
-from mapreduce.data import inputs, records
+from mapreduce.data import formats, inputs
 from mapreduce.data.outputs import FolderOutput, Part
 from mapreduce.engine import events, paths, summary
 from mapreduce.engine.events import AttemptId
@@ -31,8 +31,8 @@ class Drive:
         self, spec: JobSpec, code: bytes, store: Store, progress: Progress | None = None
     ) -> None:
         paths.check_job_name(spec.name)
-        reads = records.input_format(spec.input_format)
-        records.check_output_format(spec.output_format)
+        reads = formats.reading(spec.input_format)
+        formats.writing(spec.output_format)
         self._splits = inputs.plan(
             "local",
             spec.inputs,

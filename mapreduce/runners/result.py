@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.api import Pair
-from mapreduce.data import records
+from mapreduce.data import formats
 from mapreduce.engine.status import JobStatus
 
 Progress = Callable[[JobStatus], None]
@@ -47,7 +47,7 @@ class RunResult:
 
     def __iter__(self) -> Iterator[Pair]:
         for name in self.parts:
-            yield from records.decode_output(self._format, self._read_part(name), name)
+            yield from formats.decode_output(self._format, self._read_part(name), name)
 
     def __repr__(self) -> str:
         return f"<RunResult {self.summary['job']} {self.summary['state']} in {self.output}>"

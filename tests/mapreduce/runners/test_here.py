@@ -12,7 +12,7 @@ import pytest
 
 from mapreduce import Job, Mapper, Reducer
 from mapreduce.api import Pair
-from mapreduce.data import records
+from mapreduce.data import formats
 from mapreduce.data.portable_hash import partition_of, sorted_keys
 from mapreduce.engine.events import JobState
 from mapreduce.engine.status import JobStatus
@@ -138,7 +138,7 @@ def check(
         pairs = list(result)
         if output_format == "text":
             assert b"".join(parts[name] for name in result.parts) == b"".join(
-                block for block, _ in records.encode("text", expected)
+                block for block, _ in formats.encode("text", expected)
             )
             assert pairs == [(str(key), str(value)) for key, value in expected]
         else:

@@ -1,0 +1,83 @@
+"""Byte formats: what a record is in a file, and how pairs become bytes.
+
+Each format has a module with its grammar; here are their names. A name may have options, as in
+"csv:header=yes"; docs/formats.md has them all.
+
+>>> pairs = [("be", 2), ("or", 1)]
+>>> content = b"".join(block for block, _ in encode("text", pairs))
+>>> content
+b'be\\t2\\nor\\t1\\n'
+>>> list(decode_output("text", [content], "part-00000"))
+[('be', '2'), ('or', '1')]
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+
+from mapreduce.api import Pair
+from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, WriteFormat
+from mapreduce.data.formats.lines import ReadPairs, ReadText, WriteText
+from mapreduce.data.formats.options import parse
+from mapreduce.data.formats.pickled import ReadPickle, WritePickle
+
+__all__ = [
+    "BLOCK_PAIRS",
+    "Batch",
+    "Encoder",
+    "ReadFormat",
+    "WriteFormat",
+    "decode_output",
+    "encode",
+    "reading",
+    "writing",
+]
+
+INPUT_FORMATS: Mapping[str, type[ReadFormat]] = {
+    "text": ReadText,
+    "pairs": ReadPairs,
+    "pickle": ReadPickle,
+}
+OUTPUT_FORMATS: Mapping[str, type[WriteFormat]] = {
+    "text": WriteText,
+    "pickle": WritePickle,
+}
+
+BLOCK_PAIRS = 4096
+"""How many pairs are encoded at once."""
+
+
+def reading(name: str) -> ReadFormat:
+    """The input format of that name; raises JobError for one that does not exist.
+
+    >>> reading("text:errors=replace").splittable
+    True
+    """
+    return parse("input", name, INPUT_FORMATS)
+
+
+def writing(name: str) -> WriteFormat:
+    """The output format of that name; raises JobError for one that does not exist.
+
+    >>> writing("text:compress=zstd").extension
+    '.zst'
+    """
+    return parse("output", name, OUTPUT_FORMATS)
+
+
+def encode(
+    name: str, pairs: Iterable[Pair], *, first_part: bool = True
+) -> Iterator[tuple[bytes, int]]:
+    """A file of `pairs` in blocks, each with its number of records. A block may be empty, as
+    compression gathers what it is given; the last one has no records."""
+    encoder = writing(name).encoder(first_part)
+    pairs = iter(pairs)
+    while batch := list(itertools.islice(pairs, BLOCK_PAIRS)):
+        yield encoder.add(batch), len(batch)
+    if rest := encoder.finish():
+        yield rest, 0
+
+
+def decode_output(name: str, blocks: Iterable[bytes], part_name: str) -> Iterator[Pair]:
+    """The pairs of a part of a job's output in the format `name`; of formats of text as texts.
+    Raises JobError for a format that can't be read back."""
+    return writing(name).decode(blocks, part_name)

@@ -1,0 +1,180 @@
+"""What every byte format offers: records out of slices, and bytes out of pairs."""
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Literal, Protocol
+
+from mapreduce.api import Pair
+from mapreduce.data import codecs
+from mapreduce.data.codecs import Codec, Compressor
+from mapreduce.data.formats.slices import Given, whole_file
+from mapreduce.data.inputs import Reader, Slice
+from mapreduce.errors import BadRecord
+
+Errors = Literal["strict", "replace", "ignore", "surrogateescape"]
+"""What becomes of bytes that are not UTF-8, and of characters that have none: `bytes.decode`."""
+
+
+class Batch:
+    """Some records of one slice, to be read once: `values`, each with its key from `keys()`, or
+    without `keys` pairs as they are.
+
+    What failed on a record can ask afterwards which one it was. The records pay nothing for that:
+    an iterator over a list knows how many are left.
+
+    >>> batch = Batch(["to", "be"], lambda: iter([0, 3]))
+    >>> next(batch.pairs), batch.current(), batch.size
+    ((0, 'to'), (0, 'to'), 2)
+    """
+
+    __slots__ = ("_keys", "_unread", "_values", "pairs", "size")
+
+    def __init__(
+        self, values: Sequence[Any], keys: Callable[[], Iterable[Any]] | None = None
+    ) -> None:
+        self._values = values
+        self._keys = keys
+        self._unread = iter(values)
+        self.pairs: Iterator[Pair] = self._with_keys(self._unread)
+        """The records."""
+        self.size = len(values)
+        """The number of records."""
+
+    def current(self) -> Pair | None:
+        """The record that was last taken from `pairs`, None before the first."""
+        index = self.size - operator.length_hint(self._unread) - 1
+        if index < 0:
+            return None
+        key, value = next(islice(self._with_keys(self._values), index, None))
+        return key, value
+
+    def _with_keys(self, values: Iterable[Any]) -> Iterator[Pair]:
+        return iter(values) if self._keys is None else zip(self._keys(), values)
+
+
+class ReadFormat(Protocol):
+    """How records are read."""
+
+    @property
+    def splittable(self) -> bool:
+        """False if a file has to be read from its beginning."""
+
+    def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
+        """The records that begin in a slice. Raises `BadRecord` for what is not of the format,
+        with the file and the position in it; in a compressed file positions count its content."""
+
+
+class Encoder(Protocol):
+    """Turns pairs into the bytes of one file."""
+
+    def add(self, pairs: list[Pair]) -> bytes:
+        """The bytes that are ready, maybe none. Raises `BadRecord` for what is no pair, or holds
+        what the format can't write."""
+
+    def finish(self) -> bytes:
+        """The rest of the file; nothing can be added after it."""
+
+
+class WriteFormat(Protocol):
+    """How pairs are written."""
+
+    @property
+    def extension(self) -> str:
+        """What the names of its files end with, such as ".csv.gz"."""
+
+    @property
+    def mergeable(self) -> bool:
+        """True if files one behind the other are a file of the format."""
+
+    def encoder(self, first_part: bool = True) -> Encoder:
+        """Writes one file; `first_part` is False for one that will stand behind another."""
+
+    def decode(self, blocks: Iterable[bytes], name: str) -> Iterator[Pair]:
+        """The pairs of a file called `name`. Raises JobError if they can't be read back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockFormat(ABC):
+    """The base of the formats whose blocks of pairs are each written by themselves, one behind
+    the other, so that whole files can be put together too; compressed if wanted."""
+
+    compress: Literal["no"] | Codec = "no"
+
+    suffix: ClassVar[str] = ""
+    mergeable: ClassVar[bool] = True
+
+    @property
+    def extension(self) -> str:
+        return self.suffix + ("" if self.compress == "no" else codecs.suffix_of(self.compress))
+
+    def encoder(self, first_part: bool = True) -> Encoder:
+        compressor = None if self.compress == "no" else codecs.compressor(self.compress)
+        return BlockEncoder(self.write, self.head() if first_part else b"", compressor)
+
+    def decode(self, blocks: Iterable[bytes], name: str) -> Iterator[Pair]:
+        if self.compress != "no":
+            blocks = codecs.decompress(self.compress, blocks, name)
+        for batch in self.reads_back().read(whole_file(name), Given(iter(blocks))):
+            yield from batch.pairs
+
+    def head(self) -> bytes:
+        """What stands at the top of a file."""
+        return b""
+
+    @abstractmethod
+    def write(self, pairs: list[Pair]) -> bytes:
+        """The bytes of some pairs."""
+
+    @abstractmethod
+    def reads_back(self) -> ReadFormat:
+        """The format that reads what this one has written, as pairs."""
+
+
+class BlockEncoder:
+    """Writes block by block, and compresses what it wrote."""
+
+    def __init__(
+        self, write: Callable[[list[Pair]], bytes], head: bytes, compressor: Compressor | None
+    ) -> None:
+        self._write = write
+        self._head = head
+        self._compressor = compressor
+
+    def add(self, pairs: list[Pair]) -> bytes:
+        return self._compressed(self._with_head(self._write(checked(pairs))))
+
+    def finish(self) -> bytes:
+        last = self._compressed(self._with_head(b""))
+        return last + self._compressor.finish() if self._compressor else last
+
+    def _with_head(self, data: bytes) -> bytes:
+        head, self._head = self._head, b""
+        return head + data if head else data
+
+    def _compressed(self, data: bytes) -> bytes:
+        return self._compressor.add(data) if self._compressor else data
+
+
+# Pairs -------------------------------------------------------------------------------------------
+
+
+def checked(pairs: list[Any]) -> list[Pair]:
+    """What user code gave, if each of it is a pair."""
+    if set(map(type, pairs)) <= {tuple} and set(map(len, pairs)) <= {2}:
+        return pairs
+    return [_pair(given) for given in pairs]
+
+
+def _pair(given: Any) -> Pair:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise BadRecord(f"{shown(given)} is no pair: yield pairs (key, value)")
+    return given[0], given[1]
+
+
+def shown(given: Any) -> str:
+    """The beginning of a value, for messages."""
+    text = repr(given)
+    return text if len(text) <= 80 else text[:77] + "..."
