@@ -37,7 +37,7 @@ check: lint types test  ## What CI runs
 simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many on all cores (SEED=n SEEDS=1000)
 	$(BIN)/python -m dynamo.simulation --seed $(SEED) --seeds $(SEEDS)
 
-bench: $(READY)  ## Every benchmark, side by side in one run (about six minutes)
+bench: $(READY)  ## Every benchmark, side by side in one run (about six minutes, with the extra bench installed fifteen)
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove the environment and caches

@@ -13,7 +13,8 @@ BENCHMARKS = {
     "files": "upload and download of a file, beside LevelDB alone",
     "failures": "latency while a node is down and catches up; the time until it agrees again",
     "scale": "10, 100 and 1,000 nodes in the simulation: messages, and the time to agree",
-    "wordcount": "word count, beside a hand-written multiprocessing program",
+    "words": "word count, beside a program by hand, a Unix pipeline and others",
+    "index": "an inverted index, beside the same",
 }
 
 

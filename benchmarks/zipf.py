@@ -1,41 +1,61 @@
-"""Text to count: words of a made-up language whose frequencies follow Zipf's law.
+"""Text to count and to index: words of a made-up language whose frequencies follow Zipf's law.
 
 The same bytes on every machine: made from a seed by Python's own generator, whose streams don't
-change. Made once, and kept in a folder that git ignores.
+change.
 """
 
 import itertools
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
-CACHE = Path(__file__).parent / ".cache"
+from benchmarks import cache
+
 VOCABULARY = 50_000
 WORDS_IN_LINE = 12
+WORDS_IN_DOCUMENT = 60
 _PAGE_LINES = 4096
+_SCATTER = 2_654_435_761
+"""Odd, so that its multiples by 0 to 2**32 - 1 differ modulo 2**32, and lie in no order."""
 
 
-def text(size_bytes: int, seed: int = 1) -> Path:
-    """The path of a file of at least `size_bytes`, made if it is not there yet."""
-    path = CACHE / f"zipf-{size_bytes}-{seed}.txt"
-    if not path.exists():
-        CACHE.mkdir(exist_ok=True)
-        (CACHE / ".gitignore").write_text("*\n")
-        unfinished = path.with_suffix(".unfinished")
-        _write(unfinished, size_bytes, random.Random(seed))
-        unfinished.replace(path)
-    return path
+def text(size_bytes: int, seed: int = 1, folder: Path = cache.FOLDER) -> Path:
+    """The path of a file of at least `size_bytes`: lines of twelve words."""
+
+    def write(path: Path) -> None:
+        _write(path, size_bytes, _lines(random.Random(seed), WORDS_IN_LINE))
+
+    return cache.made(f"zipf-{size_bytes}-{seed}.txt", write, folder)
 
 
-def _write(path: Path, size_bytes: int, generator: random.Random) -> None:
-    words = _words(generator)
-    weights = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
+def documents(size_bytes: int, seed: int = 1, folder: Path = cache.FOLDER) -> Path:
+    """The path of a file of at least `size_bytes`: a document in each line, which is the
+    document's name (eight hexadecimal digits, in no order), a tab, and sixty words."""
+
+    def write(path: Path) -> None:
+        texts = enumerate(_lines(random.Random(seed), WORDS_IN_DOCUMENT))
+        lines = (f"{number * _SCATTER % 2**32:08x}\t{text}" for number, text in texts)
+        _write(path, size_bytes, lines)
+
+    return cache.made(f"documents-{size_bytes}-{seed}.txt", write, folder)
+
+
+def _write(path: Path, size_bytes: int, lines: Iterator[str]) -> None:
     written = 0
     with path.open("wb") as file:
         while written < size_bytes:
-            count = _PAGE_LINES * WORDS_IN_LINE
-            drawn = iter(generator.choices(words, cum_weights=weights, k=count))
-            lines = [" ".join(line) for line in zip(*[drawn] * WORDS_IN_LINE)]
-            written += file.write(("\n".join(lines) + "\n").encode())
+            page = itertools.islice(lines, _PAGE_LINES)
+            written += file.write(("\n".join(page) + "\n").encode())
+
+
+def _lines(generator: random.Random, words_in_line: int) -> Iterator[str]:
+    """Lines of drawn words, without end."""
+    words = _words(generator)
+    weights = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    while True:
+        count = _PAGE_LINES * words_in_line
+        drawn = iter(generator.choices(words, cum_weights=weights, k=count))
+        yield from map(" ".join, zip(*[drawn] * words_in_line))
 
 
 def _words(generator: random.Random) -> list[str]:
