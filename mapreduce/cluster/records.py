@@ -15,13 +15,14 @@ from dynamo import files
 from dynamo.errors import CorruptData, FileMissing
 from dynamo.store import Store
 from mapreduce.data import formats, inputs, outputs
+from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import paths, shipping
 from mapreduce.engine.events import JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
 from mapreduce.engine.scheduler import Scheduler
 from mapreduce.engine.status import StageStatus
 from mapreduce.engine.summary import total_counters
-from mapreduce.errors import InputMissing, JobError
+from mapreduce.errors import JobError
 
 log = logging.getLogger("mapreduce.master")
 
@@ -169,15 +170,9 @@ def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
         )
     elif spec.reducers and not spec.code.reducer:
         raise JobError(f"the job has {spec.reducers} reduce tasks and no reducer; give it one")
-    formats.reading(spec.input_format)
     formats.writing(spec.output_format)
-    if not spec.inputs:
-        raise JobError("a job needs an input: name a file or a folder in the store")
-    for path in spec.inputs:
-        if path != "/":
-            files.check_path(path.rstrip("/"))
-        if not files.under(store, path):
-            raise InputMissing(path, "`dynamo ls /` lists what the store holds")
+    named = [InputSpec(path, format=spec.input_format) for path in spec.inputs]
+    inputs.check("store", named, store)
     outputs.open_output("store", spec.output, store).check_absent()
     if store.get(paths.spec(spec.name)).values:
         raise taken(spec.name)

@@ -11,8 +11,8 @@ from typing import Any
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.cluster import records
-from mapreduce.data import formats, inputs, outputs
-from mapreduce.data.inputs import Split
+from mapreduce.data import inputs, outputs
+from mapreduce.data.inputs import InputSpec, Split
 from mapreduce.data.shuffle import Piece
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, JobStarted
@@ -73,10 +73,8 @@ def plan(store: Store, name: str, run: str, previous_run: str) -> Run:
     """Look up what is to be read and where it is, check that the output can be written, and store
     the run's code. Raises the errors of `mapreduce.errors` before anything has changed."""
     spec, code = records.read_spec(store, name)
-    splittable = formats.reading(spec.input_format).splittable
-    splits = inputs.plan(
-        "store", spec.inputs, store, split_bytes=spec.split_bytes, splittable=splittable
-    )
+    named = [InputSpec(path, format=spec.input_format) for path in spec.inputs]
+    splits = inputs.plan("store", named, store, split_bytes=spec.split_bytes)
     outputs.open_output("store", spec.output, store).check_absent()
     homes = [store.locate(paths.home(run, reducer)) for reducer in range(spec.reducers)]
     store.put(paths.code(run), code)

@@ -18,7 +18,7 @@ import msgspec
 
 from dynamo import files
 from dynamo.store import Store
-from mapreduce.data.inputs import SUCCESS, TEMPORARY, Files
+from mapreduce.data.locations import SUCCESS, TEMPORARY, Files
 from mapreduce.errors import JobError, OutputExists
 
 

@@ -97,7 +97,7 @@ def read_split(
     split: Split, input_format: str, store: Store, files: Files, counters: Counter[str]
 ) -> Iterator[Batch]:
     """The records of all slices of a split, counted."""
-    reader = inputs.open_reader(files, store)
+    reader = inputs.open_reader(store)
     reader.prepare(split.slices)
     read = formats.reading(input_format).read
     counters["map_input_bytes"] += split.size_bytes

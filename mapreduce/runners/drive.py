@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dynamo.store import Store
 from mapreduce.data import formats, inputs
+from mapreduce.data.inputs import InputSpec
 from mapreduce.data.outputs import FolderOutput, Part
 from mapreduce.engine import events, paths, summary
 from mapreduce.engine.events import AttemptId
@@ -31,14 +32,12 @@ class Drive:
         self, spec: JobSpec, code: bytes, store: Store, progress: Progress | None = None
     ) -> None:
         paths.check_job_name(spec.name)
-        reads = formats.reading(spec.input_format)
         formats.writing(spec.output_format)
         self._splits = inputs.plan(
             "local",
-            spec.inputs,
+            [InputSpec(path, format=spec.input_format) for path in spec.inputs],
             store,
             split_bytes=spec.split_bytes,
-            splittable=reads.splittable,
         )
         self._output = FolderOutput(Path(spec.output))
         self._output.check_absent()

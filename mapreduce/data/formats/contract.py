@@ -11,7 +11,7 @@ from mapreduce.api import Pair
 from mapreduce.data import codecs
 from mapreduce.data.codecs import Codec, Compressor
 from mapreduce.data.formats.slices import Given, whole_file
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 Errors = Literal["strict", "replace", "ignore", "surrogateescape"]

@@ -22,7 +22,7 @@ from mapreduce.api import Pair
 from mapreduce.data.codecs import codec_of
 from mapreduce.data.formats.contract import Batch, BlockFormat, Errors, ReadFormat, shown
 from mapreduce.data.formats.slices import bytes_behind
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 

@@ -20,7 +20,7 @@ from mapreduce.api import Pair
 from mapreduce.data.formats.contract import Batch, BlockFormat, ReadFormat, shown
 from mapreduce.data.formats.lines import place
 from mapreduce.data.formats.slices import bytes_from, stop_of
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 MARK = b"\x93MRpair"  # no byte occurs twice, so it can't overlap with itself

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from mapreduce.data.codecs import codec_of
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 
 READ_ON_BYTES = 64 << 10
 """How much is read at once behind a slice that ends inside a record."""

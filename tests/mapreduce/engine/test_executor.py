@@ -84,7 +84,7 @@ def test_a_task_s_result_comes_back_and_its_process_is_used_again(bench: Bench) 
     order = map_order(
         bench.store,
         bench.store.get(paths.code("job")).value.decode(),  # type: ignore[union-attr]
-        slices=(Slice(str(lines), 0, 7),),
+        slices=(Slice(str(lines), 0, 7, source="local"),),
     )
     outputs = []
     for _ in range(2):
@@ -118,7 +118,7 @@ def test_an_error_of_a_generator_has_no_frame_of_ours(bench: Bench) -> None:
     source = (
         "class MyMapper:\n    def setup(self): ...\n    def map(self, k, v):\n        yield 1/0\n"
     )
-    slices = (Slice(str(bench.folder / "lines"), 0, 2),)
+    slices = (Slice(str(bench.folder / "lines"), 0, 2, source="local"),)
     bench.executor.start(map_order(bench.store, source, reducers=0, slices=slices))
     error = bench.done.get(timeout=30).error
     assert "mapreduce/" not in error
@@ -140,7 +140,7 @@ def test_an_error_of_the_source_itself_is_told(bench: Bench) -> None:
 
 
 def test_a_missing_input_of_a_task_is_one_line(bench: Bench) -> None:
-    gone = (Slice(str(bench.folder / "gone"), 0, 2),)
+    gone = (Slice(str(bench.folder / "gone"), 0, 2, source="local"),)
     source = "from mapreduce import Mapper\nclass MyMapper(Mapper): ...\n"
     bench.executor.start(map_order(bench.store, source, reducers=0, slices=gone))
     assert "gone" in bench.done.get(timeout=30).error.splitlines()[-1]

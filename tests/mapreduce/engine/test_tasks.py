@@ -9,6 +9,7 @@ import pytest
 from dynamo import files
 from dynamo.store import MemoryStore
 from mapreduce.data import inputs, outputs
+from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import paths, shipping, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
@@ -48,7 +49,7 @@ class Bench:
     def __init__(self, text: bytes, reducers: int = 1) -> None:
         self.store = MemoryStore()
         files.write(self.store, "/in", io.BytesIO(text))
-        splits = inputs.plan("store", ["/in"], self.store, split_bytes=1 << 20)
+        splits = inputs.plan("store", [InputSpec("/in")], self.store, split_bytes=1 << 20)
         self.order = map_order(self.store, SOURCE, reducers=reducers, slices=splits[0].slices)
         self.classes: Classes = shipping.load(self.order.spec.code, SOURCE.encode(), "job")
 

@@ -1,0 +1,72 @@
+"""What the path of an input or output means, and the names of a job's own marks beside its parts.
+
+/books, /books/*.txt, books   a plain path: in the store or on this machine, as the job runs
+keys:PREFIX                   the plain keys of the store that begin with PREFIX
+SCHEME://...                  an fsspec URL; also a chained one, SCHEME://...::SCHEME://...
+"""
+
+import re
+from typing import Literal
+
+from mapreduce.data.slices import Source
+from mapreduce.errors import JobError
+
+Files = Literal["store", "local"]
+"""Where a job's plain paths are: both kinds may begin with /."""
+
+KEYS = "keys:"
+SUCCESS = "_SUCCESS"
+TEMPORARY = "_temporary"
+_NOT_DATA = (SUCCESS, TEMPORARY)
+"""Names inside an output folder that are no input of the next job."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
+_WILDCARD = re.compile(r"[*?[]")
+
+
+def is_url(path: str) -> bool:
+    """True for what fsspec is to open.
+
+    >>> is_url("s3://books/emma.txt"), is_url("zip://emma.txt::books.zip"), is_url("/a:b/c")
+    (True, True, False)
+    """
+    return _URL.match(path) is not None
+
+
+def source_of(kind: Files, path: str) -> Source:
+    """Where an input is; `kind` says where plain paths are.
+
+    >>> source_of("local", "books/*.txt"), source_of("store", "keys:user-")
+    ('local', 'key')
+    """
+    if is_url(path):
+        return "url"
+    if not path.startswith(KEYS):
+        return kind
+    if kind == "local":
+        raise JobError(f"{path!r} names keys of the store: run the job on a cluster")
+    return "key"
+
+
+def is_glob(path: str) -> bool:
+    """True if there is a wildcard in `path`: *, ? or [."""
+    return _WILDCARD.search(path) is not None
+
+
+def folder_of_glob(pattern: str) -> str:
+    """The folder before the first wildcard, with its slash.
+
+    >>> folder_of_glob("/books/20*/*.txt")
+    '/books/'
+    """
+    return _WILDCARD.split(pattern)[0].rpartition("/")[0] + "/"
+
+
+def is_data(path: str, given: str) -> bool:
+    """False for a job's own marks below the folder `given`, unless the user has named one.
+
+    >>> is_data("/out/part-00000", "/out"), is_data("/out/_SUCCESS", "/out")
+    (True, False)
+    """
+    inside = path[len(given) :].split("/")
+    return not any(name in _NOT_DATA for name in inside)
