@@ -17,6 +17,10 @@ from mapreduce.data.slices import InputSpec, Slice, Source, Split
 from mapreduce.errors import JobError
 
 
+SPLITS_LIMIT = 100_000
+"""A job with more map tasks would be busy with nothing but its tasks."""
+
+
 class Sizes(NamedTuple):
     """How large splits are to be. What would be smaller than `least_bytes` joins a neighbour."""
 
@@ -45,6 +49,8 @@ def plan(
     slices = list(_slices(kind, inputs, places, sizes))
     order = {part: index for index, part in enumerate(slices)}
     splits = [split for near in _by_input(slices) for split in _gathered(near, sizes)]
+    if len(splits) > SPLITS_LIMIT:
+        raise _too_many(len(splits), sizes)
     return sorted(splits, key=lambda split: order[split.slices[0]]) or [Split(())]
 
 
@@ -66,6 +72,13 @@ def _checked(split_bytes: int, least_split_bytes: int) -> Sizes:
             f"least_split_bytes is from 0 to split_bytes, {split_bytes:,}, not {least_split_bytes}"
         )
     return Sizes(split_bytes, least_split_bytes)
+
+
+def _too_many(count: int, sizes: Sizes) -> JobError:
+    return JobError(
+        f"splits of {sizes.split_bytes:,} bytes would give this input {count:,} map tasks, and "
+        f"{SPLITS_LIMIT:,} is the most; choose a larger split_bytes"
+    )
 
 
 # Cutting -----------------------------------------------------------------------------------------
@@ -96,6 +109,8 @@ def _cut(found: Found, sizes: Sizes, splittable: bool) -> Iterator[Extent]:
         nodes = found.extents[0].nodes if found.extents else ()
         yield Extent(0, found.size_bytes, True, nodes)
         return
+    if found.size_bytes // sizes.split_bytes > SPLITS_LIMIT:
+        raise _too_many(found.size_bytes // sizes.split_bytes, sizes)
     for extent in found.extents:
         starts_record = extent.starts_record
         for start, stop in _pieces(extent.start, extent.stop, sizes):

@@ -69,7 +69,7 @@ def spec(name: str, **changes: object) -> JobSpec:
         "output": f"/out/{name}",
         "code": Code(kind="source", filename="wc.py", mapper="", reducer=None),
         "reducers": 2,
-        "split_bytes": 1,
+        "split_bytes": len(TEXT),  # a split for each file
     }
     return JobSpec(**{**fields, **changes})
 

@@ -167,3 +167,10 @@ def test_a_file_that_changes_between_plan_and_read_is_noticed(tmp_path: Path) ->
         inputs.open_reader(store).prepare(store_split.slices)
     with pytest.raises(JobError, match="was changed"):
         inputs.open_reader(store).prepare(local_split.slices)
+
+
+def test_splits_too_small_to_be_meant_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x" * 100_002)
+    with pytest.raises(JobError, match=r"100,002 map tasks.*larger split_bytes"):
+        plan("local", [str(path)], MemoryStore(), split_bytes=1)
