@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from dynamo.store import Store
+from mapreduce.data.codecs import codec_of, decompressed
 from mapreduce.data.inputs.local import LocalSource
 from mapreduce.data.inputs.sources import InputSource
 from mapreduce.data.inputs.store import StoreSource
@@ -20,7 +21,7 @@ def sources(store: Store) -> Mapping[Source, InputSource]:
 
 
 class AnyReader:
-    """Asks the source of each slice."""
+    """Asks the source of each slice; a compressed file comes decompressed, from its beginning."""
 
     def __init__(self, places: Mapping[Source, InputSource]) -> None:
         self._sources = places
@@ -30,4 +31,8 @@ class AnyReader:
             self._sources[source].prepare([part for part in slices if part.source == source])
 
     def read(self, part: Slice, start: int, stop: int) -> Iterator[bytes]:
-        return self._sources[part.source].read(part, start, stop)
+        read = self._sources[part.source].read
+        if codec_of(part.path) is None:
+            return read(part, start, stop)
+        # Positions count what comes out, so behind the beginning there is nothing more to read.
+        return iter(()) if start else decompressed(part.path, read(part, 0, part.stop))

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from dynamo.store import Store
 from mapreduce.data import formats
+from mapreduce.data.codecs import codec_of
 from mapreduce.data.inputs.opening import sources
 from mapreduce.data.inputs.sources import Extent, Found, InputSource
 from mapreduce.data.locations import Files, source_of
 from mapreduce.data.slices import InputSpec, Slice, Source, Split
 from mapreduce.errors import JobError
-
 
 SPLITS_LIMIT = 100_000
 """A job with more map tasks would be busy with nothing but its tasks."""
@@ -105,7 +105,7 @@ def _slices(
 
 def _cut(found: Found, sizes: Sizes, splittable: bool) -> Iterator[Extent]:
     """The parts of a file that may be read apart from each other."""
-    if not splittable or not found.in_ranges:
+    if not splittable or not found.in_ranges or codec_of(found.path):
         nodes = found.extents[0].nodes if found.extents else ()
         yield Extent(0, found.size_bytes, True, nodes)
         return

@@ -1,5 +1,6 @@
 """Inputs are checked, cut where it is allowed, and grouped by the nodes that hold them."""
 
+import gzip
 import io
 import os
 from collections.abc import Sequence
@@ -174,3 +175,21 @@ def test_splits_too_small_to_be_meant_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 100_002)
     with pytest.raises(JobError, match=r"100,002 map tasks.*larger split_bytes"):
         plan("local", [str(path)], MemoryStore(), split_bytes=1)
+
+
+@pytest.mark.parametrize("kind", ["store", "local"])
+def test_a_compressed_file_is_one_slice_and_is_read_decompressed(
+    tmp_path: Path, kind: Files
+) -> None:
+    content = os.urandom(3000)
+    store, path = MemoryStore(), tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(content))
+    put(store, "/a.gz", path.read_bytes())
+    name = "/a.gz" if kind == "store" else str(path)
+    [split] = plan(kind, [name], store, split_bytes=1000)
+    [part] = split.slices
+    reader = inputs.open_reader(store)
+    reader.prepare([part])
+    assert (part.start, part.stop) == (0, path.stat().st_size)
+    assert b"".join(reader.read(part, 0, part.stop)) == content
+    assert list(reader.read(part, part.stop, part.stop + 9)) == []
