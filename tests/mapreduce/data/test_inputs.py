@@ -54,13 +54,6 @@ def test_a_local_file_is_cut_at_split_bytes(tmp_path: Path) -> None:
     assert [split.slices[0].starts_record for split in splits] == [True, False, False]
 
 
-def test_a_format_that_can_not_be_split_is_not(tmp_path: Path) -> None:
-    path = tmp_path / "a.pickle"
-    path.write_bytes(b"x" * 25)
-    splits = plan("local", [str(path)], MemoryStore(), split_bytes=10, format="pickle")
-    assert covered(splits, str(path)) == [(0, 25)]
-
-
 def test_small_files_are_read_together(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"{number}.txt").write_bytes(b"x" * 3)
