@@ -126,16 +126,21 @@ class Writer(AbstractContextManager["Writer"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._clean_up()
+
+    def close(self) -> Manifest:
+        """Store what is left, and return the manifest for `publish`. If that fails, the chunks are
+        deleted again."""
         try:
-            if kind is None:
-                self._complete()
-            else:
-                self._clean_up()
+            self._complete()
         except BaseException:
             self._clean_up()
             raise
-        finally:
-            self._threads.shutdown()
+        self._threads.shutdown()
+        return self.manifest
 
     def _complete(self) -> None:
         if self._buffer:
@@ -155,10 +160,11 @@ class Writer(AbstractContextManager["Writer"]):
             self.abort()
 
     def abort(self) -> None:
-        """Delete what has been uploaded so far."""
+        """Delete what has been uploaded so far; nothing can be written after it."""
         self._window.clear()
         wait(self._under_way)  # what is deleted must not be written afterwards
         self._under_way.clear()
+        self._threads.shutdown()
         extents = [*self._extents, self._open]
         self._store.multi_delete(key for extent in extents for key in extent.chunk_keys)
 
@@ -232,6 +238,25 @@ def publish(store: Store, path: str, manifest: Manifest) -> None:
     for replaced in replaced_files:
         if replaced.extents != manifest.extents:
             discard(store, replaced)
+
+
+def chained(manifests: Iterable[Manifest]) -> Manifest:
+    """One file of several, one behind the other, of the same chunks: nothing is copied.
+
+    Publish this one or those, not both: the chunks are deleted with the file that has them.
+    """
+    extents: list[Extent] = []
+    size_bytes = 0
+    for manifest in manifests:
+        # A file's last extent says that a record ends there, because the file does.
+        extents[-1:] = [msgspec.structs.replace(last, ends_record=False) for last in extents[-1:]]
+        extents += (
+            msgspec.structs.replace(extent, offset=size_bytes + extent.offset)
+            for extent in manifest.extents
+        )
+        size_bytes += manifest.size_bytes
+    extents[-1:] = [msgspec.structs.replace(last, ends_record=True) for last in extents[-1:]]
+    return Manifest(size_bytes, time.time(), tuple(extents))
 
 
 def discard(store: Store, manifest: Manifest) -> None:

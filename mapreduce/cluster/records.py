@@ -4,15 +4,12 @@ The record is JSON at `paths.status(name)`; beside it the specification and the 
 here blocks on the store: the master calls it in threads.
 """
 
-import json
 import logging
-import re
 import time
 
 import msgspec
 
-from dynamo import files
-from dynamo.errors import CorruptData, FileMissing
+from dynamo.errors import CorruptData
 from dynamo.store import Store
 from mapreduce.data import formats, inputs, outputs
 from mapreduce.data.inputs import InputSpec
@@ -26,7 +23,6 @@ from mapreduce.errors import JobError
 
 log = logging.getLogger("mapreduce.master")
 
-_PART = re.compile(r"/part-\d{5,}|/" + inputs.SUCCESS)
 REDUCERS_LIMIT = 10_000
 RESTARTED = "the master was restarted while it ran; `mapreduce run_job {name}` starts it again"
 
@@ -236,27 +232,17 @@ def _interrupted(store: Store, record: JobRecord) -> JobRecord:
     """How a job ended that was running when its master was: well, if its output is whole."""
     clean_up(store, record.run)
     counters: dict[str, int] = {}
-    try:
-        summary = json.loads(b"".join(files.read(store, f"{record.output}/{inputs.SUCCESS}")))
+    output = outputs.open_output("store", record.output, store)
+    if (summary := output.summary()) is not None:
         state, error, counters = JobState.SUCCEEDED, "", summary["counters"]
-    except FileMissing:
-        remove_parts(store, record.output)
+    else:
+        output.retract()
         state, error = JobState.FAILED, RESTARTED.format(name=record.name)
     ended = msgspec.structs.replace(
         record, state=state, error=error, counters=counters, ended_at=time.time()
     )
     save(store, ended)
     return ended
-
-
-def remove_parts(store: Store, folder: str) -> None:
-    """Delete what a commit that did not come to its end has made visible.
-
-    The folder was empty when the job began; what does not look like a part is somebody else's.
-    """
-    for path in files.under(store, folder):
-        if _PART.fullmatch(path.removeprefix(folder)):
-            files.remove(store, path)
 
 
 def clean_up(store: Store, run: str) -> None:
@@ -272,9 +258,12 @@ def forget_logs(store: Store, run: str) -> None:
 
 def describe_output(store: Store, path: str) -> dict[str, object]:
     """The files of a job's output and their sizes."""
-    found = [p for p in files.under(store, path) if not p.endswith("/" + inputs.SUCCESS)]
-    sizes = files.stat_many(store, found)
+    found = outputs.open_output("store", path, store).files()
     return {
         "path": path,
-        "files": [{"path": p, "size_bytes": sizes[p].size_bytes} for p in found],
+        "files": [
+            {"path": f"{path}/{name}", "size_bytes": size_bytes}
+            for name, size_bytes in found.items()
+            if name != inputs.SUCCESS
+        ],
     }

@@ -101,7 +101,7 @@ def commit(
 
 def _retract(store: Store, run: Run, reason: DynamoError) -> None:
     try:
-        records.remove_parts(store, run.spec.output)
+        outputs.open_output("store", run.spec.output, store).retract()
     except DynamoError as error:
         run.keep_parts = True
         raise JobFailed(

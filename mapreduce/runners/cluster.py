@@ -18,7 +18,7 @@ from dynamo.errors import ConfigError, DynamoError, Unreachable
 from dynamo.net.client import Client
 from dynamo.store import Store
 from mapreduce.cluster.connection import Connection, Record
-from mapreduce.data.inputs import SUCCESS
+from mapreduce.data import outputs
 from mapreduce.engine.events import JobState
 from mapreduce.engine.orders import JobSpec
 from mapreduce.engine.status import JobStatus
@@ -81,13 +81,13 @@ class ClusterJob:
         record = self._master.job_status(self.name)
         if record["state"] != JobState.SUCCEEDED:
             raise JobFailed(self.name, record["state"], record["error"])
-        folder, store = record["output"], self._store
+        output = outputs.open_output("store", record["output"], self._store)
         return RunResult(
-            folder,
+            record["output"],
             record["output_format"],
             _summary(record),
-            _parts(store, folder),
-            lambda part: files.read(store, f"{folder}/{part}"),
+            [name for name in output.files() if outputs.holds_output(name)],
+            output.read,
         )
 
 
@@ -139,11 +139,6 @@ def _as_status(record: Record) -> JobStatus:
 def _summary(record: Record) -> dict[str, Any]:
     status = _as_status(record)
     return summarise(status, [], status.ended_at or time.time()) | {"counters": record["counters"]}
-
-
-def _parts(store: Store, folder: str) -> list[str]:
-    names = (path.removeprefix(folder + "/") for path in files.under(store, folder))
-    return [name for name in names if name != SUCCESS]
 
 
 def _let_go(store: Client, output: str) -> None:

@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from dynamo.store import Store
-from mapreduce.data import formats, inputs
+from mapreduce.data import formats, inputs, outputs
 from mapreduce.data.inputs import InputSpec
-from mapreduce.data.outputs import FolderOutput, Part
+from mapreduce.data.outputs import Part
 from mapreduce.engine import events, paths, summary
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import JobSpec, TaskOrder, TaskResult
@@ -39,7 +38,7 @@ class Drive:
             store,
             split_bytes=spec.split_bytes,
         )
-        self._output = FolderOutput(Path(spec.output))
+        self._output = outputs.open_output("local", spec.output, store)
         self._output.check_absent()
         self._spec = spec
         self._progress = progress
@@ -93,13 +92,12 @@ class Drive:
         assert self._ended is not None
         if self._ended.state is not events.JobState.SUCCEEDED:
             raise JobFailed(self._spec.name, self._ended.state.value, self._ended.error)
-        folder = Path(self._spec.output)
         return RunResult(
             self._spec.output,
             self._spec.output_format,
             self._summary(),
             [part.name for part in self._parts()],
-            lambda name: _blocks(folder / name),
+            self._output.read,
         )
 
     def _order(self, attempt: AttemptId) -> TaskOrder:
@@ -137,9 +135,3 @@ class Drive:
         results = self._results("map") + self._results("reduce")
         status = self._scheduler.status(self._spec.name)
         return summary.summarise(status, results, time.monotonic())
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(inputs.BLOCK_BYTES):
-            yield block

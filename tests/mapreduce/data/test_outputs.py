@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from dynamo import files
 from dynamo.errors import RequestError
 from dynamo.store import MemoryStore
+from mapreduce.data import formats, inputs
+from mapreduce.data.inputs import InputSpec
 from mapreduce.data.outputs import FolderOutput, Output, Part, StoreOutput
 from mapreduce.errors import JobError, OutputExists
 
@@ -43,7 +45,7 @@ class Place:
         if self.kind == "store":
             files.write(self.store, "/out/old", io.BytesIO(b"old"))
         else:
-            self.folder.mkdir()
+            self.folder.mkdir(exist_ok=True)
             (self.folder / "old").write_bytes(b"old")
 
 
@@ -142,3 +144,71 @@ def test_of_a_commit_that_fails_nothing_is_seen_and_it_can_be_repeated(tmp_path:
     assert place.visible() == {}
     place.output.commit([good, other], {})
     assert place.visible().keys() == {"part-00000", "part-00001", "_SUCCESS"}
+
+
+NAMES = ["part-00000", "part-00001", "part-00002", "errors-m-00000.csv"]
+
+
+def stored(output: Output, contents: Sequence[bytes], number: int = 1) -> list[Part]:
+    """Parts of those contents, the last one of a named output."""
+    return [
+        output.write(name, f"reduce-{index}.{number}", blocks(content))
+        for index, (name, content) in enumerate(zip(NAMES, contents))
+    ]
+
+
+def test_merged_parts_are_one_file_in_order_and_named_outputs_stay_apart(place: Place) -> None:
+    parts = stored(place.output, [b"a\nb\n", b"", b"c", b"bad\n"])
+    place.output.commit(parts, {"records": 4}, merged="merged.txt")
+    assert place.output.files().keys() == {"_SUCCESS", "errors-m-00000.csv", "merged.txt"}
+    assert place.visible()["merged.txt"] == b"a\nb\nc"
+    assert b"".join(place.output.read("errors-m-00000.csv")) == b"bad\n"
+    assert place.output.summary() == {"records": 4}
+    place.output.commit(parts, {"records": 4}, merged="merged.txt")
+    assert place.visible()["merged.txt"] == b"a\nb\nc"
+
+
+def test_merging_copies_nothing_in_the_store_and_its_extents_are_still_read_record_by_record(
+    tmp_path: Path,
+) -> None:
+    place = Place("store", tmp_path)
+    parts = stored(place.output, [b"one li", b"ne\ntwo\n", b"three", b""])
+    keys = place.held()
+    place.output.commit(parts, {}, merged="merged")
+    # Three manifests: of the merged file, of the named output and of _SUCCESS, whose chunk is new.
+    assert place.held() == keys + 4
+    splits = inputs.plan("store", [InputSpec("/out/merged")], place.store, split_bytes=1)
+    reader = inputs.open_reader(place.store)
+    lines = []
+    for split in splits:
+        reader.prepare(split.slices)
+        for part in split.slices:
+            for batch in formats.reading("text").read(part, reader):
+                lines += [line for _, line in batch.pairs]
+    assert lines == ["one line", "two", "three"]
+    files.remove(place.store, "/out/merged")
+    assert sum(key.startswith("file:") for key in place.store.list("")) == 1
+
+
+@pytest.mark.parametrize("merged", ["", "merged"])
+def test_what_a_commit_has_made_is_retracted_and_nothing_else(place: Place, merged: str) -> None:
+    parts = stored(place.output, [b"a\n", b"b\n", b"c\n", b"bad\n"])
+    place.output.commit(parts, {}, merged=merged)
+    place.occupy()
+    assert place.output.summary() == {}
+    place.output.retract()
+    assert place.visible() == {"old": b"old"}
+    assert place.output.summary() is None
+
+
+def test_a_part_that_is_aborted_leaves_nothing(place: Place) -> None:
+    writer = place.output.open("part-00000", "map-00000.1")
+    writer.write(b"x" * (9 << 20), 1)
+    writer.abort()
+    place.output.abandon()
+    assert place.held() == 0
+    writer = place.output.open("part-00000", "map-00000.2")
+    writer.write(b"x\n", 1)
+    writer.close()
+    writer.abort()
+    assert place.held() == 0

@@ -1,0 +1,38 @@
+"""Outputs: folders of parts, made visible at once, whichever attempts wrote them."""
+
+from pathlib import Path
+
+from dynamo.store import Store
+from mapreduce.data.locations import Files
+from mapreduce.data.outputs.contract import Output, PartWriter
+from mapreduce.data.outputs.folder import FolderOutput
+from mapreduce.data.outputs.parts import (
+    Part,
+    check_output_name,
+    holds_output,
+    is_main,
+    merged_name,
+    named_part_name,
+    part_name,
+)
+from mapreduce.data.outputs.store import StoreOutput
+
+__all__ = [
+    "FolderOutput",
+    "Output",
+    "Part",
+    "PartWriter",
+    "StoreOutput",
+    "check_output_name",
+    "holds_output",
+    "is_main",
+    "merged_name",
+    "named_part_name",
+    "open_output",
+    "part_name",
+]
+
+
+def open_output(kind: Files, path: str, store: Store) -> Output:
+    """The output folder at `path` in the store, or in the local file system."""
+    return StoreOutput(store, path) if kind == "store" else FolderOutput(Path(path))

@@ -1,0 +1,109 @@
+"""Output to a folder of files in the store. A part's token is its manifest, which no path names
+until the commit."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from dynamo import files
+from dynamo.errors import DynamoError, FileMissing
+from dynamo.files import Manifest
+from dynamo.store import Store
+from mapreduce.data.locations import SUCCESS
+from mapreduce.data.outputs.contract import Output, as_json
+from mapreduce.data.outputs.parts import Part, is_main, made_by_commit
+from mapreduce.errors import OutputExists
+
+
+class StoreOutput(Output):
+    """A folder in the store."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store = store
+        self._folder = path.rstrip("/")
+        files.check_path(self._folder)
+
+    def check_absent(self) -> None:
+        if files.under(self._store, self._folder):
+            raise OutputExists(self._folder)
+
+    def open(self, name: str, attempt: str) -> "StorePartWriter":
+        return StorePartWriter(self._store, name)
+
+    def commit(self, parts: Sequence[Part], summary: Mapping[str, Any], merged: str = "") -> None:
+        for part in parts:
+            if not (merged and is_main(part.name)):
+                self._publish(part.name, _manifest(part))
+        if merged:
+            whole = files.chained(_manifest(part) for part in parts if is_main(part.name))
+            self._publish(merged, whole)
+        with files.Writer(self._store) as writer:
+            writer.write(as_json(summary))
+        self._publish(SUCCESS, writer.manifest)
+
+    def retract(self) -> None:
+        # `_SUCCESS` goes first: what has one is whole.
+        for name in sorted(self._names(), key=lambda name: name != SUCCESS):
+            if made_by_commit(name):
+                files.remove(self._store, self._path(name))
+
+    def discard(self, part: Part) -> None:
+        files.discard(self._store, _manifest(part))
+
+    def abandon(self) -> None:
+        """Nothing to do: parts are known by their tokens only, and each is discarded by its own."""
+
+    def files(self) -> dict[str, int]:
+        found = files.stat_many(self._store, map(self._path, self._names()))
+        return {self._name(path): manifest.size_bytes for path, manifest in found.items()}
+
+    def read(self, name: str) -> Iterator[bytes]:
+        return files.read(self._store, self._path(name))
+
+    def summary(self) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(b"".join(self.read(SUCCESS)))
+        except FileMissing:
+            return None
+        return found
+
+    def _publish(self, name: str, manifest: Manifest) -> None:
+        files.publish(self._store, self._path(name), manifest)
+
+    def _names(self) -> list[str]:
+        return [self._name(path) for path in self._store.list(self._folder + "/")]
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(self._folder + "/")
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+
+class StorePartWriter:
+    """Uploads a part."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._name = name
+        self._writer = files.Writer(store)
+        self._records = 0
+
+    def write(self, data: bytes, records: int) -> None:
+        self._writer.write(data)
+        self._records += records
+
+    def close(self) -> Part:
+        manifest = self._writer.close()
+        token = msgspec.msgpack.encode(manifest)
+        return Part(self._name, token, manifest.size_bytes, self._records)
+
+    def abort(self) -> None:
+        with contextlib.suppress(DynamoError):
+            self._writer.abort()
+
+
+def _manifest(part: Part) -> Manifest:
+    return msgspec.msgpack.decode(part.token, type=Manifest)
