@@ -6,10 +6,14 @@ DynamoError
 │       ├── InputMissing    an input that does not exist
 │       ├── OutputExists    the output is there already
 │       ├── SourceError     the job's source file can't be used
-│       └── BadRecord       an input that does not have its format, a pair that is none
+│       └── BadRecord       an input that does not have its format, a pair that can't be shuffled
+│           └── NotAPair        user code gave something that is no pair
 ├── JobFailed           a job has ended without output; carries the user's own traceback
+├── ScratchFailed       the local disk of a task is full, or fails
 └── PieceLost           intermediate data is gone or damaged: its map task has to run again
 """
+
+from pathlib import Path
 
 from dynamo.errors import DynamoError, RequestError
 
@@ -42,6 +46,16 @@ class BadRecord(JobError):
     """An input does not have the format the job names, or user code gave what is not a pair."""
 
 
+class NotAPair(BadRecord):
+    """User code gave something that is no pair (key, value)."""
+
+    def __init__(self, given: object) -> None:
+        remedy = "yield pairs: yield key, value"
+        if hasattr(given, "__next__"):
+            remedy = "to give all that another generator gives, write: yield from ..."
+        super().__init__(f"{repr(given)[:80]} is no pair (key, value): {remedy}")
+
+
 class JobFailed(DynamoError):
     """A job has ended without output. `error` is what its last attempt said."""
 
@@ -50,6 +64,17 @@ class JobFailed(DynamoError):
         self.job = job
         self.state = state
         self.error = error
+
+
+class ScratchFailed(DynamoError):
+    """A task can't keep sorted runs on its local disk."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path.name} in the folder {str(path.parent)!r} can't be kept: {reason}; make room, "
+            "set TMPDIR to a folder on a larger disk, or give the job more memory_bytes"
+        )
+        self.path = path
 
 
 class PieceLost(DynamoError):

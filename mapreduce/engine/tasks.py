@@ -4,9 +4,11 @@
 part of the output. How user code is called stands in `mapreduce.engine.calling`.
 """
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from dynamo.store import Store
 from mapreduce.api import Context, Pair
@@ -64,7 +66,7 @@ def map_task(
         order.attempt.number,
         order.spec.reducers,
         sink.put,
-        combiner and calling.reduce_method(combiner),
+        combine=combiner and calling.reduce_method(combiner),
     )
     collector.collect(pairs)
     pieces = collector.finish()
@@ -87,7 +89,7 @@ def reduce_task(
     """Read all pieces of a partition, reduce them key by key, and store a part of the output."""
     assert classes.reducer is not None
     fetch = piece_fetch(store, order.attempt.task.job)
-    groups = shuffle.grouped(order.pieces, fetch)
+    groups = shuffle.grouped(order.pieces, fetch, scratch=Path(tempfile.gettempdir()))
     counters["reduce_input_records"] += sum(piece.records for piece in order.pieces)
     pairs = calling.reduce_pairs(calling.made(classes.reducer, context), groups, counters)
     return _write_output(order, pairs, store, files, counters, "reduce_output_records")

@@ -1,0 +1,193 @@
+"""Sorted runs as blocks: what is stored of a piece, and of a run on a local disk.
+
+A block is
+
+    4 bytes  CRC-32 of the rest, big-endian
+    zstd     pickle, protocol 5: (keys, counts, values)
+
+`keys` are in order; `counts` says how many of the values belong to each key, and is None where
+that is one each. A key's values may go on in the next block.
+"""
+
+import itertools
+import pickle
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import zstandard
+
+from dynamo.store import VALUE_LIMIT_BYTES
+from mapreduce.errors import BadRecord
+
+BLOCK_BYTES = 1 << 20
+"""The size a block is aimed at, before compression."""
+MAX_BLOCK_BYTES = 4 << 20
+"""A block of several values that is larger after compression is cut in two."""
+CUT_VALUES = 1024
+"""A key with more values than this is cut, so that no block has to hold all of them."""
+
+_CHECKSUM = struct.Struct(">I")
+_FIRST_KEYS = 256
+_LEVEL = 1
+
+Columns = tuple[list[Any], list[int] | None, list[Any]]
+"""Keys, how many values belong to each, and the values."""
+Entry = tuple[Any, list[Any]]
+
+
+class Block(NamedTuple):
+    """An encoded block; `size_bytes` is its size before compression."""
+
+    data: bytes
+    records: int
+    size_bytes: int
+
+
+class Damaged(Exception):
+    """A block fails its checksum."""
+
+
+def encoded(
+    keys: Sequence[Any],
+    values_of: Callable[[Sequence[Any]], list[list[Any]]],
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Block]:
+    """A sorted run as blocks. How many keys fit into one is learnt from the one before.
+
+    `values_of` gives the values of some keys. Raises `BadRecord` for what can't be pickled.
+    """
+    start, step = 0, _FIRST_KEYS
+    while start < len(keys):
+        some = keys[start : start + step]
+        start += step
+        values = values_of(some)
+        counts = list(map(len, values))
+        blocks = (
+            _encoded(list(some), counts, list(itertools.chain.from_iterable(values)))
+            if max(counts) <= CUT_VALUES
+            else _cut(zip(some, values), block_bytes)
+        )
+        size_bytes = 0
+        for block in blocks:
+            yield block
+            size_bytes += block.size_bytes
+        # Twice as many at most: a few small keys tell little about those that follow.
+        step = max(1, min(2 * step, block_bytes * len(some) // size_bytes))
+
+
+def encoded_entries(entries: Iterable[Entry], block_bytes: int) -> Iterator[Block]:
+    """Like `encoded`, of keys with their values one by one; none has more than `CUT_VALUES`."""
+    limit = CUT_VALUES
+    held: list[Entry] = []
+    count = 0
+    for entry in entries:
+        held.append(entry)
+        count += len(entry[1])
+        if count >= limit:
+            size_bytes = 0
+            for block in _joined(held):
+                yield block
+                size_bytes += block.size_bytes
+            limit = max(1, min(2 * limit, block_bytes * count // size_bytes))
+            held, count = [], 0
+    if held:
+        yield from _joined(held)
+
+
+def decoded(data: bytes) -> Columns:
+    """What a block holds. Raises `Damaged`."""
+    packed = data[_CHECKSUM.size :]
+    if len(data) < _CHECKSUM.size or _CHECKSUM.unpack_from(data)[0] != zlib.crc32(packed):
+        raise Damaged
+    return pickle.loads(zstandard.decompress(packed))  # type: ignore[no-any-return]
+
+
+def is_whole(data: bytes) -> bool:
+    """True if a block has its right checksum."""
+    size = _CHECKSUM.size
+    return len(data) >= size and _CHECKSUM.unpack_from(data)[0] == zlib.crc32(
+        memoryview(data)[size:]
+    )
+
+
+def entries(columns: Columns) -> Iterator[Entry]:
+    """The keys of a block, each with its values."""
+    keys, counts, values = columns
+    if counts is None:
+        return zip(keys, ([value] for value in values))
+    rest = iter(values)
+    return zip(keys, (list(itertools.islice(rest, count)) for count in counts))
+
+
+def _cut(whole: Iterable[Entry], block_bytes: int) -> Iterator[Block]:
+    cut = (
+        (key, values[start : start + CUT_VALUES])
+        for key, values in whole
+        for start in range(0, len(values), CUT_VALUES)
+    )
+    return encoded_entries(cut, block_bytes)
+
+
+def _joined(some: Sequence[Entry]) -> list[Block]:
+    keys = [key for key, _ in some]
+    values = [values for _, values in some]
+    return _encoded(keys, list(map(len, values)), list(itertools.chain.from_iterable(values)))
+
+
+def _encoded(keys: list[Any], counts: list[int], values: list[Any]) -> list[Block]:
+    """One block, or several where one would be too large to be stored."""
+    body = pickled((keys, None if len(values) == len(keys) else counts, values))
+    packed = zstandard.compress(body, _LEVEL)
+    if len(packed) > MAX_BLOCK_BYTES:
+        if len(values) > 1:
+            return [block for half in _halves(keys, counts, values) for block in _encoded(*half)]
+        if len(packed) > VALUE_LIMIT_BYTES - _CHECKSUM.size:
+            raise BadRecord(
+                f"a single pair of {len(packed):,} bytes, compressed, is over the limit of "
+                f"{VALUE_LIMIT_BYTES:,}; its key is {str(keys[0])[:60]!r}: write large values to "
+                "files, and yield their names"
+            )
+    return [Block(_CHECKSUM.pack(zlib.crc32(packed)) + packed, len(values), len(body))]
+
+
+def _halves(
+    keys: list[Any], counts: list[int], values: list[Any]
+) -> Iterator[tuple[list[Any], list[int], list[Any]]]:
+    if len(keys) > 1:
+        middle = len(keys) // 2
+        border = sum(counts[:middle])
+        yield keys[:middle], counts[:middle], values[:border]
+        yield keys[middle:], counts[middle:], values[border:]
+    else:
+        middle = len(values) // 2
+        yield keys, [middle], values[:middle]
+        yield keys, [len(values) - middle], values[middle:]
+
+
+def pickled(columns: tuple[list[Any], list[int] | None, list[Any]]) -> bytes:
+    """The columns as a pickle; `BadRecord` names the pair that has none."""
+    try:
+        return pickle.dumps(columns, protocol=5)
+    except Exception as error:  # whatever an object's own __reduce__ raises
+        keys, counts, values = columns
+        owners = itertools.chain.from_iterable(
+            map(itertools.repeat, keys, counts or [1] * len(keys))
+        )
+        key, value = next(
+            ((k, v) for k, v in zip(owners, values) if not _pickles((k, v))), (None,) * 2
+        )
+        raise BadRecord(
+            f"the pair ({repr(key)[:60]}, {repr(value)[:60]}) can't be sent to its reducer: "
+            f"{error}; keys and values have to be picklable: yield plain data, or objects of "
+            "classes at the top level of a module"
+        ) from error
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value, protocol=5)
+    except Exception:
+        return False
+    return True

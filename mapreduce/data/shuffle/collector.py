@@ -1,0 +1,153 @@
+"""The map side: pairs are gathered by key, combined, partitioned, sorted, and stored as pieces.
+
+A task that gathers more than its memory allows folds what it holds with the combiner; if that does
+not help enough, it writes all it holds as one sorted run, which makes a piece for each partition,
+and begins anew. The runs of one task are not merged here, as Hadoop does: the reducer merges runs
+in any case, and takes those of one task like those of several. A merge on this side would read and
+write everything once more to spare the reducer some round trips, which are batched anyway.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from mapreduce.api import Pair
+from mapreduce.data.ordering import PLAIN, Ordering
+from mapreduce.data.portable_hash import partitions_of
+from mapreduce.data.shuffle import blocks
+from mapreduce.data.shuffle.combining import Combine, Fold
+from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed
+from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
+from mapreduce.errors import BadRecord
+
+Partition = Callable[[Any, int], int]
+"""A partitioner: a function of a key and the number of partitions."""
+
+
+class Collector:
+    """Gathers the pairs of one map attempt and writes them as pieces.
+
+    `put` stores a block. `combine` folds the values of a key; None leaves them as they are.
+    `partition` says which partition a key belongs to; by default `portable_hash` of the key, or of
+    its group. `memory_bytes` bounds the memory for pairs.
+
+    >>> stored = []
+    >>> collector = Collector(0, 1, 1, lambda *block: stored.append(block))
+    >>> collector.collect([("to", 1), ("be", 1), ("to", 1)])
+    >>> [(piece.partition, piece.records) for piece in collector.finish()]
+    [(0, 3)]
+    """
+
+    def __init__(
+        self,
+        map_index: int,
+        attempt: int,
+        partitions: int,
+        put: Put,
+        *,
+        combine: Combine | Fold | None = None,
+        partition: Partition | None = None,
+        ordering: Ordering = PLAIN,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.output_records = 0
+        self.combine_input_records = 0
+        self.combine_output_records = 0
+        self.spills = 0
+        """How many runs were written because memory was full."""
+        self.spilled_records = 0
+        self._map_index, self._attempt = map_index, attempt
+        self._partitions = partitions
+        self._put = put
+        self._combine = combine
+        self._partition = partition
+        self._ordering = ordering
+        self._memory_bytes = memory_bytes
+        self._held: Holding = Counted(combine)
+        self._pieces: list[Piece] = []
+        self._runs = 0
+
+    def collect(self, pairs: Iterable[Pair]) -> None:
+        """Gather all of `pairs`. Raises `BadRecord` for what is no pair or has no hashable key."""
+        rest = self._held.gather(iter(pairs), self._memory_bytes)
+        while rest is not None:
+            if self._held.held_bytes > self._memory_bytes:
+                self._make_room()
+            elif isinstance(self._held, Counted):
+                self._held = self._with_other_values(self._held)
+            rest = self._held.gather(rest, self._memory_bytes)
+
+    def finish(self) -> tuple[Piece, ...]:
+        """Write what is left; the pieces of all runs, in order of run and partition."""
+        self._write_run()
+        return tuple(self._pieces)
+
+    def _with_other_values(self, counted: Counted) -> Holding:
+        if isinstance(self._combine, Fold):
+            return counted.as_folded(self._combine)
+        return counted.as_listed(self._combine)
+
+    def _make_room(self) -> None:
+        self._held.shrink()
+        if self._held.held_bytes > self._memory_bytes // 2:
+            self.spills += 1
+            self.spilled_records += self._write_run()
+
+    def _write_run(self) -> int:
+        """Write all that is held as a run; returns the number of its records."""
+        held = self._held
+        self.output_records += held.records
+        before = len(self._pieces)
+        if held.groups:
+            run, self._runs = self._runs, self._runs + 1
+            for partition, keys in enumerate(self._partitioned(held.groups)):
+                if keys:
+                    self._pieces.append(self._write_piece(partition, run, keys))
+        self.combine_input_records += held.combine_input_records
+        self.combine_output_records += held.combine_output_records
+        self._held = self._empty(held)
+        return sum(piece.records for piece in self._pieces[before:])
+
+    def _empty(self, held: Holding) -> Holding:
+        if isinstance(held, Counted):
+            return Counted(self._combine)
+        if isinstance(held, Folded):
+            assert isinstance(self._combine, Fold)
+            return Folded(self._combine, {})
+        assert not isinstance(self._combine, Fold)
+        return Listed(self._combine)
+
+    def _write_piece(self, partition: int, run: int, keys: list[Any]) -> Piece:
+        count = records = size_bytes = 0
+        for block in blocks.encoded(self._ordering.sorted(keys), self._held.values_of):
+            self._put(partition, run, count, block.data)
+            count += 1
+            records += block.records
+            size_bytes += block.size_bytes
+        return Piece(self._map_index, self._attempt, partition, run, count, records, size_bytes)
+
+    def _partitioned(self, keys: Collection[Any]) -> list[list[Any]]:
+        """The keys of each partition."""
+        parts: list[list[Any]] = [[] for _ in range(self._partitions)]
+        numbers = map(self._placed, keys) if self._partition else self._hashed(keys)
+        for key, number in zip(keys, numbers):
+            parts[number].append(key)
+        return parts
+
+    def _hashed(self, keys: Collection[Any]) -> list[int]:
+        group_key = self._ordering.group_key
+        groups = keys if group_key is None else list(map(group_key, keys))
+        try:
+            return partitions_of(groups, self._partitions)
+        except TypeError as error:
+            raise BadRecord(str(error)) from error
+
+    def _placed(self, key: Any) -> int:
+        assert self._partition is not None
+        number = self._partition(key, self._partitions)
+        if type(number) is int and 0 <= number < self._partitions:
+            return number
+        function = getattr(self._partition, "__qualname__", repr(self._partition))
+        raise BadRecord(
+            f"the partitioner {function} gave {repr(number)[:60]} for the key {repr(key)[:60]}: "
+            f"it must give an int from 0 to {self._partitions - 1}"
+        )

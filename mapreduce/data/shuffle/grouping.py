@@ -1,0 +1,156 @@
+"""The reduce side: the pieces of a partition become groups, a key with all its values.
+
+Pieces are fetched in order of map task and run, many small blocks in one round trip, and gathered
+by key. If that takes more than the memory allows, what is held is written to the local disk as a
+sorted run, and in the end the runs are merged: then the memory holds a block of each run, and the
+values of a key come one after the other however many they are.
+"""
+
+import contextlib
+import itertools
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mapreduce.data.ordering import PLAIN, Ordering
+from mapreduce.data.shuffle import blocks
+from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Fetch, Group, Piece
+from mapreduce.data.shuffle.runs import Ranked, Runs
+from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, sampled_size
+from mapreduce.errors import PieceLost
+
+WINDOW_BLOCKS = 256
+WINDOW_BYTES = 8 << 20
+"""So much is fetched at once; sizes are those before compression."""
+
+
+def grouped(
+    pieces: Iterable[Piece],
+    fetch: Fetch,
+    *,
+    scratch: Path,
+    ordering: Ordering = PLAIN,
+    memory_bytes: int = MEMORY_BYTES,
+    counters: Counter[str] | None = None,
+) -> Iterator[Group]:
+    """Every key of one partition with all its values, in the order that `ordering` says.
+
+    Values come in order of map task and emission, unless the ordering sorts them. All pieces have
+    been fetched when the first group comes. Sorted runs go to a folder below `scratch` that
+    is removed at the end; `counters` counts them.
+
+    Raises `PieceLost` for a block that `fetch` does not find or that is damaged, `BadRecord` for
+    keys or values that can't be compared, `ScratchFailed` when the local disk is full.
+    """
+    runs = Runs(scratch, ordering, memory_bytes)
+    gathering = _Gathering(runs, memory_bytes, counters)
+    with contextlib.closing(runs):
+        for piece, data in _read_ahead(pieces, fetch):
+            gathering.add(_decoded(piece, data))
+        groups = gathering.merged() if runs else gathering.in_memory(ordering)
+        yield from groups if ordering.group_key is None else _by_group(groups, ordering.group_key)
+        if runs.failure is not None:
+            # It was raised where user code read its values, and that code went on in spite of it.
+            raise runs.failure
+
+
+class _Gathering:
+    """Pairs by key: those that came last in memory, those before in `runs`."""
+
+    def __init__(self, runs: Runs, memory_bytes: int, counters: Counter[str] | None) -> None:
+        self.runs = runs
+        self._memory_bytes = memory_bytes
+        self._counters = Counter[str]() if counters is None else counters
+        self._groups: defaultdict[Any, list[Any]] = defaultdict(list)
+        self._keys_bytes = 0
+        self._values_bytes = 0
+
+    def add(self, columns: blocks.Columns) -> None:
+        """Take the pairs of a block."""
+        keys, counts, values = columns
+        groups = self._groups
+        before = len(groups)
+        if counts is None:
+            for key, value in zip(keys, values):
+                groups[key].append(value)
+        else:
+            rest = iter(values)
+            for key, count in zip(keys, counts):
+                groups[key] += itertools.islice(rest, count)
+        new = len(groups) - before
+        self._keys_bytes += new * (sampled_size(keys) // max(len(keys), 1) + LIST_BYTES)
+        self._values_bytes += sampled_size(values) + len(values) * POINTER_BYTES
+        if sys.getsizeof(groups) + self._keys_bytes + self._values_bytes > self._memory_bytes:
+            self._spill()
+
+    def in_memory(self, ordering: Ordering) -> Iterator[Group]:
+        groups = self._groups
+        for key in ordering.sorted(groups):
+            yield key, iter(ordering.arranged(groups.pop(key)))
+
+    def merged(self) -> Iterator[Group]:
+        if self._groups:
+            self._spill()
+        for _, same in itertools.groupby(self.runs.merged(), _rank):
+            yield _group(same)
+
+    def _spill(self) -> None:
+        self.runs.write(self._groups)
+        self._counters["spills"] += 1
+        self._counters["spilled_records"] += sum(map(len, self._groups.values()))
+        self._groups = defaultdict(list)
+        self._keys_bytes = self._values_bytes = 0
+
+
+def _rank(entry: Ranked) -> Any:
+    return entry[0]
+
+
+def _group(same: Iterator[Ranked]) -> Group:
+    """The entries of one key as one group; of equal keys the first stands for all."""
+    _, _, key, values = next(same)
+    others = (value for _, _, _, more in same for value in more)
+    return key, itertools.chain(values, others)
+
+
+def _by_group(groups: Iterator[Group], group_key: Callable[[Any], Any]) -> Iterator[Group]:
+    """All keys of a group as one."""
+    for group, same in itertools.groupby(groups, lambda given: group_key(given[0])):
+        yield group, itertools.chain.from_iterable(values for _, values in same)
+
+
+def _read_ahead(pieces: Iterable[Piece], fetch: Fetch) -> Iterator[tuple[Piece, bytes | None]]:
+    """All blocks in order, many small ones in one round trip."""
+    ordered = sorted(pieces, key=lambda piece: (piece.map_index, piece.run))
+    wanted = ((piece, index) for piece in ordered for index in range(piece.blocks))
+    window: list[tuple[Piece, int]] = []
+    held_bytes = 0
+    for piece, index in wanted:
+        block_bytes = piece.size_bytes // piece.blocks
+        if window and (held_bytes + block_bytes > WINDOW_BYTES or len(window) == WINDOW_BLOCKS):
+            yield from _fetched(window, fetch)
+            window, held_bytes = [], 0
+        window.append((piece, index))
+        held_bytes += block_bytes
+    if window:
+        yield from _fetched(window, fetch)
+
+
+def _fetched(
+    window: Sequence[tuple[Piece, int]], fetch: Fetch
+) -> Iterator[tuple[Piece, bytes | None]]:
+    return zip((piece for piece, _ in window), fetch(window))
+
+
+def _decoded(piece: Piece, data: bytes | None) -> blocks.Columns:
+    """What a block holds; PieceLost if it is missing or damaged."""
+    if data is None:
+        raise PieceLost(piece.map_index, f"a block for partition {piece.partition} is missing")
+    try:
+        return blocks.decoded(data)
+    except blocks.Damaged:
+        raise PieceLost(
+            piece.map_index, f"a block for partition {piece.partition} fails its checksum"
+        ) from None

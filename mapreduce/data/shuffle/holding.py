@@ -1,0 +1,338 @@
+"""The pairs that a map task holds in memory, by key, in one of three ways.
+
+    Counted  while every value is one and the same object, the 1 of a word count: how often
+    Folded   with a `Fold`: one value, folded with each that comes
+    Listed   else: a list of values
+
+The loops here are what a job spends its time in. They take pairs from the mapper, 1,024 at a time,
+and look at the size of one of these: enough to know a text from a picture. An error that is raised
+in a loop itself, not in user code below it, is due to what the mapper gave.
+"""
+
+import itertools
+import operator
+import sys
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mapreduce.api import Pair
+from mapreduce.data.shuffle.combining import Combine, Fold, combined
+from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, Mean, deep_size
+from mapreduce.errors import BadRecord, NotAPair
+
+LOOK_PAIRS = 1024
+"""One in as many pairs is looked at."""
+_NUMBER_BYTES = 32
+
+Rest = Iterator[Pair] | None
+"""The pairs that have not been taken; None if there are no more."""
+
+
+class Holding(ABC):
+    """Pairs in memory."""
+
+    def __init__(self) -> None:
+        self.combine_input_records = 0
+        self.combine_output_records = 0
+        self._keys = Mean()
+
+    @property
+    @abstractmethod
+    def groups(self) -> dict[Any, Any]:
+        """What is held of each key."""
+
+    @property
+    @abstractmethod
+    def records(self) -> int:
+        """How many pairs have been taken."""
+
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """The memory that the pairs take, about."""
+
+    def gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        """Take pairs until they end, or more than `limit_bytes` are held, or one comes that can't
+        be held in this way.
+
+        Raises `BadRecord` for what is no pair or has no hashable key.
+        """
+        try:
+            return self._gather(pairs, limit_bytes)
+        except (TypeError, ValueError) as error:
+            if wrong := _wrong(error):
+                raise wrong from None
+            raise
+
+    @abstractmethod
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest: ...
+
+    @abstractmethod
+    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
+        """The values of each of some keys, as they are to be stored."""
+
+    def shrink(self) -> None:  # noqa: B027 - most have none
+        """Make room without writing anything, where there is a way."""
+
+
+class Counted(Holding):
+    """How often each key came with the one value that all pairs have."""
+
+    def __init__(self, combine: Combine | Fold | None) -> None:
+        super().__init__()
+        self.value: Any = None
+        self._counts: defaultdict[Any, int] = defaultdict(int)
+        self._combine = combine
+        self._taken = 0
+
+    @property
+    def groups(self) -> dict[Any, int]:
+        return self._counts
+
+    @property
+    def records(self) -> int:
+        return sum(self._counts.values())
+
+    @property
+    def held_bytes(self) -> int:
+        keys = len(self._counts) * (self._keys.size + _NUMBER_BYTES)
+        # Without a combiner the values have to be made when they are written.
+        values = 0 if self._combine else self._taken * POINTER_BYTES
+        return sys.getsizeof(self._counts) + keys + values
+
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        counts, value = self._counts, self.value
+        batch = 1
+        for pair in pairs:
+            _check(pair)
+            key, one = pair
+            if not counts:
+                self.value = value = one
+            if one is not value:
+                return itertools.chain((pair,), pairs)
+            counts[key] += 1
+            for pair in itertools.islice(pairs, batch):
+                key, one = pair
+                if one is not value:
+                    return itertools.chain((pair,), pairs)
+                counts[key] += 1
+            self._taken += batch + 1
+            size = self._keys.add(key)
+            if self.held_bytes > limit_bytes:
+                return pairs
+            batch = _next_batch(batch, size, limit_bytes)
+        return None
+
+    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
+        value, counts = self.value, self._counts
+        if self._combine is None:
+            return [[value] * counts[key] for key in keys]
+        self.combine_input_records += sum(map(counts.__getitem__, keys))
+        if isinstance(self._combine, Fold):
+            values = [[self._combine.times(value, counts[key])] for key in keys]
+        else:
+            same = itertools.repeat
+            values = [combined(self._combine, key, same(value, counts[key])) for key in keys]
+        self.combine_output_records += sum(map(len, values))
+        return values
+
+    def as_folded(self, fold: Fold) -> "Folded":
+        """The same pairs, for those that follow with other values."""
+        return Folded(
+            fold, {k: fold.times(self.value, n) for k, n in self._counts.items()}, self.records
+        )
+
+    def as_listed(self, combine: Combine | None) -> "Listed":
+        """The same pairs, for those that follow with other values."""
+        return Listed(combine, {key: [self.value] * n for key, n in self._counts.items()})
+
+
+class Folded(Holding):
+    """One value for each key. `values` and `records` are what has been folded already."""
+
+    def __init__(self, fold: Fold, values: dict[Any, Any], records: int = 0) -> None:
+        super().__init__()
+        self._fold = fold
+        self._values = values
+        self._records = records
+        self._sizes = Mean()
+        for key in itertools.islice(values, 1):
+            self._look(key)
+
+    @property
+    def groups(self) -> dict[Any, Any]:
+        return self._values
+
+    @property
+    def records(self) -> int:
+        return self._records
+
+    @property
+    def held_bytes(self) -> int:
+        each = self._keys.size + self._sizes.size
+        return sys.getsizeof(self._values) + len(self._values) * each
+
+    def _look(self, key: Any) -> int:
+        return self._keys.add(key) + self._sizes.add(self._values[key])
+
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        take = self._add if self._fold.function is operator.add else self._apply
+        batch = 1
+        for pair in pairs:
+            _check(pair)
+            steps = iter(range(batch))
+            take(zip(steps, itertools.chain((pair,), pairs)))
+            # Where the pairs have ended, the step that found no pair is counted too.
+            left = operator.length_hint(steps)
+            self._records += batch - left - (left > 0)
+            size = self._look(pair[0])
+            if self.held_bytes > limit_bytes:
+                return pairs
+            batch = _next_batch(batch, size, limit_bytes)
+        return None
+
+    def _add(self, steps: Iterator[tuple[int, Pair]]) -> None:
+        values = self._values
+        for _, pair in steps:
+            key, value = pair
+            if key in values:
+                values[key] = values[key] + value
+            else:
+                values[key] = value
+
+    def _apply(self, steps: Iterator[tuple[int, Pair]]) -> None:
+        values, function = self._values, self._fold.function
+        for _, pair in steps:
+            key, value = pair
+            if key in values:
+                values[key] = function(values[key], value)
+            else:
+                values[key] = value
+
+    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
+        self.combine_input_records += self._records
+        self._records = 0
+        self.combine_output_records += len(keys)
+        return [[self._values[key]] for key in keys]
+
+
+class Listed(Holding):
+    """All values of each key, in the order in which they came."""
+
+    def __init__(self, combine: Combine | None, lists: dict[Any, list[Any]] | None = None) -> None:
+        super().__init__()
+        self._combine = combine
+        self._lists: defaultdict[Any, list[Any]] = defaultdict(list, lists or {})
+        self._folded = 0
+        """How many of the values held are results of the combiner, of how many values."""
+        self._folded_from = 0
+        self._values_bytes = 0
+        self._last: Any = None
+        for key, values in itertools.islice(self._lists.items(), 1):
+            self._look(key, values[0], sum(map(len, self._lists.values())))
+
+    @property
+    def groups(self) -> dict[Any, list[Any]]:
+        return self._lists
+
+    @property
+    def records(self) -> int:
+        return self._held() - self._folded + self._folded_from
+
+    @property
+    def held_bytes(self) -> int:
+        keys = len(self._lists) * (self._keys.size + LIST_BYTES)
+        return sys.getsizeof(self._lists) + keys + self._values_bytes
+
+    def _held(self) -> int:
+        return sum(map(len, self._lists.values()))
+
+    def _look(self, key: Any, value: Any, stands_for: int) -> int:
+        """A value that is the same object as the last one takes no room of its own."""
+        size = 0 if value is self._last else deep_size(value)
+        self._values_bytes += stands_for * (size + POINTER_BYTES)
+        self._last = value
+        return self._keys.add(key) + size
+
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        lists = self._lists
+        batch = 1
+        for pair in pairs:
+            _check(pair)
+            key, value = pair
+            lists[key].append(value)
+            size = self._look(key, value, batch + 1)
+            for pair in itertools.islice(pairs, batch):
+                key, value = pair
+                lists[key].append(value)
+            if self.held_bytes > limit_bytes:
+                return pairs
+            batch = _next_batch(batch, size, limit_bytes)
+        return None
+
+    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
+        lists = self._lists
+        if self._combine is None:
+            return list(map(lists.__getitem__, keys))
+        return [self._combined(key, lists[key]) for key in keys]
+
+    def shrink(self) -> None:
+        if self._combine is None:
+            return
+        before = self._held()
+        for key, values in self._lists.items():
+            self._lists[key] = self._combined(key, values)
+        after = self._held()
+        self._folded_from += before - self._folded
+        self._folded = after
+        self._values_bytes = self._values_bytes * after // max(before, 1)
+
+    def _combined(self, key: Any, values: list[Any]) -> list[Any]:
+        if len(values) < 2:
+            return values
+        assert self._combine is not None
+        kept = combined(self._combine, key, values)
+        self.combine_input_records += len(values)
+        self.combine_output_records += len(kept)
+        return kept
+
+
+def _next_batch(batch: int, pair_bytes: int, limit_bytes: int) -> int:
+    """How many pairs to take before the next look: of large ones fewer."""
+    return max(1, min(2 * batch, LOOK_PAIRS, limit_bytes // (8 * (pair_bytes + 1))))
+
+
+def _check(pair: Any) -> None:
+    """A text of two characters would unpack like a pair."""
+    if not isinstance(pair, tuple | list):
+        raise NotAPair(pair)
+
+
+def _wrong(error: Exception) -> BadRecord | None:
+    """What a mapper gave that made a loop of this file fail; None for user code's own errors."""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None or innermost.tb_frame.f_code.co_filename != __file__:
+        return None
+    found = innermost.tb_frame.f_locals
+    pair, values, function = found.get("pair"), found.get("values"), found.get("function")
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        return NotAPair(pair)
+    key, value = pair
+    try:
+        hash(key)
+    except TypeError:
+        return BadRecord(
+            f"{repr(key)[:60]} can't be a key: {error}; a key must be hashable, such as a text, a "
+            "number, or a tuple of these"
+        )
+    if values is None:
+        return None
+    name = getattr(function or operator.add, "__name__", repr(function))
+    return BadRecord(
+        f"the combiner {name} can't fold the values {repr(values.get(key))[:60]} and "
+        f"{repr(value)[:60]} of the key {repr(key)[:60]}: {error}"
+    )
