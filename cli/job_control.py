@@ -1,6 +1,7 @@
 """What commands, the demo and tests do with jobs on a cluster: describe one, wait for its end."""
 
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import job_view
+from cli.describing import describe
 from cli.job_view import Record
+from cli.options import open_store
 from dynamo.config import ClusterConfig
-from dynamo.errors import ConfigError
+from dynamo.errors import ConfigError, DynamoError
 
 if TYPE_CHECKING:
     from mapreduce.cluster.connection import Connection
@@ -29,29 +32,29 @@ def open_master(config: ClusterConfig) -> "Connection":
 
 
 def create(
+    config: ClusterConfig,
     master: "Connection",
     name: str,
     source: Path,
     inputs: tuple[str, ...],
     output: str,
-    *,
-    mapper: str | None = None,
-    reducer: str | None = None,
-    combiner: str | None = None,
     **options: Any,
 ) -> None:
-    """Describe a job to the master; `options` are further fields of `JobSpec`."""
-    from mapreduce.engine.orders import Code, JobSpec
+    """Describe a job to the master; `options` are those of `cli.describing.job_options`."""
+    spec, code = describe(name, source, inputs, output, **options)
+    if not spec.files and not spec.modules:
+        master.new_job(spec, code)
+        return
+    from mapreduce.engine import sidefiles
 
-    code = Code(
-        kind="source",
-        filename=str(source),
-        mapper=mapper or "",  # the master fills in what a source file has by default
-        reducer=reducer,
-        combiner=combiner,
-    )
-    spec = JobSpec(name=name, inputs=inputs, output=output, code=code, **options)
-    master.new_job(spec, source.read_bytes())
+    with open_store(config) as store, tempfile.TemporaryDirectory() as folder:
+        sidefiles.check_files(spec)
+        sent = sidefiles.uploaded(sidefiles.zipped(spec, Path(folder)), store)
+        try:
+            master.new_job(sent, code)
+        except DynamoError:
+            sidefiles.remove(store, sent)
+            raise
 
 
 def wait_for_end(
@@ -63,7 +66,7 @@ def wait_for_end(
     with job_bars() as show_bars:
         while True:
             record = master.job_status(name)
-            show_bars(job_view.stages(record))
+            show_bars(job_view.bars(record))
             if job_view.ended(record) or detached():
                 return record
             time.sleep(POLL_S)

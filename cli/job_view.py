@@ -5,10 +5,11 @@ A record is what the master answers to `job_status`, as plain dicts: see
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from cli import show
 
@@ -23,16 +24,24 @@ def ended(record: Record) -> bool:
     return record["state"] in ENDED
 
 
-def stages(record: Record) -> dict[str, tuple[int, int]]:
-    """Stage -> tasks done and their number, for progress bars; without those that have no tasks."""
-    counted = {stage: (record[stage]["done"], record[stage]["total"]) for stage in STAGES}
-    return {stage: count for stage, count in counted.items() if count[1]}
+def bars(status: Record | Any) -> dict[str, tuple[int, int]]:
+    """Stage -> tasks done and their number, for progress bars; without those that have no tasks.
+
+    `status` is a record, or the `JobStatus` of a job without a cluster.
+    """
+    told = status if isinstance(status, Mapping) else msgspec.to_builtins(status)
+    counted = {stage: (told[stage]["done"], told[stage]["total"]) for stage in STAGES}
+    if told["sampling"]:
+        return {_label("sample", told): counted["map"]}
+    return {_label(stage, told): count for stage, count in counted.items() if count[1]}
 
 
-def bars(status: Any) -> dict[str, tuple[int, int]]:
-    """The same for a job without a cluster, of which a `JobStatus` tells."""
-    counted = {stage: getattr(status, stage) for stage in STAGES}
-    return {stage: (count.done, count.total) for stage, count in counted.items() if count.total}
+def _label(stage: str, told: Record) -> str:
+    """
+    >>> _label("map", {"step": 2, "steps": 5}), _label("map", {"step": 1, "steps": 1})
+    ('2/5 map', 'map')
+    """
+    return f"{told['step']}/{told['steps']} {stage}" if told["steps"] > 1 else stage
 
 
 def job_row(record: Record) -> tuple[str, ...]:
@@ -58,9 +67,12 @@ def seconds(record: Record) -> float | None:
 def summary(record: Record) -> list[str]:
     """A job in a few lines: state, time per phase, tasks by locality, counters, output."""
     lines = [f"job {record['name']}: {_state(record)}"]
-    for stage in STAGES:
-        if record[stage]["total"]:
-            lines.append(f"  {stage:<9}{_stage(record[stage])}")
+    lines += _told(record["told"][: record["step"] - 1], record["steps"])
+    lines += [
+        f"  {_label(stage, record):<9}{_stage(record[stage])}"
+        for stage in STAGES
+        if record[stage]["total"]
+    ]
     lines += _counters(record["counters"])
     written = f"{record['output_records']:,} records, {show.size(record['output_bytes'])}"
     if record["state"] == "succeeded":
@@ -73,11 +85,20 @@ def summary(record: Record) -> list[str]:
 def local_summary(told: Record, output: str) -> list[str]:
     """The same of a run without a cluster, from what `RunResult.summary` tells."""
     lines = [f"job {told['job']}: {told['state']} in {show.duration(told['seconds'])}"]
-    for stage in STAGES:
-        if told[stage]["tasks"]:
-            done = told[stage]["tasks"]
-            lines.append(f"  {stage:<9}{_stage({**told[stage], 'done': done, 'total': done})}")
+    lines += _told(told["steps"], len(told["steps"]))
     return [*lines, *_counters(told["counters"]), f"  output   {output}"]
+
+
+def _told(ended_steps: Sequence[Record], steps: int) -> list[str]:
+    """The first of all `steps`, which have ended: a line for each of their stages."""
+    lines = []
+    for number, step in enumerate(ended_steps, 1):
+        for stage, counts in step.items():
+            if counts["tasks"]:
+                label = _label(stage, {"step": number, "steps": steps})
+                done = {"done": counts["tasks"], "total": counts["tasks"]}
+                lines.append(f"  {label:<9}{_stage({**counts, **done})}")
+    return lines
 
 
 def print_summary(record: Record) -> None:

@@ -10,69 +10,47 @@ import click
 
 from cli import job_control, job_view, show
 from cli.cluster_processes import ClusterProcesses
+from cli.describing import describe, job_options
 from cli.errors import Failure
 from cli.job_control import ctrl_c, open_master, wait_for_end
 from cli.options import config_option, json_option, open_store
 from dynamo.config import ClusterConfig
-from dynamo.errors import DynamoError
+from dynamo.errors import DynamoError, RequestError
 
 if TYPE_CHECKING:
     from mapreduce.cluster.connection import Connection
-    from mapreduce.engine.orders import Code
-
-
-def code_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What `new_job` and `run` both ask about the source file and the output."""
-    options = (
-        click.option("--reducers", type=click.IntRange(0), default=1, show_default=True,
-                     help="Reduce tasks, and files of output; 0: the mappers' pairs are it."),
-        click.option("--mapper", metavar="CLASS",
-                     help="The mapper in SOURCE.  [default: MyMapper]"),
-        click.option("--reducer", metavar="CLASS",
-                     help="The reducer in SOURCE.  [default: MyReducer]"),
-        click.option("--combiner", metavar="CLASS",
-                     help="The combiner in SOURCE.  [default: MyCombiner if there is one]"),
-        click.option("--input-format", default="text", show_default=True, metavar="FORMAT",
-                     help="text, text:errors=replace or pickle."),
-        click.option("--output-format", default="text", show_default=True, metavar="FORMAT",
-                     help="text (key TAB value) or pickle."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    from mapreduce.runners.result import Progress
 
 
 @click.command(name="new_job", short_help="Describe a job: its code, inputs and output.")
 @click.argument("name")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--input", "inputs", multiple=True, required=True, metavar="/PATH",
-              help="A file or folder in the store; may be given again.")  # fmt: skip
+@click.option("--input", "inputs", multiple=True, metavar="/PATH",
+              help="A file, folder or glob in the store, keys:PREFIX or a URL.")  # fmt: skip
 @click.option("--output", required=True, metavar="/PATH", help="A folder that is not there yet.")
-@code_options
-@click.option("--split-mib", type=click.IntRange(1, 1024), default=16, show_default=True,
-              help="MiB of input for each map task.")  # fmt: skip
-@click.option("--max-attempts", type=click.IntRange(1, 100), default=4, show_default=True,
-              help="How often a task may fail before the job does.")  # fmt: skip
+@job_options
 @config_option
 def new_job(
     name: str,
     source: Path,
     inputs: tuple[str, ...],
     output: str,
-    split_mib: int,
     config: ClusterConfig,
     **options: Any,
 ) -> None:
     """Describe the job NAME: run the classes of the Python file SOURCE over files of the store.
 
-    Everything is checked now; `mapreduce run_job NAME` starts it.
+    Everything is checked now; `mapreduce run_job NAME` starts it. SOURCE has the classes MyMapper,
+    MyReducer, ..., or a whole job: `job = Job(...)`, or a function `job` that makes one of the
+    parameters that --set gives.
 
     \b
-    Example:
+    Examples:
       mapreduce new_job wc examples/wordcount.py --input /books --output /out/wc --reducers 4
+      mapreduce new_job pr examples/pagerank.py --input /links --output /out/pr --set rounds=10
     """
     master = open_master(config)
-    job_control.create(master, name, source, inputs, output, split_bytes=split_mib << 20, **options)
+    job_control.create(config, master, name, source, inputs, output, **options)
     click.echo(f"job {name} is ready; start it with `mapreduce run_job {name} --wait`")
 
 
@@ -191,51 +169,64 @@ def logs(name: str, task: str | None, config: ClusterConfig) -> None:
     """
     from mapreduce.engine import paths
 
-    prefix = paths.logs(open_master(config).job_status(name)["run"] or name)
+    record = open_master(config).job_status(name)
+    prefix = paths.run_keys(record["run"] or name)
     with open_store(config) as store:
-        keys = [key for key in store.list(prefix) if _is_of(key.removeprefix(prefix), task)]
-        for key in keys:
+        found = [(key, *_attempt_of(key.removeprefix(prefix))) for key in store.list(prefix)]
+        found = [(key, step, attempt) for key, step, attempt in found if _is_of(attempt, task)]
+        for key, step, attempt in found:
             text = (store.get(key).value or b"").decode(errors="replace")
-            click.echo(f"== {key.removeprefix(prefix)}")
+            click.echo(f"== {attempt}" + (f" of step {step}" if record["steps"] > 1 else ""))
             click.echo(text, nl=not text.endswith("\n"))
-    if not keys:
+    if not found:
         click.echo(f"no task of job {name}{f' like {task}' if task else ''} printed", err=True)
 
 
 @click.command(short_help="Run a job on this machine alone, without a cluster.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", required=True, metavar="DIR", help="A folder that is not there.")
-@code_options
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "inline"]),
+    default="local",
+    show_default=True,
+    help="inline: all in this process, for a debugger.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Map only so many records (inline).")
 @click.option("--processes", type=click.IntRange(1), help="How many; default: one for each CPU.")
+@job_options
 def run(
-    source: Path, inputs: tuple[str, ...], output: str, processes: int | None, **options: Any
+    source: Path,
+    inputs: tuple[str, ...],
+    output: str,
+    runner: str,
+    limit: int | None,
+    processes: int | None,
+    **options: Any,
 ) -> None:
     """Run the classes of the Python file SOURCE over local files, in processes of this machine.
 
-    INPUT is a file, a folder or a pattern such as 'books/*.txt'. The same file runs on a cluster
-    without a change: see `mapreduce new_job`.
+    INPUT is a file, a folder, a pattern such as 'books/*.txt' or a URL. The same file runs on a
+    cluster without a change: see `mapreduce new_job`.
 
     \b
-    Example:
+    Examples:
       mapreduce run examples/wordcount.py book.txt -o out/
+      python -m pdb -m cli.mapreduce run wc.py book.txt -o out/ --runner inline --limit 100
     """
     from cli.progress import job_bars
-    from mapreduce.engine.orders import JobSpec
-    from mapreduce.runners import local
+    from mapreduce.runners import inline, local
 
-    code = source.read_bytes()
-    spec = JobSpec(
-        name=_job_name(source),
-        inputs=inputs,
-        output=output,
-        code=_checked_code(source, code, options),
-        **options,
-    )
+    if limit and runner != "inline":
+        raise RequestError("--limit is for one process: give --runner inline with it")
+    spec, code = describe(_job_name(source), source, inputs, output, **options)
     with job_bars() as show_bars:
-        result = local.run(
-            spec, code, processes=processes, progress=lambda s: show_bars(job_view.bars(s))
-        )
+        progress: Progress = lambda status: show_bars(job_view.bars(status))  # noqa: E731
+        if runner == "inline":
+            result = inline.run(spec, code, limit=limit, progress=progress)
+        else:
+            result = local.run(spec, code, processes=processes, progress=progress)
     for line in job_view.local_summary(result.summary, output):
         click.echo(line, err=True)
 
@@ -275,17 +266,19 @@ def _what_killing_did(record: job_view.Record) -> str:
     return f"job {name} is killed"
 
 
-def _checked_code(source: Path, code: bytes, options: dict[str, Any]) -> "Code":
-    """What to run from a source file; takes the names of its classes out of `options`."""
-    from mapreduce.engine import shipping
-
-    names = {name: options.pop(name) for name in ("mapper", "reducer", "combiner")}
-    return shipping.check_source(code, str(source), **names, reducers=options["reducers"])
-
-
 def _job_name(source: Path) -> str:
     """A job's name from a file's: /x/word count.py runs as word-count."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem).strip("-._")[:100] or "job"
+
+
+def _attempt_of(key: str) -> tuple[str, str]:
+    """Step and attempt of the rest of a log's key.
+
+    >>> _attempt_of("2:log:map-00003.1")
+    ('2', 'map-00003.1')
+    """
+    step, _, attempt = key.partition(":log:")
+    return step, attempt
 
 
 def _is_of(attempt: str, task: str | None) -> bool:

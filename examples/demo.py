@@ -100,7 +100,7 @@ def run_job(config: ClusterConfig, during: Callable[[], None] = lambda: None) ->
     """`new_job` and `run_job`, then wait; `during` is called once the job runs."""
     master = job_control.open_master(config)
     # Small splits: many tasks from little data.
-    job_control.create(master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_bytes=1 << 20)
+    job_control.create(config, master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_mib=1)
     with job_control.ctrl_c() as pressed:
         master.run_job(JOB)
         during()

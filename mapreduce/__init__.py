@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mapreduce.api import Mapper, Reducer
+from mapreduce.api import Input, Mapper, Reducer, Step
 
 if TYPE_CHECKING:
     from mapreduce.job import Job
 
-__all__ = ["Job", "Mapper", "Reducer"]
+__all__ = ["Input", "Job", "Mapper", "Reducer", "Step"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,13 @@
-"""What users write: a `Mapper`, a `Reducer`, and what the two can know of their task."""
+"""What users write: a `Mapper`, a `Reducer`, the steps of a job; and what their code can know of
+its task."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from mapreduce.errors import JobError
 
 Pair = tuple[Any, Any]
 """A key and a value."""
@@ -13,20 +17,51 @@ Pair = tuple[Any, Any]
 class Context:
     """Where user code is running: `self.context` in a mapper or reducer.
 
-    >>> context = Context("wordcount", "map-00003.1")
+    >>> context = Context("wordcount", "map-00003.1", params={"least": "3"})
     >>> context.count("empty lines")
-    >>> context.counters["empty lines"]
-    1
+    >>> context.counters["empty lines"], int(context.params["least"])
+    (1, 3)
     """
 
     job: str = ""
     task: str = ""
     """The attempt, such as "map-00003.1"."""
+    step: int = 1
+    """Which of the job's steps this is, counted from 1."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What `--set name=value` or `Job(params=...)` have set, as texts."""
+    input: str = ""
+    """The input that is being mapped: a path or a key."""
     counters: Counter[str] = field(default_factory=Counter)
+    status: str = ""
+    """A few words on what the task is doing, for `mapreduce status`; yours to set."""
+    find_file: Callable[[str], Path] | None = field(default=None, repr=False)
+    write_named: Callable[[str, Any, Any], None] | None = field(default=None, repr=False)
+    emitted: list[Pair] = field(default_factory=list, repr=False)
+    """Pairs on their way; whoever calls the method takes them."""
+
+    def emit(self, key: Any, value: Any, *, to: str = "") -> None:
+        """Give a pair, as `yield` does in a method that is a generator; with `to` to the named
+        output of the job's `outputs`, from any method."""
+        if not to:
+            self.emitted.append((key, value))
+        elif self.write_named is None:
+            raise JobError(f"nothing takes the pairs of the named output {to!r} here")
+        else:
+            self.write_named(to, key, value)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of the job's counters; tasks that fail or lose a race count nothing."""
         self.counters[name] += by
+
+    def file(self, name: str) -> Path:
+        """Where a side file of the job is on this machine: one of `Job(files=...)`, by its name.
+
+        Raises `JobError` for a file that the job has not been given.
+        """
+        if self.find_file is None:
+            raise JobError(f"the job has no side files, and so no {name!r}: give it files=[...]")
+        return self.find_file(name)
 
 
 class Mapper:
@@ -76,3 +111,89 @@ class Reducer:
     def cleanup(self) -> Iterable[Pair] | None:
         """Called once after the last key of a task; may yield further pairs."""
         return ()
+
+
+# Jobs --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One map and one reduce; a job is one of these, or several that feed each other.
+
+    `mapper` and `reducer` are classes, or functions that make objects with the methods of `Mapper`
+    and `Reducer`. Without a mapper the records go on as they are; without a reducer the mapper's
+    pairs are the output. Between the two:
+
+    `combiner`      a class like `Reducer`, or a function of two values such as `operator.add`,
+                    which folds the values of a key as they come
+    `partitioner`   a function of key and number of partitions, or a class with such a method
+                    `partition`: the partition of the key
+    `sort_key`      a function of the key: what keys are ordered by
+    `descending`    keys come in reversed order
+    `group_key`     a function of the key: all keys for which it gives the same are one group, and
+                    `reduce` is called once with that and all their values, in order of the keys
+    `sort_values`   True, or a function of the value: the values of each key come in order
+    `total_order`   every key of a partition comes before every key of the next one
+
+    >>> Step(mapper=Mapper, reducer=Reducer, reducers=4, descending=True).reducers
+    4
+    >>> Step(mapper=Mapper, combiner=max)
+    Traceback (most recent call last):
+        ...
+    mapreduce.errors.JobError: a combiner without a reducer would change nothing; give it both
+    """
+
+    mapper: Callable[[], Any] | None = None
+    reducer: Callable[[], Any] | None = None
+    combiner: Callable[..., Any] | None = None
+    partitioner: Callable[..., Any] | None = None
+    reducers: int = 1
+    sort_key: Callable[[Any], Any] | None = None
+    group_key: Callable[[Any], Any] | None = None
+    sort_values: bool | Callable[[Any], Any] = False
+    descending: bool = False
+    total_order: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reducers < 0:
+            raise JobError(f"a step has 0 reduce tasks or more, not {self.reducers}")
+        if self.reducer is None or self.reducers == 0:
+            self._check_has_no_use_for_a_reducer()
+            object.__setattr__(self, "reducers", 0)
+            object.__setattr__(self, "reducer", None)
+        if self.total_order and self.partitioner is not None:
+            raise JobError("total_order chooses the partitions itself: give it no partitioner")
+        if self.total_order and self.group_key is not None:
+            raise JobError("total_order could part a group: give group_key or total_order")
+
+    def _check_has_no_use_for_a_reducer(self) -> None:
+        if self.combiner is not None:
+            raise JobError("a combiner without a reducer would change nothing; give it both")
+        asked = ("partitioner", "sort_key", "group_key", "sort_values", "descending", "total_order")
+        for name in asked:
+            if getattr(self, name):
+                raise JobError(
+                    f"{name} needs a reducer and at least 1 reduce task: without them nothing is "
+                    "sorted; mapreduce.Reducer itself hands all pairs on as they are"
+                )
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input with a format, or a mapper, of its own: several of them make a join.
+
+    >>> Input("users.csv", format="csv:header=yes").path
+    'users.csv'
+    """
+
+    path: str | Path
+    format: str | None = None
+    """None: the job's `input_format`."""
+    mapper: Callable[[], Any] | None = None
+    """None: the mapper of the job's first step."""
+
+
+def mappers_of(steps: Sequence[Step], inputs: Sequence[Input]) -> tuple[Any, ...]:
+    """All that may map the inputs of a job: the first step's mapper, and those of single inputs."""
+    own = dict.fromkeys(given.mapper for given in inputs if given.mapper is not None)
+    return (steps[0].mapper, *own)

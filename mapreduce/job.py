@@ -1,26 +1,52 @@
-"""`Job`: a mapper, a reducer, and three ways to run them. The top of the house: it knows the
-runners, and no task process imports it."""
+"""`Job`: steps, inputs and outputs as a value, and three ways to run it. The top of the house: it
+knows the runners, and no task process imports them."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mapreduce.engine import paths, shipping
-from mapreduce.engine.orders import JobSpec
+from mapreduce.api import Input, Step, mappers_of
+from mapreduce.data.inputs import InputSpec
+from mapreduce.engine import checks, shipping, sidefiles
+from mapreduce.engine.orders import Code, JobSpec
 from mapreduce.errors import JobError
 from mapreduce.runners.result import Progress, RunResult
 
 Runner = Literal["local", "inline", "cluster"]
+Given = str | Path | Input | RunResult
+"""An input: a path, one with a format or mapper of its own, or what another job gave."""
+
+_ONE_STEP = frozenset(Step.__dataclass_fields__)
+_READ_BACK = {
+    "text": "pairs",
+    "pickle": "pickle",
+    "tsv": "tsv:pairs=yes",
+    "csv": "csv:pairs=yes",
+    "jsonlines": "jsonlines:pairs=yes",
+}
+"""The input format that gives the pairs of an output format."""
 
 
 class Job:
     """A job as a value: it can be run any number of times.
 
-    `mapper`, `reducer` and `combiner` are classes, or functions that make objects with the
-    methods of `Mapper` and `Reducer`. Without a reducer the mapper's pairs are the output.
+    A job has one step, whose parts are given as for `mapreduce.Step` (`mapper`, `reducer`,
+    `combiner`, `reducers`, ...), or several `steps`, each of which reads what the one before has
+    made. Further:
 
-    >>> import tempfile, pathlib
+    `inputs`            what it reads, if `run` is not told: paths or `Input`s
+    `input_format`      how inputs are read, `output_format` how the output is written: see
+                        docs/formats.md
+    `outputs`           names and formats of further outputs, for `context.emit(..., to=name)`
+    `merged`            one file of output, in order, in place of one for each partition
+    `files`, `modules`  local files for `context.file(name)`, and Python modules to import
+    `params`            texts for `context.params`
+    `max_attempts`      how often a task may fail before the job does
+    `split_bytes`, `least_split_bytes`   the largest and the least input of one map task
+    `memory_bytes`      what a task may hold in memory before it spills to its disk
+
+    >>> import tempfile, pathlib, operator
     >>> from mapreduce import Job, Mapper, Reducer
     >>> class Words(Mapper):
     ...     def map(self, key, value):
@@ -31,7 +57,8 @@ class Job:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     book = pathlib.Path(folder, "book.txt")
     ...     _ = book.write_text("to be or\\nnot to be\\n")
-    ...     list(Job("wc", mapper=Words, reducer=Sum).run(book, runner="inline"))
+    ...     job = Job("wc", mapper=Words, reducer=Sum, combiner=operator.add)
+    ...     list(job.run(book, runner="inline"))
     [('be', 2), ('not', 1), ('or', 1), ('to', 2)]
     """
 
@@ -39,36 +66,40 @@ class Job:
         self,
         name: str,
         *,
-        mapper: Callable[[], Any],
-        reducer: Callable[[], Any] | None = None,
-        combiner: Callable[[], Any] | None = None,
-        reducers: int = 1,
+        steps: Sequence[Step] | None = None,
+        inputs: Iterable[Given] = (),
         input_format: str = "text",
         output_format: str = "text",
+        outputs: Mapping[str, str] | None = None,
+        merged: bool = False,
+        files: Iterable[str | Path] = (),
+        modules: Iterable[str | Path] = (),
+        params: Mapping[str, object] | None = None,
         max_attempts: int = 4,
         split_bytes: int = 16 << 20,
+        least_split_bytes: int = 0,
+        memory_bytes: int = 256 << 20,
+        **one_step: Any,
     ) -> None:
-        paths.check_job_name(name)
-        if reducers < 0 or max_attempts < 1 or split_bytes < 1:
-            raise JobError(
-                "a job has reducers >= 0, max_attempts >= 1 and split_bytes >= 1, "
-                f"not {reducers}, {max_attempts} and {split_bytes}"
-            )
-        if combiner is not None and reducer is None:
-            raise JobError("a combiner without a reducer would change nothing; give the job both")
         self.name = name
-        self.mapper = mapper
-        self.reducer = reducer
-        self.combiner = combiner
-        self.reducers = reducers if reducer is not None else 0
+        self.steps = _steps(steps, one_step)
+        self.inputs = tuple(_as_input(given) for given in inputs)
         self.input_format = input_format
         self.output_format = output_format
+        self.outputs = dict(outputs or {})
+        self.merged = merged
+        self.files = tuple(files)
+        self.modules = tuple(modules)
+        self.params = {key: str(value) for key, value in (params or {}).items()}
         self.max_attempts = max_attempts
         self.split_bytes = split_bytes
+        self.least_split_bytes = least_split_bytes
+        self.memory_bytes = memory_bytes
+        checks.check(self._described(Code(), self.inputs, "", output_format))
 
     def run(
         self,
-        *inputs: str | Path,
+        *inputs: Given,
         output: str | Path | None = None,
         runner: Runner = "local",
         processes: int | None = None,
@@ -84,16 +115,18 @@ class Job:
         """
         if runner not in ("local", "inline", "cluster"):
             raise JobError(f"no runner {runner!r}; there are local, inline and cluster")
+        given = tuple(map(_as_input, inputs)) or self.inputs
         if runner == "cluster":
             # Not before it is needed: it brings gevent and zerorpc.
             from mapreduce.runners import cluster as on_cluster
 
             there = "" if output is None else str(output)
-            spec, code = self._spec(inputs, there, output is None, same_machine=False)
+            spec, code = self._pickled(given, there, output is None, same_machine=False)
             return on_cluster.run(spec, code, cluster=cluster, progress=progress)
         kept = Path(tempfile.mkdtemp(prefix="mapreduce-out-")) if output is None else None
         try:
-            spec, code = self._spec(inputs, str(kept or output), output is None, same_machine=True)
+            there = str(kept or output)
+            spec, code = self._pickled(given, there, output is None, same_machine=True)
             result = _run_here(spec, code, runner, processes, progress)
         except BaseException:
             if kept is not None and kept.exists():
@@ -103,24 +136,72 @@ class Job:
             result.remove_with_me(kept)
         return result
 
-    def _spec(
-        self, inputs: tuple[str | Path, ...], output: str, as_objects: bool, same_machine: bool
+    def spec(self, code: Code, inputs: Iterable[Given], output: str) -> JobSpec:
+        """What the job is, for a runner: over `inputs`, or its own if there are none given."""
+        given = tuple(map(_as_input, inputs)) or self.inputs
+        return self._described(code, given, output, self.output_format)
+
+    def _pickled(
+        self, inputs: Sequence[Input], output: str, as_objects: bool, same_machine: bool
     ) -> tuple[JobSpec, bytes]:
-        code, data = shipping.pickle_classes(
-            self.mapper, self.reducer, self.combiner, same_machine=same_machine
-        )
-        spec = JobSpec(
+        program = shipping.Program(mappers_of(self.steps, inputs), self.steps)
+        code, data = shipping.pickle_program(program, same_machine=same_machine)
+        output_format = "pickle" if as_objects else self.output_format
+        return self._described(code, inputs, output, output_format), data
+
+    def _described(
+        self, code: Code, inputs: Sequence[Input], output: str, output_format: str
+    ) -> JobSpec:
+        mappers = mappers_of(self.steps, inputs)
+        return JobSpec(
             name=self.name,
-            inputs=tuple(map(str, inputs)),
+            inputs=tuple(
+                InputSpec(
+                    str(given.path),
+                    given.format or self.input_format,
+                    0 if given.mapper is None else mappers.index(given.mapper, 1),
+                )
+                for given in inputs
+            ),
             output=output,
             code=code,
-            reducers=self.reducers,
-            input_format=self.input_format,
-            output_format="pickle" if as_objects else self.output_format,
+            steps=tuple(map(shipping.named, self.steps)),
+            output_format=output_format,
+            outputs=self.outputs,
+            merged=self.merged,
+            params=self.params,
+            files=sidefiles.given(self.files),
+            modules=sidefiles.given(self.modules),
             max_attempts=self.max_attempts,
             split_bytes=self.split_bytes,
+            least_split_bytes=self.least_split_bytes,
+            memory_bytes=self.memory_bytes,
+            python=shipping.PYTHON,
         )
-        return spec, data
+
+
+def _steps(steps: Sequence[Step] | None, one_step: Mapping[str, Any]) -> tuple[Step, ...]:
+    if unknown := sorted(one_step.keys() - _ONE_STEP):
+        raise JobError(f"a job has no {', '.join(unknown)}; its step has {sorted(_ONE_STEP)}")
+    if steps is None:
+        return (Step(**one_step),)
+    if one_step:
+        raise JobError(f"give {', '.join(one_step)} to one of the steps, not beside `steps`")
+    if not steps:
+        raise JobError("a job has one step at least")
+    return tuple(steps)
+
+
+def _as_input(given: Given) -> Input:
+    if not isinstance(given, RunResult):
+        return given if isinstance(given, Input) else Input(given)
+    name, *_ = given.output_format.split(":")
+    if name not in _READ_BACK:
+        raise JobError(
+            f"the output {given.output!r} in the format {given.output_format!r} can't be read back "
+            f"as pairs; those that can: {', '.join(_READ_BACK)}"
+        )
+    return Input(given.output, _READ_BACK[name])
 
 
 def _run_here(

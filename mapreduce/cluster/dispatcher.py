@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import gevent
+import msgspec
 from gevent.threadpool import ThreadPool
 
 from dynamo.errors import DynamoError, RequestError
@@ -20,7 +21,6 @@ from mapreduce.cluster import records, runs
 from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.messages import HOLD_S, Orders, Report
 from mapreduce.cluster.records import JobRecord
-from mapreduce.cluster.runs import Run
 from mapreduce.engine.events import (
     Action,
     AttemptFailed,
@@ -32,6 +32,7 @@ from mapreduce.engine.events import (
     JobCommitted,
     JobEnded,
     JobKilled,
+    JobStarted,
     JobState,
     KillAttempt,
     RunAttempt,
@@ -40,7 +41,8 @@ from mapreduce.engine.events import (
     WorkerReported,
 )
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import JobSpec
+from mapreduce.engine.orders import JobSpec, TaskResult
+from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Policy, Scheduler
 from mapreduce.engine.status import WorkerStatus
 from mapreduce.engine.summary import summarise
@@ -51,8 +53,8 @@ log = logging.getLogger("mapreduce.master")
 TICK_S = 0.2
 THREADS = 8
 SAVE_TRIES = 10
-REMEMBERED_RUNS = 20
-"""So many runs that are over stay in the scheduler, for results that come late."""
+REMEMBERED_PHASES = 20
+"""So many phases that are over stay in the scheduler, for results that come late."""
 SECOND_SWEEP_S = 3.0
 """Attempts that were told to stop may write pieces until then."""
 SESSION_TIMEOUT_S = 2.0
@@ -74,6 +76,8 @@ class Dispatcher:
         self._reserved: set[str] = set()
         """Names of jobs that are being created."""
         self._runs: dict[str, Run] = {}
+        self._phases: dict[str, Run] = {}
+        """The runs by the names of their phases, which the scheduler knows."""
         self._ended: deque[str] = deque()
         self._kill_wanted: set[str] = set()
         """Runs that were killed while they were planned."""
@@ -112,25 +116,30 @@ class Dispatcher:
         run_id = f"{name}-{secrets.token_hex(4)}"
         self._records[name] = records.begun(before, run_id)
         try:
-            run = self._blocking(runs.plan, self._store, name, run_id, before.run)
+            run, started = self._blocking(runs.plan, self._store, name, run_id, before.run)
             self._blocking(records.save, self._store, self._records[name])
         except BaseException:
             self._records[name] = before
             raise
         self._runs[run_id] = run
-        self._tell(run.started)
-        if run_id in self._kill_wanted:
-            self._kill_wanted.discard(run_id)
-            self._tell(JobKilled(run_id))
+        self._start_phase(run, started)
         return self.record(name)
+
+    def _start_phase(self, run: Run, started: JobStarted) -> None:
+        self._phases[run.job] = run
+        self._tell(started)
+        if run.id in self._kill_wanted:
+            self._kill_wanted.discard(run.id)
+            self._tell(JobKilled(run.job))
 
     def kill_job(self, name: str) -> JobRecord:
         """Stop a running job."""
         record = self._known(name)
         if record.state is not JobState.RUNNING:
             raise JobError(f"job {name!r} is not running, it is {record.state.value}")
-        if record.run in self._runs:
-            self._tell(JobKilled(record.run))
+        run = self._runs.get(record.run)
+        if run and run.job in self._phases and not self._scheduler.status(run.job).state.ended:
+            self._tell(JobKilled(run.job))
         else:
             self._kill_wanted.add(record.run)
         return self.record(name)
@@ -138,8 +147,9 @@ class Dispatcher:
     def record(self, name: str) -> JobRecord:
         """Where a job stands now."""
         record = self._known(name)
-        if record.state is JobState.RUNNING and self._scheduler.knows(record.run):
-            return records.brought_up_to_date(record, self._scheduler, time.monotonic())
+        run = self._runs.get(record.run)
+        if record.state is JobState.RUNNING and run and self._scheduler.knows(run.job):
+            return records.brought_up_to_date(record, run, self._scheduler, time.monotonic())
         return record
 
     def all_records(self) -> list[JobRecord]:
@@ -210,52 +220,98 @@ class Dispatcher:
             self._tell(Tick())
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, AttemptSucceeded) and event.attempt.task.job in self._runs:
-            self._runs[event.attempt.task.job].maps_changed()
+        if isinstance(event, AttemptSucceeded) and event.attempt.task.job in self._phases:
+            self._phases[event.attempt.task.job].maps_changed()
         for action in self._scheduler.handle(event, time.monotonic()):
             self._perform(action)
 
     def _perform(self, action: Action) -> None:
         match action:
             case RunAttempt(worker=worker, attempt=attempt):
-                run = self._runs[attempt.task.job]
+                run = self._phases[attempt.task.job]
                 self._mail[worker].run(run.order(attempt, self._scheduler.map_results))
             case KillAttempt(worker=worker, attempt=attempt):
                 self._mail.setdefault(worker, Mailbox()).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):
-                if discarded := self._runs.get(attempt.task.job):
-                    gevent.spawn(self._blocking, runs.discard, self._store, discarded, result)
+                if discarded := self._phases.get(attempt.task.job):
+                    gevent.spawn(
+                        self._blocking, runs.discard, self._store, discarded, attempt, result
+                    )
             case CommitJob(job=job):
-                gevent.spawn(self._commit, self._runs[job])
-            case JobEnded(job=job):
-                self._end(self._runs[job])
+                gevent.spawn(self._commit, self._phases[job])
+            case JobEnded(job=job, state=state):
+                run = self._phases[job]
+                if state is JobState.SUCCEEDED and not run.is_last:
+                    gevent.spawn(self._next_phase, run)
+                else:
+                    self._end(run)
 
     def _commit(self, run: Run) -> None:
-        maps, reduces = (
-            self._scheduler.map_results(run.id),
-            self._scheduler.reduce_results(run.id),
+        job, now = run.job, time.monotonic()
+        results = self._results(run)
+        began = self._records[run.spec.name].started_at or time.time()
+        summary = summarise(
+            run.spec.name,
+            time.time() - began,
+            run.told(self._scheduler.status(job), now),
+            run.counters(results),
         )
-        status = self._scheduler.status(run.id)
-        summary = summarise(status, maps + reduces, time.monotonic())
-        summary |= {"job": run.spec.name, "state": JobState.SUCCEEDED.value}
-        last = reduces if run.spec.reducers else maps
         try:
-            self._blocking(runs.commit, self._store, run, last, summary)
+            self._blocking(runs.commit, self._store, run, results, summary)
         except Exception as error:
-            self._tell(CommitFailed(run.id, str(error)))
+            self._tell(CommitFailed(job, str(error)))
         else:
-            self._tell(JobCommitted(run.id))
+            self._tell(JobCommitted(job))
+
+    def _results(self, run: Run) -> list[TaskResult]:
+        return self._scheduler.map_results(run.job) + self._scheduler.reduce_results(run.job)
+
+    def _next_phase(self, run: Run) -> None:
+        """A phase has succeeded, and there is another one after it."""
+        now = time.monotonic()
+        status, results = self._scheduler.status(run.job), self._results(run)
+        before = self._records[run.spec.name]
+        self._records[run.spec.name] = records.brought_up_to_date(before, run, self._scheduler, now)
+        self._remember(run.job)
+        run.advance(status, results, now)
+        try:
+            started = self._blocking(run.plan, self._store)
+        except Exception as error:
+            self._fail(run, f"step {run.phase.step + 1} could not be planned: {error}")
+        else:
+            self._start_phase(run, started)
+
+    def _fail(self, run: Run, error: str) -> None:
+        """End a run whose present phase the scheduler has not been told of."""
+        killed = run.id in self._kill_wanted
+        self._kill_wanted.discard(run.id)
+        record = msgspec.structs.replace(
+            self._records[run.spec.name],
+            state=JobState.KILLED if killed else JobState.FAILED,
+            error=error,
+            ended_at=time.time(),
+            told=tuple(run.steps),
+        )
+        self._records[run.spec.name] = record
+        gevent.spawn(self._close, run, record)
 
     def _end(self, run: Run) -> None:
         now = time.monotonic()
-        record = records.brought_up_to_date(self._records[run.spec.name], self._scheduler, now)
+        record = self._records[run.spec.name]
+        record = records.brought_up_to_date(record, run, self._scheduler, now)
         self._records[run.spec.name] = record
         gevent.spawn(self._close, run, record)
-        self._ended.append(run.id)
-        if len(self._ended) > REMEMBERED_RUNS:
+        self._remember(run.job)
+
+    def _remember(self, phase: str) -> None:
+        """Keep what is known of a phase that has ended for a while."""
+        self._ended.append(phase)
+        if len(self._ended) > REMEMBERED_PHASES:
             oldest = self._ended.popleft()
             self._scheduler.forget(oldest)
-            del self._runs[oldest]
+            run = self._phases.pop(oldest)
+            if run.job == oldest:  # its last one
+                self._runs.pop(run.id, None)
 
     def _close(self, run: Run, record: JobRecord) -> None:
         """Keep the record of a run that is over and remove its intermediate keys."""

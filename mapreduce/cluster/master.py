@@ -22,7 +22,7 @@ from dynamo.errors import NodeFailed, RequestError
 from dynamo.store import Store, check_value
 from mapreduce.cluster import messages
 from mapreduce.cluster.dispatcher import Dispatcher
-from mapreduce.engine.orders import JobSpec
+from mapreduce.engine.orders import JobSpec, StepSpec
 from mapreduce.engine.scheduler import Policy
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -60,8 +60,9 @@ class MasterService:
 
     @_checked
     def new_job(self, spec: dict, code: bytes) -> dict[str, Any]:  # type: ignore[type-arg]
-        """Store a job. `spec` has the fields of `mapreduce.engine.orders.JobSpec`: at least name,
-        inputs (a list of paths in the store) and output; `code` is the text of its source file."""
+        """Store a job. `spec` has the fields of `mapreduce.engine.orders.JobSpec`, or of a single
+        `StepSpec` beside them: at least name, inputs (a list of paths in the store) and output;
+        `code` is the text of its source file."""
         check_value(code)
         record = self._dispatcher.new_job(_spec(spec), code)
         return _plain(record)
@@ -103,15 +104,29 @@ class MasterService:
 
 
 def _spec(given: dict[str, Any]) -> JobSpec:
-    """A specification from a client that need not know all its fields."""
-    code = given.get("code") or {}
-    if not isinstance(code, dict):
-        raise RequestError("the job's `code` is a map: kind, filename, mapper, reducer, combiner")
-    defaults = {"kind": "source", "filename": "job.py", "mapper": "", "reducer": None}
+    """A specification from a client that need not know all its fields: inputs may be plain paths,
+    and a job of one step may have that step's fields beside its own."""
+    step = {name: given[name] for name in StepSpec.__struct_fields__ if name in given}
+    if step and "steps" in given:
+        raise RequestError(f"give {', '.join(step)} to one of the steps, not beside `steps`")
+    whole = {name: value for name, value in given.items() if name not in step}
+    input_format = whole.pop("input_format", "text")
+    whole["inputs"] = [
+        {"path": path, "format": input_format} if isinstance(path, str) else path
+        for path in _listed(whole.get("inputs"))
+    ]
+    if step:
+        whole["steps"] = [step]
     try:
-        return msgspec.convert({**given, "code": {**defaults, **code}}, JobSpec)
+        return msgspec.convert(whole, JobSpec)
     except msgspec.ValidationError as error:
         raise RequestError(f"the job's specification is wrong: {error}") from None
+
+
+def _listed(inputs: Any) -> list[Any]:
+    if isinstance(inputs, list | tuple):
+        return list(inputs)
+    raise RequestError("the job's `inputs` is a list of paths in the store")
 
 
 def _plain(struct: msgspec.Struct) -> dict[str, Any]:

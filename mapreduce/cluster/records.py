@@ -6,24 +6,24 @@ here blocks on the store: the master calls it in threads.
 
 import logging
 import time
+from typing import Any
 
 import msgspec
 
+from dynamo import files
 from dynamo.errors import CorruptData
 from dynamo.store import Store
-from mapreduce.data import formats, inputs, outputs
-from mapreduce.data.inputs import InputSpec
-from mapreduce.engine import paths, shipping
+from mapreduce.data import inputs, outputs
+from mapreduce.engine import checks, paths, shipping
 from mapreduce.engine.events import JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
+from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Scheduler
 from mapreduce.engine.status import StageStatus
-from mapreduce.engine.summary import total_counters
 from mapreduce.errors import JobError
 
 log = logging.getLogger("mapreduce.master")
 
-REDUCERS_LIMIT = 10_000
 RESTARTED = "the master was restarted while it ran; `mapreduce run_job {name}` starts it again"
 
 
@@ -45,7 +45,8 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job as its users see it. Times are seconds since 1970; counters are those of winning
-    attempts. `run` names the latest run in keys: those of its logs begin with `paths.logs(run)`."""
+    attempts. `run` names the latest run in keys: those of its logs begin with
+    `paths.run_keys(run)`. `map` and `reduce` are those of the step that runs, or was the last."""
 
     name: str
     state: JobState
@@ -54,13 +55,19 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     output: str
     output_format: str
-    reducers: int
     created_at: float
+    step: int = 1
+    """Which of the job's `steps` runs, counted from 1."""
+    steps: int = 1
+    sampling: bool = False
+    """True while a sample is taken for the step's total order."""
     started_at: float | None = None
     ended_at: float | None = None
     committing: bool = False
     map: StageRecord = StageRecord()
     reduce: StageRecord = StageRecord()
+    told: tuple[dict[str, Any], ...] = ()
+    """All steps so far, as `mapreduce.engine.summary.step` tells of them."""
     counters: dict[str, int] = {}
     output_bytes: int = 0
     output_records: int = 0
@@ -73,11 +80,11 @@ def new(spec: JobSpec) -> JobRecord:
     return JobRecord(
         name=spec.name,
         state=JobState.NEW,
-        inputs=spec.inputs,
+        inputs=tuple(given.path for given in spec.inputs),
         output=spec.output,
         output_format=spec.output_format,
-        reducers=spec.reducers,
         created_at=time.time(),
+        steps=len(spec.steps),
     )
 
 
@@ -90,33 +97,41 @@ def begun(record: JobRecord, run: str) -> JobRecord:
         inputs=record.inputs,
         output=record.output,
         output_format=record.output_format,
-        reducers=record.reducers,
         created_at=record.created_at,
+        steps=record.steps,
         started_at=time.time(),
     )
 
 
-def brought_up_to_date(record: JobRecord, scheduler: Scheduler, now: float) -> JobRecord:
-    """`record` with all that the scheduler knows of its run at the scheduler's time `now`."""
-    status = scheduler.status(record.run)
+def brought_up_to_date(record: JobRecord, run: Run, scheduler: Scheduler, now: float) -> JobRecord:
+    """`record` with all that is known of its run at the scheduler's time `now`."""
+    status = run.seen(scheduler.status(run.job))
     results: list[TaskResult] = [
-        *scheduler.map_results(record.run),
-        *scheduler.reduce_results(record.run),
+        *scheduler.map_results(run.job),
+        *scheduler.reduce_results(run.job),
     ]
-    parts = [result.part for result in results if result.part]
+    parts = [part for result in results for part in result.parts]
     began = time.time() - now
     return msgspec.structs.replace(
         record,
-        state=status.state,
+        state=_state(status.state, run),
         error=status.error,
         ended_at=_by_calendar(status.ended_at, began),
-        committing=status.committing,
+        committing=status.committing and run.is_last,
+        step=status.step,
+        sampling=status.sampling,
         map=_stage(status.map, now, began),
         reduce=_stage(status.reduce, now, began),
-        counters=total_counters(results),
-        output_bytes=sum(part.size_bytes for part in parts),
-        output_records=sum(part.records for part in parts),
+        told=tuple(run.told(status, now)),
+        counters=run.counters(results),
+        output_bytes=sum(part.size_bytes for part in parts) if run.is_last else 0,
+        output_records=sum(part.records for part in parts) if run.is_last else 0,
     )
+
+
+def _state(state: JobState, run: Run) -> JobState:
+    """The job goes on when a step has succeeded that is not its last."""
+    return JobState.RUNNING if state is JobState.SUCCEEDED and not run.is_last else state
 
 
 def _by_calendar(moment: float | None, began: float) -> float | None:
@@ -150,39 +165,18 @@ def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
 
     Raises the errors of `mapreduce.errors` that say what is wrong with it.
     """
-    paths.check_job_name(spec.name)
-    _check_numbers(spec)
+    checks.check(spec)
     if spec.code.kind == "source":
-        spec = msgspec.structs.replace(
-            spec,
-            code=shipping.check_source(
-                code,
-                spec.code.filename,
-                mapper=spec.code.mapper or None,
-                reducer=spec.code.reducer,
-                combiner=spec.code.combiner,
-                reducers=spec.reducers,
-            ),
-        )
-    elif spec.reducers and not spec.code.reducer:
-        raise JobError(f"the job has {spec.reducers} reduce tasks and no reducer; give it one")
-    formats.writing(spec.output_format)
-    named = [InputSpec(path, format=spec.input_format) for path in spec.inputs]
-    inputs.check("store", named, store)
+        steps = shipping.check_source(code, spec.code, spec.steps)
+        spec = msgspec.structs.replace(spec, steps=steps)
+    for step in spec.steps:
+        if step.reducers and not step.reducer:
+            raise JobError(f"a step has {step.reducers} reduce tasks and no reducer; give it one")
+    inputs.check("store", spec.inputs, store)
     outputs.open_output("store", spec.output, store).check_absent()
     if store.get(paths.spec(spec.name)).values:
         raise taken(spec.name)
     return spec
-
-
-def _check_numbers(spec: JobSpec) -> None:
-    for name, number, least, most in (
-        ("reducers", spec.reducers, 0, REDUCERS_LIMIT),
-        ("max_attempts", spec.max_attempts, 1, 100),
-        ("split_bytes", spec.split_bytes, 1, 1 << 40),
-    ):
-        if not least <= number <= most:
-            raise JobError(f"{name} is a number from {least} to {most:,}, not {number}")
 
 
 def taken(name: str) -> JobError:
@@ -245,15 +239,23 @@ def _interrupted(store: Store, record: JobRecord) -> JobRecord:
     return ended
 
 
+def work_folder(run: str) -> str:
+    """The folder in the store for what goes from step to step of a run."""
+    return f"/_runs/{run}"
+
+
 def clean_up(store: Store, run: str) -> None:
-    """Delete the intermediate keys of a run that is over."""
+    """Delete the intermediate keys and files of a run that is over."""
     store.multi_delete(store.list(paths.pieces(run)), durable=False)
+    store.multi_delete(store.list(paths.borders_of(run)), durable=False)
+    for path in files.under(store, work_folder(run)):
+        files.remove(store, path)
 
 
 def forget_logs(store: Store, run: str) -> None:
     """Delete the logs of a run, as a newer one of the same job begins."""
     if run:
-        store.multi_delete(store.list(paths.logs(run)), durable=False)
+        store.multi_delete(store.list(paths.run_keys(run)), durable=False)
 
 
 def describe_output(store: Store, path: str) -> dict[str, object]:

@@ -16,15 +16,17 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import msgspec
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
-from mapreduce.engine import paths, shipping, tasks
+from mapreduce.engine import paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
+from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.errors import JobError, PieceLost
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -48,12 +50,13 @@ def main(fd: int) -> None:
     os.set_inheritable(fd, False)
     connection: Connection[bytes, bytes] = Connection(fd)
     open_store, files = pickle.loads(connection.recv_bytes())
+    scratch = Path(os.fsdecode(connection.recv_bytes()))
     orders: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(connection, orders), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         # What a crash leaves behind should be all that was printed.
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    child = Child(open_store, files)
+    child = Child(open_store, files, scratch)
     while True:
         order = msgspec.msgpack.decode(orders.get(), type=TaskOrder)
         outcome = child.attempt(order)
@@ -78,22 +81,34 @@ def _flush() -> None:
         ctypes.CDLL(None).fflush(None)
 
 
-class Child:
-    """Runs attempts; keeps the store open and the classes of the last job loaded."""
+class Loaded(NamedTuple):
+    """The job whose code this process holds, and what took it here."""
 
-    def __init__(self, open_store: Callable[[], Store], files: Files) -> None:
+    run: str
+    code: bytes
+    program: shipping.Program
+    side_files: SideFiles
+    imports: contextlib.ExitStack
+
+
+class Child:
+    """Runs attempts; keeps the store open and the code of the last job loaded."""
+
+    def __init__(self, open_store: Callable[[], Store], files: Files, scratch: Path) -> None:
         self._open_store = open_store
         self._files = files
+        self._scratch = scratch
         self._store: Store | None = None
-        self._loaded: tuple[str, bytes, shipping.Classes] | None = None
+        self._loaded: Loaded | None = None
 
     def attempt(self, order: TaskOrder) -> Outcome:
         """Run one attempt; every error becomes part of the outcome, those of user code too."""
         try:
             if self._store is None:
                 self._store = self._open_store()
-            classes = self._load(order, self._store)
-            result = tasks.run(order, classes, self._store, files=self._files)
+            loaded = self._load(order, self._store)
+            bench = tasks.Bench(self._store, self._files, self._scratch, loaded.side_files)
+            result = tasks.run(order, loaded.program, bench)
         except PieceLost as error:
             lost = TaskId(order.attempt.task.job, "map", error.map_index)
             return Outcome(attempt=order.attempt, error=str(error), lost=(lost,))
@@ -102,17 +117,27 @@ class Child:
             return Outcome(attempt=order.attempt, error=describe(error))
         return Outcome(attempt=order.attempt, result=result)
 
-    def _load(self, order: TaskOrder, store: Store) -> shipping.Classes:
-        """The classes of the order's job; loaded again only if it is another job, or its code is
+    def _load(self, order: TaskOrder, store: Store) -> Loaded:
+        """The code of the order's run; loaded again only if it is another run, or its code is
         another: a name may be used again."""
-        job = order.attempt.task.job
-        code = store.get(paths.code(job)).value
+        code = store.get(paths.code(order.run)).value
         if code is None:
-            raise JobError(f"the store has no code for job {job!r}; was the job deleted?")
-        if self._loaded is None or self._loaded[:2] != (job, code):
-            self._loaded = None
-            self._loaded = (job, code, shipping.load(order.spec.code, code, job))
-        return self._loaded[2]
+            raise JobError(f"the store has no code for job {order.spec.name!r}; was it deleted?")
+        if self._loaded and (self._loaded.run, self._loaded.code) == (order.run, code):
+            return self._loaded
+        self._unload()
+        side_files = SideFiles(order.spec, order.run, self._files, store, self._scratch)
+        with contextlib.ExitStack() as imports:
+            imports.enter_context(sidefiles.importable(side_files.modules()))
+            program = shipping.load(order.spec, code, order.run)
+            self._loaded = Loaded(order.run, code, program, side_files, imports.pop_all())
+        return self._loaded
+
+    def _unload(self) -> None:
+        if self._loaded:
+            loaded, self._loaded = self._loaded, None
+            loaded.imports.close()
+            loaded.side_files.forget()
 
 
 def describe(error: BaseException) -> str:

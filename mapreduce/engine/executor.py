@@ -10,9 +10,11 @@ import json
 import os
 import pickle
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
@@ -155,6 +157,8 @@ class _Process:
     def __init__(self, boot: bytes) -> None:
         self._connection: Connection[bytes, bytes]
         self._connection, theirs = Pipe()
+        self._scratch = tempfile.mkdtemp(prefix="mapreduce-task-")
+        """A folder of its own, which goes with it, however it ends."""
         command = [
             sys.executable,
             "-c",
@@ -176,6 +180,7 @@ class _Process:
         os.set_blocking(self._printed.fileno(), False)
         with contextlib.suppress(OSError):  # it died at once; the first order will say so
             self._connection.send_bytes(boot)
+            self._connection.send_bytes(os.fsencode(self._scratch))
 
     @property
     def alive(self) -> bool:
@@ -191,6 +196,7 @@ class _Process:
         self.kill()
         self._process.wait()
         self._printed.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
         self._connection.close()
 
     def run(self, order: TaskOrder) -> Outcome:

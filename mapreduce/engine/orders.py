@@ -7,41 +7,79 @@ from typing import Literal
 
 import msgspec
 
-from mapreduce.data.inputs import Split
+from mapreduce.data.inputs import InputSpec, Split
 from mapreduce.data.outputs import Part
 from mapreduce.data.shuffle import Piece
 from mapreduce.engine.events import AttemptId
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the user's mapper and reducer come from; the bytes are at `paths.code(job)`.
+    """Where the user's code comes from; the bytes are at `paths.code(run)`.
 
-    "source" is the text of a Python file, loaded as a module in which the names are looked up;
-    "pickle" is a cloudpickle of the classes, made by `Job.run`: its names are for people.
+    "source" is the text of a Python file, loaded as a module in which names are looked up: those of
+    the job's steps, or that of a whole job; "pickle" is a cloudpickle made by a running program,
+    and the names in the steps are for people.
     """
 
-    kind: Literal["source", "pickle"]
-    filename: str
+    kind: Literal["source", "pickle"] = "source"
+    filename: str = "job.py"
     """The source's file name as the user knows it: tracebacks and messages name it."""
-    mapper: str
-    reducer: str | None
-    """None for a job without reducers: the mappers' pairs are its output."""
+    job: str | None = None
+    """The name of a `Job` in the source, or of a function that makes one; its steps are run."""
+    mappers: tuple[str, ...] = ()
+    """The names of mappers of single inputs: `InputSpec.mapper` counts them from 1."""
+
+
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One step, as `mapreduce.api.Step`, with names in place of classes and functions.
+
+    A "" as mapper and None elsewhere: the default of a source file, or nothing.
+    """
+
+    mapper: str = ""
+    reducer: str | None = None
     combiner: str | None = None
+    partitioner: str | None = None
+    reducers: int = 1
+    sort_key: str | None = None
+    group_key: str | None = None
+    sort_values: bool | str = False
+    descending: bool = False
+    total_order: bool = False
+
+
+class SideFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or a zipped module that comes with the job: `path` is in the store if the job's inputs
+    are, else in the local file system."""
+
+    name: str
+    path: str
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a job is, as its user gave it."""
+    """Everything a job is, as its user gave it. Sizes are in bytes."""
 
     name: str
-    inputs: tuple[str, ...]
+    inputs: tuple[InputSpec, ...]
     output: str
-    code: Code
-    reducers: int = 1
-    input_format: str = "text"
+    code: Code = Code()
+    steps: tuple[StepSpec, ...] = (StepSpec(),)
     output_format: str = "text"
+    outputs: dict[str, str] = {}
+    """The formats of the named outputs."""
+    merged: bool = False
+    """True: one file of output, in order, in place of one for each partition."""
+    params: dict[str, str] = {}
+    files: tuple[SideFile, ...] = ()
+    modules: tuple[SideFile, ...] = ()
     max_attempts: int = 4
     split_bytes: int = 16 << 20
     """The size that splits are cut and small files grouped to."""
+    least_split_bytes: int = 0
+    memory_bytes: int = 256 << 20
+    """What a task may hold before it spills to the disk."""
+    python: str = ""
+    """The version of Python that pickled the code, such as "3.11"."""
 
 
 class TaskOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,18 +87,33 @@ class TaskOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: AttemptId
     spec: JobSpec
+    run: str
+    """Names the run in keys: `paths.code(run)`."""
+    step: int = 0
+    """Which of the steps, counted from 0."""
+    sampling: bool = False
+    """True: only to find the borders between the partitions of a total order."""
     split: Split | None = None
     pieces: tuple[Piece, ...] = ()
+    output: str = ""
+    output_format: str = ""
+    limit: int | None = None
+    """At most so many records are mapped: for a first try."""
+
+    @property
+    def step_spec(self) -> StepSpec:
+        return self.spec.steps[self.step]
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a successful attempt leaves behind.
 
     A map task of a job with reducers has pieces, at most one entry for each partition and run; a
-    reduce task, and a map task of a job without reducers, has a part of the output.
+    reduce task, and a map task of a step without reducers, has a part of the output. Either may
+    have parts of named outputs.
     """
 
     pieces: tuple[Piece, ...] = ()
-    part: Part | None = None
+    parts: tuple[Part, ...] = ()
     counters: dict[str, int] = {}
     seconds: float = 0.0

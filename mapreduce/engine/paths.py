@@ -1,15 +1,18 @@
 """The names of all keys that MapReduce keeps in the store.
 
     job:NAME:spec                    what the job is: a `JobSpec` as msgpack
-    job:NAME:code                    its source file, or its pickled classes
+    job:NAME:code                    its source file, or its pickled classes; of a run likewise
     job:NAME:status                  how far it is
-    job:NAME:log:KIND-INDEX.ATTEMPT  what an attempt printed
-    piece:{NAME:REDUCER}:MAP.ATTEMPT.RUN:BLOCK
+    job:RUN:borders:STEP             the keys at which the partitions of a total order begin
+    job:PHASE:log:KIND-INDEX.ATTEMPT what an attempt printed
+    piece:{PHASE:REDUCER}:MAP.ATTEMPT.RUN:BLOCK
                                      one block of a sorted run from one map attempt to one reducer
 
-NAME is a job's name (`check_job_name`), numbers are decimal and padded so that keys sort like
-numbers, ATTEMPT counts from 1 and RUN and BLOCK from 0. All that is meant for one reducer shares
-the routing part in braces, and so lives on the nodes of `home(job, reducer)`.
+NAME is a job's name (`check_job_name`), a run's begins with that of its job, and PHASE is what the
+scheduler calls one step of a run: RUN.STEP, or RUN.STEP.sample. Numbers are decimal and padded so
+that keys sort like numbers, STEP and ATTEMPT count from 1, RUN (of a piece) and BLOCK from 0. All
+that is meant for one reducer shares the routing part in braces, and so lives on the nodes of
+`home(phase, reducer)`.
 """
 
 import re
@@ -53,17 +56,41 @@ def status(job: str) -> str:
     return f"{JOBS}{job}:status"
 
 
-def logs(job: str) -> str:
-    """The prefix of the logs of all attempts of a job."""
-    return f"{JOBS}{job}:log:"
+def phase(run: str, step: int, sampling: bool = False) -> str:
+    """What the scheduler calls one step of a run, which is counted from 0 here.
+
+    >>> phase("wc-1a2b", 0), phase("wc-1a2b", 1, sampling=True)
+    ('wc-1a2b.1', 'wc-1a2b.2.sample')
+    """
+    return f"{run}.{step + 1}" + (".sample" if sampling else "")
+
+
+def borders(run: str, step: int) -> str:
+    """Where the borders between the partitions of a total order are kept."""
+    return f"{borders_of(run)}{step + 1}"
+
+
+def borders_of(run: str) -> str:
+    """The prefix of all borders of a run."""
+    return f"{JOBS}{run}:borders:"
+
+
+def run_keys(run: str) -> str:
+    """The prefix of all that is kept about the phases of a run: the logs of their attempts."""
+    return f"{JOBS}{run}."
+
+
+def logs(phase: str) -> str:
+    """The prefix of the logs of all attempts of a phase."""
+    return f"{JOBS}{phase}:log:"
 
 
 def log(attempt: AttemptId) -> str:
     """Where the output of one attempt's user code is kept.
 
     >>> from mapreduce.engine.events import TaskId
-    >>> log(AttemptId(TaskId("wc", "map", 3), 1))
-    'job:wc:log:map-00003.1'
+    >>> log(AttemptId(TaskId("wc-1a2b.1", "map", 3), 1))
+    'job:wc-1a2b.1:log:map-00003.1'
     """
     return f"{logs(attempt.task.job)}{attempt}"
 
@@ -73,9 +100,9 @@ def home(job: str, reducer: int) -> str:
     return f"piece:{{{job}:{reducer:05d}}}"
 
 
-def pieces(job: str) -> str:
-    """The prefix of all intermediate pieces of a job."""
-    return f"piece:{{{job}:"
+def pieces(run: str) -> str:
+    """The prefix of all intermediate pieces of a run."""
+    return f"piece:{{{run}."
 
 
 def block(job: str, partition: int, map_index: int, attempt: int, run: int, block: int) -> str:

@@ -7,72 +7,98 @@ at the text and never runs it; `load` is for the processes that run tasks.
 import ast
 import functools
 import importlib.util
+import inspect
 import linecache
 import pickle
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import cloudpickle
+import msgspec
 
-from mapreduce.engine.orders import Code
+from mapreduce.api import Step, mappers_of
+from mapreduce.engine.orders import Code, JobSpec, StepSpec
 from mapreduce.errors import JobError, SourceError
 
-MAPPER, REDUCER, COMBINER = "MyMapper", "MyReducer", "MyCombiner"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""Pickled code can be loaded by the version that pickled it, and by no other."""
+
+DEFAULTS = {
+    "mapper": "MyMapper",
+    "reducer": "MyReducer",
+    "combiner": "MyCombiner",
+    "partitioner": "MyPartitioner",
+}
 """The names that a source file's classes have where the job does not name others."""
+JOB = "job"
+"""The name under which a source file may define a whole job."""
+_NAMED = ("mapper", "reducer", "combiner", "partitioner", "sort_key", "group_key", "sort_values")
+"""The fields of a step that hold code."""
 
 BESIDE_BYTES = 64 << 10
 """A class of the user's program that is larger than this is sent only if the job needs it."""
 
 
-class Classes(NamedTuple):
-    """What a job runs: classes, or anything that makes an object with the right methods."""
+class Program(NamedTuple):
+    """All the code of a job. `mappers` are those of the first step, by `InputSpec.mapper`."""
 
-    mapper: Callable[[], Any]
-    reducer: Callable[[], Any] | None = None
-    combiner: Callable[[], Any] | None = None
+    mappers: tuple[Callable[[], Any] | None, ...]
+    steps: tuple[Step, ...]
 
 
 # Source files ------------------------------------------------------------------------------------
 
 
-def check_source(
-    source: bytes,
-    filename: str,
-    *,
-    mapper: str | None = None,
-    reducer: str | None = None,
-    combiner: str | None = None,
-    reducers: int = 1,
-) -> Code:
-    """What to run from a source file, found without running it.
+def check_source(source: bytes, code: Code, steps: Sequence[StepSpec]) -> tuple[StepSpec, ...]:
+    """The steps to run from a source file, found without running it.
 
-    Names that are None get their defaults: `MyMapper`, `MyReducer` unless `reducers` is 0, and
-    `MyCombiner` if the file has one. Raises `SourceError` for a file that is no Python, with the
-    line, or lacks a class, with the names it has.
+    Names that are left out get their defaults: `MyMapper`, `MyReducer` unless `reducers` is 0, and
+    `MyCombiner` and `MyPartitioner` if the file has them. Raises `SourceError` for a file that is
+    no Python, with the line, or lacks a name, with those it has.
 
-    >>> check_source(b"class MyMapper: ...\\nclass MyReducer: ...", "wc.py").reducer
-    'MyReducer'
+    >>> source = b"class MyMapper: ...\\nclass MyReducer: ..."
+    >>> [step] = check_source(source, Code(filename="wc.py"), [StepSpec()])
+    >>> step.mapper, step.reducer, step.combiner
+    ('MyMapper', 'MyReducer', None)
     """
-    names = _top_level_names(source, filename)
-    if reducers == 0:
-        reducer = combiner = None
+    names = names_in(source, code.filename)
+    for name in (code.job, *code.mappers):
+        _check_has(name, names, code.filename)
+    if code.job is not None:
+        return tuple(steps)
+    checked = tuple(_with_defaults(step, names) for step in steps)
+    for step in checked:
+        for field in _NAMED:
+            _check_has(getattr(step, field), names, code.filename)
+    return checked
+
+
+def _check_has(name: str | bool | None, names: Sequence[str], filename: str) -> None:
+    if isinstance(name, str) and name not in names:
+        has = ", ".join(names) or "no classes or names at all"
+        raise SourceError(f"{filename} has no class {name}; at its top level it has {has}")
+
+
+def _with_defaults(step: StepSpec, names: Sequence[str]) -> StepSpec:
+    found = {field: name for field, name in DEFAULTS.items() if name in names}
+    chosen: dict[str, Any] = {"mapper": step.mapper or DEFAULTS["mapper"]}
+    if step.reducers == 0:
+        chosen |= dict.fromkeys(("reducer", "combiner", "partitioner"))
     else:
-        reducer = reducer or REDUCER
-        combiner = combiner or (COMBINER if COMBINER in names else None)
-    mapper = mapper or MAPPER
-    for name in (mapper, reducer, combiner):
-        if name is not None and name not in names:
-            has = ", ".join(names) or "no classes or names at all"
-            raise SourceError(f"{filename} has no class {name}; at its top level it has {has}")
-    return Code(kind="source", filename=filename, mapper=mapper, reducer=reducer, combiner=combiner)
+        chosen["reducer"] = step.reducer or DEFAULTS["reducer"]
+        for field in ("combiner", "partitioner"):
+            chosen[field] = getattr(step, field) or found.get(field)
+        if step.total_order and step.partitioner is None:
+            chosen["partitioner"] = None
+    return msgspec.structs.replace(step, **chosen)
 
 
-def _top_level_names(source: bytes, filename: str) -> list[str]:
+def names_in(source: bytes, filename: str) -> list[str]:
     """What a module of this source would bind at its top level, imports by * apart."""
     try:
         tree = ast.parse(source, filename)
@@ -114,45 +140,53 @@ def load_source(source: bytes, filename: str, name: str) -> ModuleType:
 # Pickles -----------------------------------------------------------------------------------------
 
 
-def pickle_classes(
-    mapper: Callable[[], Any],
-    reducer: Callable[[], Any] | None = None,
-    combiner: Callable[[], Any] | None = None,
-    *,
-    same_machine: bool = False,
-) -> tuple[Code, bytes]:
-    """The classes of a running program, and what a job says of them.
+def pickle_program(program: Program, *, same_machine: bool = False) -> tuple[Code, bytes]:
+    """The code of a running program, and what a job says of it.
 
     Classes of installed packages go by name; those of `__main__`, of notebooks and of files beside
     the program go by value, as the machines that run them don't have those files. On the
     `same_machine` only `__main__` goes by value. With them go the other classes of their modules,
     so that objects of these can be keys and values.
     """
-    classes = Classes(mapper, reducer, combiner)
-    modules = {_module_of(made) for made in classes if made is not None} - {None}
+    modules = {_module_of(made) for made in _code_in(program)} - {None}
     sent = [module for module in modules if module and _by_value(module, same_machine)]
     registered = [module for module in sent if module.__name__ != "__main__"]
     for module in registered:
         cloudpickle.register_pickle_by_value(module)
     try:
-        data: bytes = cloudpickle.dumps((tuple(classes), _classes_beside(sent)), protocol=5)
+        data: bytes = cloudpickle.dumps((tuple(program), _classes_beside(sent)), protocol=5)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         raise JobError(f"the job's classes can't be sent to where they run: {error}") from error
     finally:
         for module in registered:
             cloudpickle.unregister_pickle_by_value(module)
-    return _code_of(classes), data
+    home = next(iter(modules), None)
+    filename = getattr(home, "__file__", None) or "<interactive>"
+    return Code(kind="pickle", filename=filename), data
 
 
-def _code_of(classes: Classes) -> Code:
-    names = [None if made is None else getattr(made, "__name__", repr(made)) for made in classes]
-    return Code(
-        kind="pickle",
-        filename=getattr(_module_of(classes.mapper), "__file__", None) or "<interactive>",
-        mapper=names[0] or "",
-        reducer=names[1],
-        combiner=names[2],
+def _code_in(program: Program) -> list[Any]:
+    """Every class and function of the user's, the first step's mapper first."""
+    found = [*program.mappers]
+    found += (getattr(step, field) for step in program.steps for field in _NAMED)
+    return [made for made in found if callable(made)]
+
+
+def named(step: Step) -> StepSpec:
+    """A step with names in place of its code, for people and for the scheduler."""
+    names = {field: _name(getattr(step, field)) for field in _NAMED}
+    return StepSpec(
+        **{**names, "mapper": names["mapper"] or ""},
+        reducers=step.reducers,
+        descending=step.descending,
+        total_order=step.total_order,
     )
+
+
+def _name(made: Any) -> Any:
+    if made is None or isinstance(made, bool):
+        return made
+    return getattr(made, "__name__", repr(made))
 
 
 def _classes_beside(modules: Iterable[ModuleType]) -> dict[tuple[str, str], type]:
@@ -198,27 +232,74 @@ def _installed_folders() -> Sequence[Path]:
 # Loading -----------------------------------------------------------------------------------------
 
 
-def load(code: Code, data: bytes, job: str) -> Classes:
-    """The classes of a job, from what is stored for it. Runs the user's source file.
+def load(spec: JobSpec, data: bytes, run: str) -> Program:
+    """The code of a job, from what is stored for it. Runs the user's source file.
 
-    Errors of the user's own code pass through; a class that the code does not have is a
+    Errors of the user's own code pass through; a class that the source does not have is a
     `SourceError`.
     """
-    if code.kind == "pickle":
-        classes, beside = pickle.loads(data)
-        for (home, name), made in beside.items():
-            setattr(sys.modules.setdefault(home, ModuleType(home)), name, made)
-        return Classes(*classes)
-    module = load_source(data, code.filename, f"mapreduce_job_{job}")
-    return Classes(
-        _class(module, code, code.mapper),
-        None if code.reducer is None else _class(module, code, code.reducer),
-        None if code.combiner is None else _class(module, code, code.combiner),
+    if spec.code.kind == "pickle":
+        return _unpickled(spec, data)
+    module = load_source(data, spec.code.filename, f"mapreduce_job_{run}")
+    if spec.code.job is not None:
+        job = job_in(module, spec.code, spec.params)
+        return Program(mappers_of(job.steps, job.inputs), job.steps)
+    steps = tuple(_step(module, spec.code, step) for step in spec.steps)
+    others = (_found(module, spec.code, name) for name in spec.code.mappers)
+    return Program((steps[0].mapper, *others), steps)
+
+
+def job_in(module: ModuleType, code: Code, params: Mapping[str, str]) -> Any:
+    """The `Job` that a source file defines, or that its function makes of the parameters."""
+    made = _found(module, code, code.job)
+    job = made if hasattr(made, "steps") else _called(made, code, params)
+    if not hasattr(job, "steps"):
+        raise SourceError(
+            f"{code.filename}: {code.job} is {type(job).__name__}; it has to be a mapreduce.Job, "
+            "or a function that returns one"
+        )
+    return job
+
+
+def _called(make: Callable[..., Any], code: Code, params: Mapping[str, str]) -> Any:
+    try:
+        inspect.signature(make).bind(**params)
+    except TypeError as error:
+        raise SourceError(
+            f"{code.filename}: {code.job}{inspect.signature(make)} can't be called with the "
+            f"parameters {dict(params)}: {error}"
+        ) from None
+    return make(**params)
+
+
+def _unpickled(spec: JobSpec, data: bytes) -> Program:
+    if spec.python not in ("", PYTHON):
+        raise JobError(
+            f"the code of job {spec.name!r} was pickled by Python {spec.python}, and this worker "
+            f"runs {PYTHON}, which can't load it: run both with one version, or describe the job "
+            "by a source file (`mapreduce new_job`)"
+        )
+    program, beside = pickle.loads(data)
+    for (home, name), made in beside.items():
+        setattr(sys.modules.setdefault(home, ModuleType(home)), name, made)
+    return Program(*program)
+
+
+def _step(module: ModuleType, code: Code, step: StepSpec) -> Step:
+    named_here = {field: getattr(step, field) for field in _NAMED}
+    return Step(
+        **{
+            field: _found(module, code, name) if isinstance(name, str) else name
+            for field, name in named_here.items()
+        },
+        reducers=step.reducers,
+        descending=step.descending,
+        total_order=step.total_order,
     )
 
 
-def _class(module: ModuleType, code: Code, name: str) -> Callable[[], Any]:
-    made = getattr(module, name, None)
-    if not callable(made):
+def _found(module: ModuleType, code: Code, name: str | None) -> Any:
+    made = getattr(module, name or "", None)
+    if made is None or not (callable(made) or hasattr(made, "steps")):
         raise SourceError(f"{code.filename} has no class {name} after it has run")
-    return made  # type: ignore[no-any-return]
+    return made

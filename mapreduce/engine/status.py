@@ -36,6 +36,11 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     reduce: StageStatus
     started_at: float
     ended_at: float | None
+    step: int = 1
+    """Which of the job's steps runs, counted from 1, of `steps`; `map` and `reduce` are its own."""
+    steps: int = 1
+    sampling: bool = False
+    """True while a sample is taken for the step's total order."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -1,34 +1,41 @@
 """What is told of a job when it is over, as plain data for JSON: `_SUCCESS`, status, `--json`."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.status import JobStatus, StageStatus
 
 
-def total_counters(results: Iterable[TaskResult]) -> dict[str, int]:
+def total_counters(results: Iterable[TaskResult]) -> Counter[str]:
     """The counters of the winning attempts together: each task counts once."""
     total: Counter[str] = Counter()
     for result in results:
         total.update(result.counters)
-    return dict(sorted(total.items()))
+    return total
 
 
-def summarise(status: JobStatus, results: Iterable[TaskResult], now: float) -> dict[str, Any]:
-    """A job at the moment `now` of the scheduler's clock. Times are in seconds."""
+def summarise(
+    job: str, seconds: float, steps: Sequence[Mapping[str, Any]], counters: Mapping[str, int]
+) -> dict[str, Any]:
+    """A job that has succeeded, after `seconds`. `steps` as from `step`."""
     return {
-        "job": status.job,
-        "state": str(status.state.value),
-        "seconds": round((status.ended_at or now) - status.started_at, 3),
-        "map": _stage(status.map, now),
-        "reduce": _stage(status.reduce, now),
-        "counters": total_counters(results),
+        "job": job,
+        "state": "succeeded",
+        "seconds": round(seconds, 3),
+        "steps": list(steps),
+        "counters": dict(counters),
     }
 
 
-def _stage(stage: StageStatus, now: float) -> dict[str, Any]:
+def step(status: JobStatus, now: float) -> dict[str, Any]:
+    """One step at the moment `now` of the scheduler's clock. Times are in seconds."""
+    return {"map": stage(status.map, now), "reduce": stage(status.reduce, now)}
+
+
+def stage(stage: StageStatus, now: float) -> dict[str, Any]:
+    """The map or the reduce tasks of a step, or those that sampled for it."""
     began = stage.started_at
     return {
         "tasks": stage.total,

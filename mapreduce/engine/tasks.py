@@ -1,24 +1,31 @@
-"""Tasks: iterators of records in, iterators of records out.
+"""Tasks: one attempt at a map or a reduce task, from what it reads to what it stores.
 
-`run` does one attempt: it reads a split or pieces, runs the user's classes, and stores pieces or a
-part of the output. How user code is called stands in `mapreduce.engine.calling`.
+A map task reads a split, maps it, and stores pieces for the reducers, or output where its step has
+none. A reduce task reads the pieces of its partition, reduces them, and stores output. The tasks of
+a sampling phase are the same with another end: keys only, and the borders made of them.
 """
 
-import tempfile
+import pickle
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from dynamo.store import Store
-from mapreduce.api import Context, Pair
-from mapreduce.data import formats, inputs, outputs, shuffle
+from mapreduce.api import Context, Mapper, Pair, Step
+from mapreduce.data import formats, inputs, outputs, sampling, shuffle
 from mapreduce.data.formats import Batch
-from mapreduce.data.inputs import Files, Split
+from mapreduce.data.inputs import Files, InputSpec
+from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
 from mapreduce.engine import calling, paths
 from mapreduce.engine.orders import TaskOrder, TaskResult
-from mapreduce.engine.shipping import Classes
+from mapreduce.engine.run import BETWEEN
+from mapreduce.engine.shipping import Program
+from mapreduce.engine.sidefiles import SideFiles
+from mapreduce.engine.writing import AttemptOutput
+from mapreduce.errors import JobError
 
 PIECE_TTL_S = 7 * 24 * 3600.0
 """How long pieces live whose job nobody has cleaned up. In a job that takes longer they are lost
@@ -26,87 +33,239 @@ like any others: their maps run again."""
 _SINK_BYTES = 4 << 20
 
 
-def run(order: TaskOrder, classes: Classes, store: Store, *, files: Files = "store") -> TaskResult:
+class Bench(NamedTuple):
+    """Where a task works: its store, what plain paths mean, a folder of its own, the side files."""
+
+    store: Store
+    files: Files
+    scratch: Path
+    side_files: SideFiles
+
+
+class Task(NamedTuple):
+    """One attempt and all that it needs."""
+
+    order: TaskOrder
+    program: Program
+    bench: Bench
+    context: Context
+    counters: Counter[str]
+    output: AttemptOutput
+
+    @property
+    def step(self) -> Step:
+        return self.program.steps[self.order.step]
+
+    @property
+    def ordering(self) -> Ordering:
+        step = self.step
+        return Ordering(step.sort_key, step.descending, step.group_key, step.sort_values)
+
+
+def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
     """Do one attempt at a map or reduce task.
 
     The user's own errors pass through. Raises `PieceLost` for pieces that can't be read,
     `BadRecord` for input that does not have its format.
     """
     started = time.perf_counter()
-    context = Context(order.spec.name, str(order.attempt))
-    counters: Counter[str] = Counter()
-    do = map_task if order.attempt.task.kind == "map" else reduce_task
-    result = do(order, classes, store, files, context, counters)
+    context = Context(
+        order.spec.name,
+        str(order.attempt),
+        step=order.step + 1,
+        params=order.spec.params,
+        find_file=bench.side_files.find,
+    )
+    with AttemptOutput(order, *_sinks(order, bench)) as output:
+        context.write_named = output.emit
+        task = Task(order, program, bench, context, Counter(), output)
+        pieces = _do(task)
+        parts = output.close()
+    counters = task.counters + context.counters
+    _count_output(order, counters, parts)
     return TaskResult(
-        pieces=result.pieces,
-        part=result.part,
-        counters=dict(counters + context.counters),
+        pieces=pieces,
+        parts=parts,
+        counters=dict(counters),
         seconds=time.perf_counter() - started,
     )
 
 
-def map_task(
-    order: TaskOrder,
-    classes: Classes,
-    store: Store,
-    files: Files,
-    context: Context,
-    counters: Counter[str],
-) -> TaskResult:
-    """Read a split, map it, and store pieces, or output where the job has no reducers."""
-    assert order.split is not None
-    batches = read_split(order.split, order.spec.input_format, store, files, counters)
-    pairs = calling.map_pairs(calling.made(classes.mapper, context), batches)
-    if order.spec.reducers == 0:
-        return _write_output(order, pairs, store, files, counters, "map_output_records")
-    sink = PieceSink(store, order)
-    combiner = calling.made(classes.combiner, context) if classes.combiner else None
+def _sinks(order: TaskOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
+    folder = outputs.open_output(bench.files, order.output, bench.store)
+    if order.output == order.spec.output:
+        return folder, folder
+    return folder, outputs.open_output(bench.files, order.spec.output, bench.store)
+
+
+def _do(task: Task) -> tuple[Piece, ...]:
+    match task.order.attempt.task.kind, task.order.sampling:
+        case "map", False:
+            return map_task(task)
+        case "map", True:
+            return _sample_keys(task)
+        case _, False:
+            reduce_task(task)
+        case _:
+            _store_borders(task)
+    return ()
+
+
+def _count_output(order: TaskOrder, counters: Counter[str], parts: Sequence[outputs.Part]) -> None:
+    phase = "reduce" if order.attempt.task.kind == "reduce" else "map"
+    for part in parts:
+        if outputs.is_main(part.name):
+            counters[f"{phase}_output_records"] += part.records
+        else:
+            counters["named_output_records"] += part.records
+        counters["output_bytes"] += part.size_bytes
+
+
+# Map and reduce ----------------------------------------------------------------------------------
+
+
+def map_task(task: Task) -> tuple[Piece, ...]:
+    """Read a split, map it, and store pieces, or output where the step has no reducers."""
+    pairs = calling.map_pairs(_mapper(task), _records(task))
+    if task.step.reducer is None:
+        task.output.write(pairs)
+        return ()
+    partitioner = _partitioner(task.step.partitioner)
+    if task.step.total_order and task.step.reducers > 1:
+        partitioner = _range_partitioner(task)
+    return _collected(task, pairs, task.step.reducers, partitioner, task.step.combiner)
+
+
+def reduce_task(task: Task) -> None:
+    """Read all pieces of a partition, reduce them key by key, and store a part of the output."""
+    assert task.step.reducer is not None
+    groups = _groups(task, task.ordering)
+    reducer = calling.made(task.step.reducer, task.context)
+    task.output.write(calling.reduce_pairs(reducer, groups, task.counters))
+
+
+def _partitioner(given: Any) -> Callable[[Any, int], int] | None:
+    """The user's partitioner as a function: they may have written a class."""
+    if given is not None and (isinstance(given, type) or hasattr(given, "partition")):
+        made = given() if isinstance(given, type) else given
+        partition: Callable[[Any, int], int] = made.partition
+        return partition
+    return given
+
+
+def _combine(given: Any, context: Context) -> shuffle.Combine | shuffle.Fold | None:
+    """The user's combiner: the method of a class, or a function of two values."""
+    if given is None:
+        return None
+    is_class = isinstance(getattr(given, "func", given), type)  # or a partial of one
+    return calling.reduce_method(calling.made(given, context)) if is_class else shuffle.Fold(given)
+
+
+def _mapper(task: Task) -> Any:
+    """The mapper of the split's input; one that gives the records as they are if there is none."""
+    make = task.step.mapper
+    if task.order.step == 0:
+        make = task.program.mappers[_input(task).mapper]
+    return calling.made(make or Mapper, task.context)
+
+
+def _input(task: Task) -> InputSpec:
+    """What the split is a part of; the first input for one that holds nothing."""
+    split = task.order.split
+    return task.order.spec.inputs[split.slices[0].input if split and split.slices else 0]
+
+
+def _records(task: Task, limit: int | None = None) -> Iterator[Batch]:
+    """The records of all slices of the split, counted."""
+    order, split = task.order, task.order.split
+    assert split is not None
+    input_format = BETWEEN if order.step else _input(task).format
+    reader = inputs.open_reader(task.bench.store)
+    reader.prepare(split.slices)
+    read = formats.reading(input_format).read
+    task.counters["map_input_bytes"] += split.size_bytes
+    left = limit if limit is not None else order.limit
+    for part in split.slices:
+        task.context.input = part.path
+        for batch in read(part, reader):
+            if left is not None:
+                batch = batch.first(left)
+                left -= batch.size
+            task.counters["map_input_records"] += batch.size
+            yield batch
+            if left == 0:
+                return
+
+
+def _collected(
+    task: Task,
+    pairs: Iterable[Pair],
+    partitions: int,
+    partitioner: Callable[[Any, int], int] | None,
+    combiner: Callable[..., Any] | None,
+) -> tuple[Piece, ...]:
+    """Store a map task's pairs as pieces."""
+    sink = PieceSink(task.bench.store, task.order)
     collector = Collector(
-        order.attempt.task.index,
-        order.attempt.number,
-        order.spec.reducers,
+        task.order.attempt.task.index,
+        task.order.attempt.number,
+        partitions,
         sink.put,
-        combine=combiner and calling.reduce_method(combiner),
+        combine=_combine(combiner, task.context),
+        partition=partitioner,
+        ordering=task.ordering,
+        memory_bytes=task.order.spec.memory_bytes,
     )
     collector.collect(pairs)
     pieces = collector.finish()
     sink.flush()
-    counters["map_output_records"] += collector.output_records
-    counters["combine_input_records"] += collector.combine_input_records
-    counters["combine_output_records"] += collector.combine_output_records
-    counters["shuffle_bytes"] += sink.stored_bytes
-    return TaskResult(pieces=pieces)
+    task.counters.update(
+        map_output_records=collector.output_records,
+        combine_input_records=collector.combine_input_records,
+        combine_output_records=collector.combine_output_records,
+        spills=collector.spills,
+        spilled_records=collector.spilled_records,
+        shuffle_bytes=sink.stored_bytes,
+    )
+    return pieces
 
 
-def reduce_task(
-    order: TaskOrder,
-    classes: Classes,
-    store: Store,
-    files: Files,
-    context: Context,
-    counters: Counter[str],
-) -> TaskResult:
-    """Read all pieces of a partition, reduce them key by key, and store a part of the output."""
-    assert classes.reducer is not None
-    fetch = piece_fetch(store, order.attempt.task.job)
-    groups = shuffle.grouped(order.pieces, fetch, scratch=Path(tempfile.gettempdir()))
-    counters["reduce_input_records"] += sum(piece.records for piece in order.pieces)
-    pairs = calling.reduce_pairs(calling.made(classes.reducer, context), groups, counters)
-    return _write_output(order, pairs, store, files, counters, "reduce_output_records")
+def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
+    order = task.order
+    task.counters["reduce_input_records"] += sum(piece.records for piece in order.pieces)
+    return shuffle.grouped(
+        order.pieces,
+        piece_fetch(task.bench.store, order.attempt.task.job),
+        ordering=ordering,
+        memory_bytes=order.spec.memory_bytes,
+        scratch=task.bench.scratch,
+    )
 
 
-def read_split(
-    split: Split, input_format: str, store: Store, files: Files, counters: Counter[str]
-) -> Iterator[Batch]:
-    """The records of all slices of a split, counted."""
-    reader = inputs.open_reader(store)
-    reader.prepare(split.slices)
-    read = formats.reading(input_format).read
-    counters["map_input_bytes"] += split.size_bytes
-    for part in split.slices:
-        for batch in read(part, reader):
-            counters["map_input_records"] += batch.size
-            yield batch
+# Total order -------------------------------------------------------------------------------------
+
+
+def _sample_keys(task: Task) -> tuple[Piece, ...]:
+    """The keys of some records of a thin split, all for one reducer."""
+    records = _records(task, sampling.RECORDS)
+    pairs = calling.map_pairs(_mapper(task), records)
+    return _collected(task, ((key, None) for key, _ in pairs), 1, None, None)
+
+
+def _store_borders(task: Task) -> None:
+    """Take the borders of all partitions from the sampled keys."""
+    keys = [key for key, values in _groups(task, task.ordering) for _ in values]
+    borders = sampling.borders(keys, task.step.reducers)
+    key = paths.borders(task.order.run, task.order.step)
+    task.bench.store.put(key, pickle.dumps(borders, protocol=5))
+
+
+def _range_partitioner(task: Task) -> sampling.RangePartitioner:
+    key = paths.borders(task.order.run, task.order.step)
+    stored = task.bench.store.get(key).value
+    if stored is None:
+        raise JobError(f"the borders of the total order are gone from the store (key {key!r})")
+    return sampling.RangePartitioner(pickle.loads(stored), task.ordering.rank, task.step.descending)
 
 
 # Stored ------------------------------------------------------------------------------------------
@@ -149,25 +308,3 @@ def piece_fetch(store: Store, job: str) -> shuffle.Fetch:
         return [readings[key].value for key in keys]
 
     return fetch
-
-
-def _write_output(
-    order: TaskOrder,
-    pairs: Iterable[Pair],
-    store: Store,
-    files: Files,
-    counters: Counter[str],
-    counter: str,
-) -> TaskResult:
-    """Store a task's pairs as a part of the job's output."""
-    output = outputs.open_output(files, order.spec.output, store)
-    blocks = formats.encode(order.spec.output_format, pairs)
-    part = output.write(part_name(order), str(order.attempt), blocks)
-    counters[counter] += part.records
-    counters["output_bytes"] += part.size_bytes
-    return TaskResult(part=part)
-
-
-def part_name(order: TaskOrder) -> str:
-    """The name of a task's part in the output folder."""
-    return f"part-{order.attempt.task.index:05d}"

@@ -6,6 +6,7 @@ programs that do something else meanwhile.
 
 import contextlib
 import secrets
+import tempfile
 import time
 import weakref
 from pathlib import Path
@@ -19,6 +20,7 @@ from dynamo.net.client import Client
 from dynamo.store import Store
 from mapreduce.cluster.connection import Connection, Record
 from mapreduce.data import outputs
+from mapreduce.engine import sidefiles
 from mapreduce.engine.events import JobState
 from mapreduce.engine.orders import JobSpec
 from mapreduce.engine.status import JobStatus
@@ -43,7 +45,14 @@ class ClusterJob:
     @classmethod
     def submit(cls, spec: JobSpec, code: bytes, master: Connection, store: Store) -> "ClusterJob":
         """Store the job and start it. Raises `JobError` if it can't run as it is."""
-        master.new_job(spec, code)
+        sidefiles.check_files(spec)
+        with tempfile.TemporaryDirectory() as folder:
+            spec = sidefiles.uploaded(sidefiles.zipped(spec, Path(folder)), store)
+        try:
+            master.new_job(spec, code)
+        except DynamoError:
+            sidefiles.remove(store, spec)
+            raise
         master.run_job(spec.name)
         return cls(spec.name, master, store)
 
@@ -137,8 +146,8 @@ def _as_status(record: Record) -> JobStatus:
 
 
 def _summary(record: Record) -> dict[str, Any]:
-    status = _as_status(record)
-    return summarise(status, [], status.ended_at or time.time()) | {"counters": record["counters"]}
+    seconds = (record["ended_at"] or time.time()) - record["started_at"]
+    return summarise(record["name"], seconds, record["told"], record["counters"])
 
 
 def _let_go(store: Client, output: str) -> None:

@@ -1,18 +1,23 @@
-"""What inline and local runs share: one scheduler, its orders, and what its actions mean here."""
+"""What the inline and the local runner share: a job on this machine, driven by the scheduler.
+
+A runner supplies how an attempt is started and killed, and hands in what happened to it; the rest
+is here. Inputs and outputs are in the local file system or at URLs, the pieces in a `Store` of the
+runner's choice, and what goes from step to step in the folder `work`.
+"""
 
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from dynamo.store import Store
-from mapreduce.data import formats, inputs, outputs
-from mapreduce.data.inputs import InputSpec
-from mapreduce.data.outputs import Part
-from mapreduce.engine import events, paths, summary
+from mapreduce.data import outputs
+from mapreduce.engine import checks, events, paths, sidefiles, summary
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import JobSpec, TaskOrder, TaskResult
+from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Policy, Scheduler
-from mapreduce.errors import JobFailed
+from mapreduce.errors import JobError, JobFailed
 from mapreduce.runners.result import Progress, RunResult
 
 WORKER = "local"
@@ -28,22 +33,29 @@ class Drive:
     """
 
     def __init__(
-        self, spec: JobSpec, code: bytes, store: Store, progress: Progress | None = None
+        self,
+        spec: JobSpec,
+        code: bytes,
+        store: Store,
+        work: Path,
+        *,
+        limit: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        paths.check_job_name(spec.name)
-        formats.writing(spec.output_format)
-        self._splits = inputs.plan(
-            "local",
-            [InputSpec(path, format=spec.input_format) for path in spec.inputs],
-            store,
-            split_bytes=spec.split_bytes,
-        )
+        checks.check(spec)
+        sidefiles.check_files(spec)
+        self.spec = sidefiles.zipped(spec, work)
+        self._store = store
+        self._run = Run(spec.name, self.spec, "local", str(work), limit)
+        self._first = self._run.plan(store)
         self._output = outputs.open_output("local", spec.output, store)
         self._output.check_absent()
-        self._spec = spec
         self._progress = progress
         self._scheduler = Scheduler(_POLICY)
+        self._began = time.monotonic()
         self._ended: events.JobEnded | None = None
+        self._summary: dict[str, object] = {}
+        self._parts: list[str] = []
         store.put(paths.code(spec.name), code)
 
     @property
@@ -52,13 +64,7 @@ class Drive:
 
     def started(self) -> events.JobStarted:
         """The event that begins the job."""
-        anywhere: tuple[str, ...] = ()
-        return events.JobStarted(
-            self._spec.name,
-            map_nodes=(anywhere,) * len(self._splits),
-            reduce_nodes=(anywhere,) * self._spec.reducers,
-            max_attempts=self._spec.max_attempts,
-        )
+        return self._first
 
     def handle(
         self,
@@ -67,20 +73,21 @@ class Drive:
         kill: Callable[[AttemptId], None],
     ) -> None:
         """Tell the scheduler, and do what it answers."""
+        if isinstance(event, events.AttemptSucceeded):
+            self._run.maps_changed()
         for action in self._scheduler.handle(event, time.monotonic()):
             match action:
                 case events.RunAttempt():
-                    start(self._order(action.attempt))
+                    start(self._run.order(action.attempt, self._scheduler.map_results))
                 case events.KillAttempt():
                     kill(action.attempt)
                 case events.DiscardResult():
-                    self._discard(action.result)
+                    self._run.discard(self._store, action.attempt, action.result)
                 case events.CommitJob():
                     self.handle(self._commit(), start, kill)
                 case events.JobEnded():
-                    self._ended = action
-        if self._progress and self._scheduler.knows(self._spec.name):
-            self._progress(self._scheduler.status(self._spec.name))
+                    self._phase_ended(action, start, kill)
+        self._tell_progress()
 
     def abandon(self) -> None:
         """Leave nothing behind of a job that has not succeeded."""
@@ -91,47 +98,55 @@ class Drive:
         """The job's result; raises `JobFailed` if it has none."""
         assert self._ended is not None
         if self._ended.state is not events.JobState.SUCCEEDED:
-            raise JobFailed(self._spec.name, self._ended.state.value, self._ended.error)
+            raise JobFailed(self.spec.name, self._ended.state.value, self._ended.error)
         return RunResult(
-            self._spec.output,
-            self._spec.output_format,
-            self._summary(),
-            [part.name for part in self._parts()],
+            self.spec.output,
+            self.spec.output_format,
+            self._summary,
+            self._parts,
             self._output.read,
         )
 
-    def _order(self, attempt: AttemptId) -> TaskOrder:
-        if attempt.task.kind == "map":
-            split = self._splits[attempt.task.index]
-            return TaskOrder(attempt=attempt, spec=self._spec, split=split)
-        pieces = tuple(
-            piece
-            for result in self._results("map")
-            for piece in result.pieces
-            if piece.partition == attempt.task.index
-        )
-        return TaskOrder(attempt=attempt, spec=self._spec, pieces=pieces)
+    def _phase_ended(
+        self,
+        ended: events.JobEnded,
+        start: Callable[[TaskOrder], None],
+        kill: Callable[[AttemptId], None],
+    ) -> None:
+        if ended.state is events.JobState.SUCCEEDED and not self._run.is_last:
+            status = self._scheduler.status(self._run.job)
+            self._run.advance(status, self._results(), time.monotonic())
+            self.handle(self._run.plan(self._store), start, kill)
+        elif self._ended is None:
+            self._tell_progress()
+            self._ended = ended
 
-    def _results(self, kind: str) -> list[TaskResult]:
-        views = {"map": self._scheduler.map_results, "reduce": self._scheduler.reduce_results}
-        return views[kind](self._spec.name)
-
-    def _parts(self) -> list[Part]:
-        results = self._results("reduce" if self._spec.reducers else "map")
-        return [result.part for result in results if result.part is not None]
+    def _results(self) -> list[TaskResult]:
+        job = self._run.job
+        return self._scheduler.map_results(job) + self._scheduler.reduce_results(job)
 
     def _commit(self) -> events.Event:
+        results = self._results()
+        self._summary = self._told()
+        self._parts = self._run.names(results)
         try:
-            self._output.commit(self._parts(), self._summary())
-        except OSError as error:
-            return events.CommitFailed(self._spec.name, str(error))
-        return events.JobCommitted(self._spec.name)
+            self._run.commit(self._store, results, self._summary)
+        except (OSError, JobError) as error:
+            return events.CommitFailed(self._run.job, str(error))
+        return events.JobCommitted(self._run.job)
 
-    def _discard(self, result: TaskResult) -> None:
-        if result.part is not None:
-            self._output.discard(result.part)
+    def _told(self) -> dict[str, object]:
+        """The summary, as far as the run has come."""
+        now, results = time.monotonic(), self._results()
+        status = self._scheduler.status(self._run.job)
+        return summary.summarise(
+            self.spec.name,
+            now - self._began,
+            self._run.told(status, now),
+            self._run.counters(results),
+        )
 
-    def _summary(self) -> dict[str, object]:
-        results = self._results("map") + self._results("reduce")
-        status = self._scheduler.status(self._spec.name)
-        return summary.summarise(status, results, time.monotonic())
+    def _tell_progress(self) -> None:
+        if self._progress and not self.ended and self._scheduler.knows(self._run.job):
+            status = self._scheduler.status(self._run.job)
+            self._progress(self._run.seen(status))

@@ -4,25 +4,47 @@ Nothing is caught and nothing retried: an error of user code is raised where it 
 breakpoint in a mapper works.
 """
 
+import tempfile
 from collections import deque
+from pathlib import Path
 
 from dynamo.store import MemoryStore
-from mapreduce.engine import events, shipping, tasks
+from mapreduce.engine import events, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import JobSpec, TaskOrder
+from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.runners.drive import WORKER, Drive
 from mapreduce.runners.result import Progress, RunResult
 
 
-def run(spec: JobSpec, code: bytes, *, progress: Progress | None = None) -> RunResult:
-    """Run a job over local files. Raises what user code raises."""
-    store = MemoryStore()
-    drive = Drive(spec, code, store, progress)
-    classes = shipping.load(spec.code, code, spec.name)
+def run(
+    spec: JobSpec,
+    code: bytes,
+    *,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Run a job over local files. Raises what user code raises.
+
+    With a `limit` only so many records of the inputs are mapped: for a first try.
+    """
+    with tempfile.TemporaryDirectory(prefix="mapreduce-", ignore_cleanup_errors=True) as folder:
+        work = Path(folder)
+        store = MemoryStore()
+        drive = Drive(spec, code, store, work, limit=limit, progress=progress)
+        side_files = SideFiles(drive.spec, drive.spec.name, "local", store, work)
+        with sidefiles.importable(side_files.modules()):
+            program = shipping.load(drive.spec, code, spec.name)
+            bench = tasks.Bench(store, "local", work, side_files)
+            _drive(drive, program, bench)
+    return drive.result()
+
+
+def _drive(drive: Drive, program: shipping.Program, bench: tasks.Bench) -> None:
     waiting: deque[events.Event] = deque()
 
     def start(order: TaskOrder) -> None:
-        result = tasks.run(order, classes, store, files="local")
+        result = tasks.run(order, program, bench)
         waiting.append(events.AttemptSucceeded(order.attempt, WORKER, result))
 
     def kill(attempt: AttemptId) -> None:
@@ -35,4 +57,3 @@ def run(spec: JobSpec, code: bytes, *, progress: Progress | None = None) -> RunR
             drive.handle(waiting.popleft(), start, kill)
     finally:
         drive.abandon()
-    return drive.result()

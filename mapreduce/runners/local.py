@@ -3,6 +3,7 @@
 import functools
 import os
 import tempfile
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from mapreduce.engine import events
@@ -28,9 +29,11 @@ def run(
     """
     slots = processes or os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="mapreduce-", ignore_cleanup_errors=True) as folder:
-        drive = Drive(spec, code, FolderStore(folder), progress)
+        pieces = Path(folder, "pieces")
+        pieces.mkdir()
+        drive = Drive(spec, code, FolderStore(pieces), Path(folder), progress=progress)
         done: SimpleQueue[Outcome] = SimpleQueue()
-        open_store = functools.partial(FolderStore, folder)
+        open_store = functools.partial(FolderStore, pieces)
         try:
             with Executor(slots, open_store, done.put, files="local") as executor:
                 _drive(drive, executor, done, slots)

@@ -36,7 +36,7 @@ class RunResult:
         """See `mapreduce.engine.summary.summarise`."""
         self.parts = tuple(parts)
         """The names of the output's parts, in order of partition."""
-        self._format = output_format
+        self.output_format = output_format
         self._read_part = read_part
 
     @property
@@ -47,7 +47,7 @@ class RunResult:
 
     def __iter__(self) -> Iterator[Pair]:
         for name in self.parts:
-            yield from formats.decode_output(self._format, self._read_part(name), name)
+            yield from formats.decode_output(self.output_format, self._read_part(name), name)
 
     def __repr__(self) -> str:
         return f"<RunResult {self.summary['job']} {self.summary['state']} in {self.output}>"

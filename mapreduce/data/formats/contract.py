@@ -43,6 +43,10 @@ class Batch:
         self.size = len(values)
         """The number of records."""
 
+    def first(self, count: int) -> "Batch":
+        """The first `count` records, or all if there are fewer."""
+        return Batch(self._values[:count], self._keys)
+
     def current(self) -> Pair | None:
         """The record that was last taken from `pairs`, None before the first."""
         index = self.size - operator.length_hint(self._unread) - 1

@@ -2,6 +2,7 @@
 
     part-00003.csv         what task 3 wrote as the job's output
     errors-m-00003.jsonl   what map task 3 emitted to the named output "errors"; r: a reduce task
+    errors-2-m-00003.jsonl the same in the job's second step
     merged.csv             all parts of the job's output, one behind the other, in their place
     _SUCCESS               the summary, as JSON: the output is whole
 
@@ -17,7 +18,7 @@ from mapreduce.data.locations import SUCCESS
 from mapreduce.errors import JobError
 
 _MAIN = re.compile(r"part-\d{5,}(\.\S+)?")
-_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*-[mr]-\d{5,}(\.\S+)?")
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*(-\d+)?-[mr]-\d{5,}(\.\S+)?")
 _MERGED = re.compile(r"merged(\.\S+)?")
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,99}")
 
@@ -43,14 +44,15 @@ def part_name(index: int, extension: str = "") -> str:
 
 
 def named_part_name(
-    output: str, kind: Literal["map", "reduce"], index: int, extension: str = ""
+    output: str, kind: Literal["map", "reduce"], index: int, extension: str = "", step: int = 0
 ) -> str:
-    """The name of a task's part of a named output.
+    """The name of a task's part of a named output; `step` counts from 0.
 
-    >>> named_part_name("errors", "map", 3, ".jsonl")
-    'errors-m-00003.jsonl'
+    >>> named_part_name("errors", "map", 3, ".jsonl"), named_part_name("errors", "map", 3, step=1)
+    ('errors-m-00003.jsonl', 'errors-2-m-00003')
     """
-    return f"{output}-{kind[0]}-{index:05d}{extension}"
+    of_step = f"-{step + 1}" if step else ""
+    return f"{output}{of_step}-{kind[0]}-{index:05d}{extension}"
 
 
 def merged_name(extension: str = "") -> str:

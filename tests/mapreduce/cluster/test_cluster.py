@@ -15,9 +15,10 @@ from dynamo.errors import DynamoError, NodeFailed, RequestError, Unreachable
 from mapreduce.cluster import master, messages
 from mapreduce.cluster.connection import Connection
 from mapreduce.engine import paths
-from mapreduce.engine.orders import Code, JobSpec
+from mapreduce.engine.orders import JobSpec
 from mapreduce.errors import JobError
 from tests.mapreduce.cluster.serving import Cluster
+from tests.mapreduce.specs import job_spec
 from tests.waiting import wait_until
 
 TEXT = "".join(f"line {n} of to be or not to be, n{n % 7}\n" for n in range(4000))
@@ -63,15 +64,7 @@ def cluster(tmp_path_factory):
 
 
 def spec(name: str, **changes: object) -> JobSpec:
-    fields = {
-        "name": name,
-        "inputs": ("/books",),
-        "output": f"/out/{name}",
-        "code": Code(kind="source", filename="wc.py", mapper="", reducer=None),
-        "reducers": 2,
-        "split_bytes": len(TEXT),  # a split for each file
-    }
-    return JobSpec(**{**fields, **changes})
+    return job_spec(name, **{"reducers": 2, "split_bytes": len(TEXT), **changes})
 
 
 def expected() -> Counter[str]:
@@ -167,7 +160,9 @@ class TestJobs:
         assert record["state"] == "succeeded", record["error"]
         assert record["map"]["failed_attempts"] >= 1
         assert output_of(cluster, "retried") == expected()
-        logs = [cluster.store.get(k).value for k in cluster.store.list(paths.logs(record["run"]))]
+        logs = [
+            cluster.store.get(k).value for k in cluster.store.list(paths.run_keys(record["run"]))
+        ]
         assert any(b"the first try fails" in log for log in logs)
 
     def test_a_failing_job_shows_the_users_traceback_and_may_run_again(self, cluster):
@@ -380,8 +375,8 @@ class TestAnyClient:
             ("run_job", (3,), "it was given int"),
             ("jobs", (1,), "the call is jobs()"),
             ("new_job", ("x", "y"), "the call is new_job(spec: dict, code: bytes)"),
-            ("new_job", ({"name": 3}, b""), "the job's specification is wrong"),
-            ("new_job", ({"code": 3}, b""), "`code` is a map"),
+            ("new_job", ({"name": 3, "inputs": []}, b""), "the job's specification is wrong"),
+            ("new_job", ({"name": "wc"}, b""), "`inputs` is a list of paths"),
             ("report", (b"rubbish",), "not a worker's report"),
         ],
     )

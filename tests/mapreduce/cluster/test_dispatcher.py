@@ -14,17 +14,12 @@ from mapreduce.cluster.messages import Orders, Report
 from mapreduce.data.outputs import StoreOutput
 from mapreduce.engine.events import JobState
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import Code, JobSpec, TaskResult
+from mapreduce.engine.orders import TaskResult
 from mapreduce.errors import JobError
+from tests.mapreduce.specs import job_spec
 
 SOURCE = b"class MyMapper: ...\nclass MyReducer: ..."
-SPEC = JobSpec(
-    name="wc",
-    inputs=("/books",),
-    output="/out/wc",
-    code=Code(kind="source", filename="wc.py", mapper="", reducer=None),
-    reducers=0,
-)
+SPEC = job_spec(reducers=0)
 
 
 class Patient(MemoryStore):
@@ -111,7 +106,7 @@ def test_a_commit_that_fails_fails_the_job_and_leaves_no_output(dispatcher, stor
     [order] = report(dispatcher, 2).run
     part = StoreOutput(store, "/out/wc").write("part-00000", "map-0.1", [(b"be\t2\n", 1)])
     store.refused = "/out/wc"
-    report(dispatcher, 3, Outcome(attempt=order.attempt, result=TaskResult(part=part)))
+    report(dispatcher, 3, Outcome(attempt=order.attempt, result=TaskResult(parts=(part,))))
     until(lambda: dispatcher.record("wc").state is JobState.FAILED, "the end")
     assert "could not be committed" in dispatcher.record("wc").error
     until(lambda: len(list(store.list("file:"))) == 1, "only the input's chunk to be left")

@@ -5,14 +5,14 @@ import gevent
 from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.messages import Orders
 from mapreduce.engine.events import AttemptId, TaskId
-from mapreduce.engine.orders import Code, JobSpec, TaskOrder
+from mapreduce.engine.orders import TaskOrder
+from tests.mapreduce.specs import job_spec
 
-CODE = Code(kind="source", filename="wc.py", mapper="MyMapper", reducer="MyReducer")
-SPEC = JobSpec(name="wc", inputs=("/books",), output="/out", code=CODE)
+SPEC = job_spec()
 
 
 def order(number: int) -> TaskOrder:
-    return TaskOrder(attempt=AttemptId(TaskId("wc", "map", 0), number), spec=SPEC)
+    return TaskOrder(attempt=AttemptId(TaskId("wc.1", "map", 0), number), spec=SPEC, run="wc")
 
 
 def test_orders_are_given_once():

@@ -10,19 +10,15 @@ from dynamo import files
 from dynamo.errors import DynamoError, QuorumFailed
 from dynamo.store import MemoryStore
 from mapreduce.cluster import records, runs
-from mapreduce.cluster.runs import Run
 from mapreduce.data.outputs import StoreOutput
 from mapreduce.engine import paths
-from mapreduce.engine.events import JobState
-from mapreduce.engine.orders import Code, JobSpec, TaskResult
+from mapreduce.engine.events import AttemptId, JobState, TaskId
+from mapreduce.engine.orders import TaskResult
+from mapreduce.engine.run import Run
+from tests.mapreduce.specs import job_spec
 
-SPEC = JobSpec(
-    name="wc",
-    inputs=("/books",),
-    output="/out/wc",
-    code=Code(kind="source", filename="wc.py", mapper="MyMapper", reducer="MyReducer"),
-    reducers=2,
-)
+SPEC = job_spec(reducers=2)
+ATTEMPT = AttemptId(TaskId("wc-1.1", "reduce", 0), 1)
 
 
 class Unsteady(MemoryStore):
@@ -40,7 +36,8 @@ def written(store: MemoryStore) -> list[TaskResult]:
     output = StoreOutput(store, SPEC.output)
     blocks = [(b"be\t2\n", 1)]
     return [
-        TaskResult(part=output.write(f"part-0000{n}", f"reduce-{n}.1", blocks)) for n in range(2)
+        TaskResult(parts=(output.write(f"part-0000{n}", f"reduce-{n}.1", blocks),))
+        for n in range(2)
     ]
 
 
@@ -52,19 +49,19 @@ def running(store: MemoryStore) -> records.JobRecord:
 
 def test_a_commit_that_fails_leaves_nothing_visible_and_no_chunks(monkeypatch):
     monkeypatch.setattr(runs.time, "sleep", lambda _: None)
-    store, run = Unsteady(), Run("wc-1", SPEC, [], [])
+    store, run = Unsteady(), Run("wc-1", SPEC, "store", "/_runs/wc-1")
     results = written(store)
     store.broken = "/out/wc/part-00001"
     with pytest.raises(QuorumFailed):
         runs.commit(store, run, results, {})
     for result in results:
-        runs.discard(store, run, result)
+        runs.discard(store, run, ATTEMPT, result)
     assert list(store.list("")) == []
 
 
 def test_what_a_failed_commit_could_not_take_back_keeps_its_chunks(monkeypatch):
     monkeypatch.setattr(runs.time, "sleep", lambda _: None)
-    store, run = Unsteady(), Run("wc-1", SPEC, [], [])
+    store, run = Unsteady(), Run("wc-1", SPEC, "store", "/_runs/wc-1")
     results = written(store)
     store.broken = "/out/wc/part-00001"
 
@@ -75,16 +72,16 @@ def test_what_a_failed_commit_could_not_take_back_keeps_its_chunks(monkeypatch):
     with pytest.raises(DynamoError, match="dynamo delete -r /out/wc"):
         runs.commit(store, run, results, {})
     for result in results:
-        runs.discard(store, run, result)
+        runs.discard(store, run, ATTEMPT, result)
     assert b"".join(files.read(store, "/out/wc/part-00000")) == b"be\t2\n"
 
 
 def test_a_job_whose_master_went_before_the_commit_has_failed_and_can_run_again():
     store = MemoryStore()
     running(store)
-    store.put(f"{paths.pieces('wc-1')}00000}}:x", b"")
+    store.put(f"{paths.home('wc-1.1', 0)}:x", b"")
     files.publish(store, "/out/wc/part-00000", msgspec.msgpack.decode(
-        written(store)[0].part.token, type=files.Manifest
+        written(store)[0].parts[0].token, type=files.Manifest
     ))  # fmt: skip
     [record] = records.load(store).values()
     assert record.state is JobState.FAILED
@@ -98,7 +95,7 @@ def test_a_job_whose_master_went_after_the_commit_has_succeeded():
     store = MemoryStore()
     running(store)
     summary = {"counters": {"lines": 3}}
-    runs.commit(store, Run("wc-1", SPEC, [], []), written(store), summary)
+    runs.commit(store, Run("wc-1", SPEC, "store", "/_runs/wc-1"), written(store), summary)
     [record] = records.load(store).values()
     assert record.state is JobState.SUCCEEDED
     assert record.counters == {"lines": 3}

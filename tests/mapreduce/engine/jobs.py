@@ -4,7 +4,8 @@ from dynamo.store import Store
 from mapreduce.data.inputs import Slice, Split
 from mapreduce.engine import paths, shipping
 from mapreduce.engine.events import AttemptId, TaskId
-from mapreduce.engine.orders import JobSpec, TaskOrder
+from mapreduce.engine.orders import Code, StepSpec, TaskOrder
+from tests.mapreduce.specs import job_spec
 
 
 def map_order(
@@ -19,8 +20,17 @@ def map_order(
     output: str = "/out",
 ) -> TaskOrder:
     """A map task over `slices`, by default over nothing: `setup` and `cleanup` still run."""
-    code = shipping.check_source(source.encode(), f"{job}.py", reducers=reducers)
+    [step] = shipping.check_source(
+        source.encode(), Code(filename=f"{job}.py"), [StepSpec(reducers=reducers)]
+    )
     store.put(paths.code(job), source.encode())
-    spec = JobSpec(name=job, inputs=("/in",), output=output, code=code, reducers=reducers)
-    attempt = AttemptId(TaskId(job, "map", index), number)
-    return TaskOrder(attempt=attempt, spec=spec, split=Split(slices))
+    spec = job_spec(job, ("/in",), output=output, code=Code(filename=f"{job}.py"), steps=(step,))
+    attempt = AttemptId(TaskId(f"{job}.1", "map", index), number)
+    return TaskOrder(
+        attempt=attempt,
+        spec=spec,
+        run=job,
+        split=Split(slices),
+        output=output,
+        output_format="text",
+    )

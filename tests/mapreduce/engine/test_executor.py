@@ -95,7 +95,7 @@ def test_a_task_s_result_comes_back_and_its_process_is_used_again(bench: Bench) 
         [piece] = outcome.result.pieces
         assert (piece.records, piece.map_index) == (3, 0)
         assert outcome.result.counters["map_input_records"] == 3
-        assert bench.store.get(paths.piece_keys("job", piece)[0]).value
+        assert bench.store.get(paths.piece_keys("job.1", piece)[0]).value
         outputs.append(outcome.output)
     assert outputs[0] == outputs[1]
     assert outputs[0].startswith("pid ")

@@ -4,11 +4,16 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mapreduce import Step
 from mapreduce.engine import shipping
+from mapreduce.engine.orders import Code, StepSpec
+from mapreduce.engine.shipping import Program
 from mapreduce.errors import JobError, SourceError
+from tests.mapreduce.specs import job_spec
 
 SOURCE = b"""\
 from mapreduce import Mapper, Reducer
@@ -26,25 +31,33 @@ if True:
 """
 
 
+def checked(source: bytes, filename: str = "job.py", **step: Any) -> StepSpec:
+    [found] = shipping.check_source(source, Code(filename=filename), [StepSpec(**step)])
+    return found
+
+
+def loaded(source: bytes, run: str = "job", filename: str = "job.py", **step: Any) -> Program:
+    spec = job_spec(code=Code(filename=filename), steps=(checked(source, filename, **step),))
+    return shipping.load(spec, source, run)
+
+
 def test_names_have_defaults() -> None:
-    code = shipping.check_source(SOURCE, "job.py")
-    assert (code.mapper, code.reducer, code.combiner) == ("MyMapper", "MyReducer", "MyCombiner")
-    without = shipping.check_source(b"class MyMapper: ...\nMyReducer = 1", "job.py")
-    assert without.combiner is None
+    step = checked(SOURCE)
+    assert (step.mapper, step.reducer, step.combiner) == ("MyMapper", "MyReducer", "MyCombiner")
+    assert checked(b"class MyMapper: ...\nMyReducer = 1").combiner is None
 
 
 def test_a_job_without_reducers_needs_only_a_mapper() -> None:
-    code = shipping.check_source(b"class MyMapper: ...", "job.py", reducers=0)
-    assert (code.reducer, code.combiner) == (None, None)
+    step = checked(b"class MyMapper: ...", reducers=0)
+    assert (step.reducer, step.combiner) == (None, None)
 
 
 def test_other_names_can_be_given() -> None:
-    assert shipping.check_source(SOURCE, "job.py", mapper="Other").mapper == "Other"
+    assert checked(SOURCE, mapper="Other").mapper == "Other"
 
 
 def test_checking_runs_nothing() -> None:
-    source = SOURCE + b"raise SystemExit('ran')\n"
-    shipping.check_source(source, "job.py")
+    checked(SOURCE + b"raise SystemExit('ran')\n")
 
 
 @pytest.mark.parametrize(
@@ -61,15 +74,15 @@ def test_checking_runs_nothing() -> None:
 )
 def test_what_is_wrong_with_a_source_is_one_line(source: bytes, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
-        shipping.check_source(source, "job.py")
+        checked(source)
     assert "\n" not in str(caught.value)
 
 
 def test_a_traceback_shows_the_file_s_name_and_line() -> None:
-    code = shipping.check_source(SOURCE, "books/job.py")
-    classes = shipping.load(code, SOURCE, "trace")
+    program = loaded(SOURCE, "trace", "books/job.py")
+    assert program.mappers[0] is not None
     with pytest.raises(RuntimeError) as caught:
-        classes.mapper().map(0, "")
+        program.mappers[0]().map(0, "")
     shown = "".join(traceback.format_exception(caught.value))
     assert 'File "books/job.py", line 5, in map' in shown
     assert 'raise RuntimeError("on line five")' in shown
@@ -77,24 +90,19 @@ def test_a_traceback_shows_the_file_s_name_and_line() -> None:
 
 def test_two_jobs_don_t_share_their_modules() -> None:
     sources = [b"class MyMapper:\n    text = 'one'", b"class MyMapper:\n    text = 'two'"]
-    loaded = [
-        shipping.load(shipping.check_source(s, "job.py", reducers=0), s, f"job{number}")
-        for number, s in enumerate(sources)
-    ]
-    assert [classes.mapper().text for classes in loaded] == ["one", "two"]
+    programs = [loaded(s, f"job{number}", reducers=0) for number, s in enumerate(sources)]
+    assert [program.steps[0].mapper().text for program in programs] == ["one", "two"]
 
 
 def test_a_name_that_is_gone_after_running_is_an_error() -> None:
-    source = b"class MyMapper: ...\ndel MyMapper\n"
-    code = shipping.check_source(source, "job.py", reducers=0)
     with pytest.raises(SourceError, match="after it has run"):
-        shipping.load(code, source, "gone")
+        loaded(b"class MyMapper: ...\ndel MyMapper\n", reducers=0)
 
 
 NOTEBOOK = """
 import sys
 from typing import NamedTuple
-from mapreduce import Mapper, Reducer
+from mapreduce import Mapper, Step
 from mapreduce.engine import shipping
 import helper
 
@@ -107,8 +115,8 @@ class Words(Mapper):
     def map(self, key, value):
         return [(word, Point(helper.ONE)) for word in value.split()[:LIMIT]]
 
-code, data = shipping.pickle_classes(Words)
-assert (code.mapper, code.reducer) == ("Words", None)
+code, data = shipping.pickle_program(shipping.Program((Words,), (Step(mapper=Words),)))
+assert code.kind == "pickle"
 sys.stdout.buffer.write(data)
 """
 
@@ -120,9 +128,9 @@ def test_classes_of_main_run_where_main_is_not(tmp_path: Path) -> None:
     data = subprocess.run([sys.executable, script], capture_output=True, check=True).stdout
     load = (
         "import sys; from mapreduce.engine import shipping;"
-        "from mapreduce.engine.orders import Code;"
-        "code = Code(kind='pickle', filename='x', mapper='Words', reducer=None);"
-        "words = shipping.load(code, sys.stdin.buffer.read(), 'job').mapper();"
+        "from mapreduce.engine.orders import Code, JobSpec;"
+        "spec = JobSpec(name='job', inputs=(), output='/out', code=Code(kind='pickle'));"
+        "words = shipping.load(spec, sys.stdin.buffer.read(), 'job').mappers[0]();"
         "import pickle; print(pickle.loads(pickle.dumps(words.map(0, 'a b c d'))))"
     )
     told = subprocess.run(
@@ -140,4 +148,4 @@ def test_what_can_not_be_pickled_is_one_clear_error() -> None:
         held = lock
 
     with pytest.raises(JobError, match="can't be sent to where they run"):
-        shipping.pickle_classes(Holds)
+        shipping.pickle_program(Program((Holds,), (Step(mapper=Holds),)))

@@ -1,6 +1,7 @@
 """Map and reduce tasks over a store: pieces, parts, counters, and what is lost."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import paths, shipping, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
-from mapreduce.engine.shipping import Classes
+from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.errors import PieceLost
 from tests.mapreduce.engine.jobs import map_order
 
@@ -51,25 +52,30 @@ class Bench:
         files.write(self.store, "/in", io.BytesIO(text))
         splits = inputs.plan("store", [InputSpec("/in")], self.store, split_bytes=1 << 20)
         self.order = map_order(self.store, SOURCE, reducers=reducers, slices=splits[0].slices)
-        self.classes: Classes = shipping.load(self.order.spec.code, SOURCE.encode(), "job")
+        self.program = shipping.load(self.order.spec, SOURCE.encode(), "job")
 
     def run(self, order: TaskOrder) -> TaskResult:
-        return tasks.run(order, self.classes, self.store)
+        scratch = Path("nothing is spilled")
+        side_files = SideFiles(order.spec, order.run, "store", self.store, scratch)
+        bench = tasks.Bench(self.store, "store", scratch, side_files)
+        return tasks.run(order, self.program, bench)
 
     def reduce_order(self, result: TaskResult, number: int = 1) -> TaskOrder:
-        attempt = AttemptId(TaskId("job", "reduce", 0), number)
-        return TaskOrder(attempt=attempt, spec=self.order.spec, pieces=result.pieces)
+        attempt = AttemptId(TaskId("job.1", "reduce", 0), number)
+        return msgspec.structs.replace(
+            self.order, attempt=attempt, split=None, pieces=result.pieces
+        )
 
     def text(self, result: TaskResult) -> str:
-        assert result.part is not None
-        outputs.StoreOutput(self.store, "/seen").commit([result.part], {})
-        return b"".join(files.read(self.store, f"/seen/{result.part.name}")).decode()
+        [part] = result.parts
+        outputs.StoreOutput(self.store, "/seen").commit([part], {})
+        return b"".join(files.read(self.store, f"/seen/{part.name}")).decode()
 
 
 def test_a_map_and_a_reduce_task_make_a_word_count() -> None:
     bench = Bench(b"to be or\nnot to be\n")
     mapped = bench.run(bench.order)
-    assert mapped.part is None
+    assert mapped.parts == ()
     assert [piece.records for piece in mapped.pieces] == [5]
     reduced = bench.run(bench.reduce_order(mapped))
     expected = "be\t2\nlines:\t2\nnot\t1\nor\t1\nto\t2\ntask:\treduce-00000.1\n"
@@ -111,7 +117,7 @@ def test_two_attempts_at_a_task_give_the_same_bytes_under_different_names() -> N
     blocks = []
     for order in (bench.order, again):
         pieces = bench.run(order).pieces
-        keys = [key for piece in pieces for key in paths.piece_keys("job", piece)]
+        keys = [key for piece in pieces for key in paths.piece_keys("job.1", piece)]
         blocks.append([bench.store.get(key).value for key in keys])
     assert blocks[0] == blocks[1]
     assert None not in blocks[0]
@@ -121,7 +127,7 @@ def test_two_attempts_at_a_task_give_the_same_bytes_under_different_names() -> N
 def test_a_piece_that_is_gone_is_told_with_its_map_task() -> None:
     bench = Bench(b"to be\n")
     mapped = bench.run(bench.order)
-    bench.store.delete(paths.piece_keys("job", mapped.pieces[0])[0])
+    bench.store.delete(paths.piece_keys("job.1", mapped.pieces[0])[0])
     with pytest.raises(PieceLost, match="the output of map task 0 is lost") as caught:
         bench.run(bench.reduce_order(mapped))
     assert caught.value.map_index == 0

@@ -9,13 +9,13 @@ from cli.cluster_processes import ClusterProcesses
 from dynamo import config, files
 from dynamo.errors import ConfigError
 from dynamo.net.client import Client
-from mapreduce import Job, Mapper, Reducer
+from mapreduce import Job, Mapper, Reducer, Step
+from mapreduce.engine import shipping
 from mapreduce.engine.events import JobState
-from mapreduce.engine.orders import JobSpec
-from mapreduce.engine.shipping import pickle_classes
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.runners.cluster import ClusterJob, Connection
 from tests.mapreduce.cluster.serving import free_port
+from tests.mapreduce.specs import job_spec
 from tests.waiting import wait_until
 
 INI = """
@@ -83,9 +83,10 @@ def connection(ini: Path) -> Connection:
 
 
 def job_of(ini: Path, store: Client, name: str, mapper: type, **changes: object) -> ClusterJob:
-    code, data = pickle_classes(mapper, Sum)
-    fields = {"name": name, "inputs": ("/books",), "output": f"/out/{name}", "code": code}
-    return ClusterJob.submit(JobSpec(**{**fields, **changes}), data, connection(ini), store)
+    steps = (Step(mapper=mapper, reducer=Sum),)
+    code, data = shipping.pickle_program(shipping.Program((mapper,), steps))
+    spec = job_spec(name, code=code, steps=tuple(map(shipping.named, steps)), **changes)
+    return ClusterJob.submit(spec, data, connection(ini), store)
 
 
 EXPECTED = [("be", 2), ("not", 1), ("or", 1), ("to", 2)]
@@ -98,7 +99,7 @@ def test_a_job_runs_on_the_cluster_and_gives_the_objects_that_were_yielded(ini):
     )
     assert list(result) == EXPECTED
     assert result.counters["lines"] == 2
-    assert result.summary["map"]["localities"] == {"node": 1}
+    assert result.summary["steps"][0]["map"]["localities"] == {"node": 1}
     assert seen[-1].state is JobState.SUCCEEDED
     assert seen[-1].map.done == 1
 

@@ -164,7 +164,7 @@ def test_objects_come_back_and_leave_no_folder(tmp_path: Path, monkeypatch: Any)
     assert list(result) == [("a", 1), ("b", 2)] == list(result)
     assert result.counters["lines"] == 1
     assert result.counters["map_output_records"] == 3
-    assert result.summary["map"]["tasks"] == 1
+    assert result.summary["steps"][0]["map"]["tasks"] == 1
     del result
     assert list((tmp_path / "temp").iterdir()) == []
 
@@ -219,7 +219,7 @@ def test_local_tries_again_when_a_process_dies(tmp_path: Path, monkeypatch: Any)
     (tmp_path / "in.txt").write_text("a b a\n")
     result = Job("dies", mapper=DiesOnce, reducer=Sum).run(tmp_path / "in.txt")
     assert list(result) == [("a", 2), ("b", 1)]
-    assert result.summary["map"]["failed_attempts"] == 1
+    assert result.summary["steps"][0]["map"]["failed_attempts"] == 1
     assert result.counters["map_input_records"] == 1
 
 
@@ -255,7 +255,7 @@ def test_bad_jobs_fail_before_anything_has_changed(runner: Runner, tmp_path: Pat
 def test_wrong_jobs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="can't name a job"):
         Job("no name", mapper=Words)
-    with pytest.raises(JobError, match="reducers >= 0"):
+    with pytest.raises(JobError, match="0 reduce tasks or more, not -1"):
         Job("wc", mapper=Words, reducer=Sum, reducers=-1)
     with pytest.raises(JobError, match="combiner without a reducer"):
         Job("wc", mapper=Words, combiner=Sum)

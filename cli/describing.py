@@ -1,0 +1,186 @@
+"""What a person says of a job on the command line, as the specification that a runner takes.
+
+A source file holds classes by name (`MyMapper`, `MyReducer`, ...), which are found without running
+it, or a whole job: a `Job` named `job`, or a function of that name that makes one of parameters. To
+learn what that is the file is run, here on the user's own machine.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dynamo.errors import RequestError
+
+if TYPE_CHECKING:
+    from mapreduce.engine.orders import Code, JobSpec
+
+MIB = 1 << 20
+
+_STEP = ("mapper", "reducer", "combiner", "partitioner", "reducers", "sort_key", "group_key",
+         "sort_values", "descending", "total_order")  # fmt: skip
+"""The options that are about a step: a source file with a whole job says these itself."""
+
+
+def _pairs(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """NAME=VALUE options as a dict."""
+    pairs = [text.partition("=") for text in given]
+    if wrong := [name + equals for name, equals, _ in pairs if not (name and equals)]:
+        raise click.BadParameter(f"{wrong[0]!r} is not of the form NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `new_job` and `run` both ask about the source file and what becomes of its pairs."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option("--reducers", type=click.IntRange(0), default=None,
+                 help="Reduce tasks, and files of output; 0: the mappers' pairs are it.  "
+                      "[default: 1]"),
+    click.option("--mapper", metavar="CLASS",
+                 help="The mapper in SOURCE.  [default: MyMapper]"),
+    click.option("--reducer", metavar="CLASS",
+                 help="The reducer in SOURCE.  [default: MyReducer]"),
+    click.option("--combiner", metavar="NAME",
+                 help="The combiner in SOURCE: a class, or a function of two values.  "
+                      "[default: MyCombiner if there is one]"),
+    click.option("--partitioner", metavar="NAME",
+                 help="The partitioner in SOURCE.  [default: MyPartitioner if there is one]"),
+    click.option("--sort-key", metavar="FUNCTION", help="In SOURCE: what keys are ordered by."),
+    click.option("--group-key", metavar="FUNCTION",
+                 help="In SOURCE: keys for which it gives the same are reduced together."),
+    click.option("--sort-values", is_flag=True, default=None, help="Sort the values of each key."),
+    click.option("--descending", is_flag=True, default=None, help="Keys in reversed order."),
+    click.option("--total-order", is_flag=True, default=None,
+                 help="Each file of output has keys that come before those of the next."),
+    click.option("--input-for", "own_inputs", nargs=2, multiple=True, metavar="CLASS PATH",
+                 help="A further input, which another mapper in SOURCE maps: for joins."),
+    click.option("--input-format", default=None, metavar="FORMAT",
+                 help="text, pairs, tsv, csv, jsonlines, whole, pickle, fixed:size=N; with options "
+                      "as in text:errors=replace.  [default: text]"),
+    click.option("--output-format", default=None, metavar="FORMAT",
+                 help="text (key TAB value), tsv, csv, jsonlines, pickle, raw, parquet.  "
+                      "[default: text]"),
+    click.option("--named-output", "outputs", multiple=True, metavar="NAME=FORMAT", callback=_pairs,
+                 help="A further output, for context.emit(..., to=NAME)."),
+    click.option("--merged", is_flag=True, default=None, help="One file of output, in order."),
+    click.option("--set", "params", multiple=True, metavar="NAME=VALUE", callback=_pairs,
+                 help="A parameter of the job: context.params[NAME]."),
+    click.option("--file", "files", multiple=True, metavar="PATH",
+                 help="A side file: context.file(NAME)."),
+    click.option("--module", "modules", multiple=True, metavar="PATH",
+                 help="A module, a package's folder or a zip that SOURCE imports."),
+    click.option("--split-mib", type=click.IntRange(1, 1024), default=None,
+                 help="MiB of input for each map task at most.  [default: 16]"),
+    click.option("--least-split-mib", type=click.IntRange(0, 1024), default=None,
+                 help="MiB that are the least for a map task of their own.  [default: 0]"),
+    click.option("--memory-mib", type=click.IntRange(1), default=None,
+                 help="MiB that a task may hold before it spills to its disk.  [default: 256]"),
+    click.option("--max-attempts", type=click.IntRange(1, 100), default=None,
+                 help="How often a task may fail before the job does.  [default: 4]"),
+)  # fmt: skip
+
+
+def describe(
+    name: str, source: Path, inputs: tuple[str, ...], output: str, **options: Any
+) -> tuple["JobSpec", bytes]:
+    """The job that SOURCE and the options describe, and the bytes of its code.
+
+    `options` are those of `job_options`; side files and modules are still local ones.
+    """
+    from mapreduce.engine import shipping
+    from mapreduce.engine.orders import Code
+
+    code = source.read_bytes()
+    names = shipping.names_in(code, str(source))
+    own_inputs = options.pop("own_inputs", ())
+    given = {option: value for option, value in options.items() if value not in (None, (), {})}
+    if shipping.JOB in names and "mapper" not in given:
+        made = Code(filename=str(source), job=shipping.JOB)
+        spec = _whole_job(code, made, inputs, output, own_inputs, given)
+    else:
+        mappers = tuple(dict.fromkeys(mapper for mapper, _ in own_inputs))
+        made = Code(filename=str(source), mappers=mappers)
+        spec = _one_step(code, made, inputs, output, own_inputs, given)
+    return _changed(spec, name, given), code
+
+
+def _whole_job(
+    source: bytes,
+    code: "Code",
+    inputs: tuple[str, ...],
+    output: str,
+    own_inputs: tuple[tuple[str, str], ...],
+    given: dict[str, Any],
+) -> "JobSpec":
+    from mapreduce.engine import shipping
+
+    if own_inputs or (of_steps := [option for option in _STEP if option in given]):
+        what = "input-for" if own_inputs else of_steps[0].replace("_", "-")
+        raise RequestError(
+            f"{code.filename} defines a whole job, and --{what} is for it to say: leave it out, or "
+            "let `job` be a function of parameters and use --set"
+        )
+    module = shipping.load_source(source, code.filename, "mapreduce_job")
+    job = shipping.job_in(module, code, given.get("params", {}))
+    spec: JobSpec = job.spec(code, inputs, output)
+    return spec
+
+
+def _one_step(
+    source: bytes,
+    code: "Code",
+    inputs: tuple[str, ...],
+    output: str,
+    own_inputs: tuple[tuple[str, str], ...],
+    given: dict[str, Any],
+) -> "JobSpec":
+    from mapreduce.data.inputs import InputSpec
+    from mapreduce.engine import shipping
+    from mapreduce.engine.orders import JobSpec, StepSpec
+
+    step = StepSpec(**{option: given[option] for option in _STEP if option in given})
+    input_format = given.get("input_format", "text")
+    read = [InputSpec(path, input_format) for path in inputs]
+    for mapper, path in own_inputs:
+        read.append(InputSpec(path, input_format, 1 + code.mappers.index(mapper)))
+    if not inputs and own_inputs and "mapper" not in given:
+        step = _structs_replace(step, mapper=own_inputs[0][0])
+    steps = shipping.check_source(source, code, [step])
+    return JobSpec(name="job", inputs=tuple(read), output=output, code=code, steps=steps)
+
+
+def _changed(spec: "JobSpec", name: str, given: dict[str, Any]) -> "JobSpec":
+    """`spec` with what the options say of the job as a whole."""
+    from mapreduce.data.inputs import InputSpec
+    from mapreduce.engine import sidefiles
+
+    changes: dict[str, Any] = {"name": name}
+    for option in ("output_format", "merged", "max_attempts"):
+        if option in given:
+            changes[option] = given[option]
+    for option in ("split", "least_split", "memory"):
+        if f"{option}_mib" in given:
+            changes[f"{option}_bytes"] = given[f"{option}_mib"] * MIB
+    changes["outputs"] = spec.outputs | given.get("outputs", {})
+    changes["params"] = spec.params | given.get("params", {})
+    changes["files"] = spec.files + sidefiles.given(given.get("files", ()))
+    changes["modules"] = spec.modules + sidefiles.given(given.get("modules", ()))
+    if "input_format" in given:
+        changes["inputs"] = tuple(
+            InputSpec(read.path, given["input_format"], read.mapper) for read in spec.inputs
+        )
+    return _structs_replace(spec, **changes)
+
+
+def _structs_replace(struct: Any, **changes: Any) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(struct, **changes)

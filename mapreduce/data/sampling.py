@@ -1,0 +1,88 @@
+"""Total order: partitions that are ranges of the key order, and the sample for their borders.
+
+Before the step runs, its mapper is run over a small part of the input (`thinned`); from the keys
+that come out, in order, `borders` takes those that part them evenly, and `RangePartitioner` tells
+for each key of the real run where it belongs. The borders decide how even the partitions are, and
+never what the whole output is. (Hadoop's `InputSampler` and `TotalOrderPartitioner` sample the
+input's keys; here it is the mapper's output, so that any mapper may change the key.)
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from mapreduce.data.inputs import Slice, Split
+
+SPLITS = 64
+"""At most so many splits are sampled."""
+SLICES = 8
+SLICE_BYTES = 16 << 10
+"""So many places of a slice are read, and so much at each."""
+RECORDS = 2_000
+"""At most so many records of a split are mapped: for formats that are read from the beginning."""
+
+
+def thinned(splits: Sequence[Split], is_splittable: Callable[[Slice], bool]) -> list[Split]:
+    """A small part of the input, from everywhere in it."""
+    step = max(1, -(-len(splits) // SPLITS))
+    return [
+        Split(tuple(thin for part in split.slices for thin in _thin(part, is_splittable(part))))
+        for split in splits[::step]
+    ]
+
+
+def _thin(part: Slice, is_splittable: bool) -> list[Slice]:
+    size_bytes = part.stop - part.start
+    if not is_splittable or size_bytes <= SLICES * SLICE_BYTES:
+        return [part]
+    starts = [part.start + number * size_bytes // SLICES for number in range(SLICES)]
+    return [
+        msgspec.structs.replace(
+            part,
+            start=start,
+            stop=start + SLICE_BYTES,
+            starts_record=part.starts_record and start == part.start,
+        )
+        for start in starts
+    ]
+
+
+def borders(keys: Iterable[Any], partitions: int) -> list[Any]:
+    """The first keys of all partitions but the first, taken evenly from sampled keys in order.
+
+    There are fewer if the sample has too few different keys: the last partitions are then empty.
+
+    >>> borders("abbbcdef", 4)
+    ['b', 'c', 'e']
+    """
+    found = list(keys)
+    at = (number * len(found) // partitions for number in range(1, partitions))
+    return list(dict.fromkeys(found[index] for index in at if found))
+
+
+class RangePartitioner:
+    """The partition of a key by borders; `order` is what keys are sorted by.
+
+    >>> where = RangePartitioner(["b", "c", "e"], order=str, descending=False)
+    >>> [where(key, 4) for key in ("a", "b", "d", "z")]
+    [0, 1, 2, 3]
+    >>> where = RangePartitioner(["e", "c", "b"], order=str, descending=True)
+    >>> [where(key, 4) for key in ("z", "e", "d", "c", "a")]
+    [0, 1, 1, 2, 3]
+    """
+
+    def __init__(
+        self, borders: Sequence[Any], order: Callable[[Any], Any], descending: bool
+    ) -> None:
+        self._order = order
+        self._descending = descending
+        self._borders = [order(key) for key in (reversed(borders) if descending else borders)]
+
+    def __call__(self, key: Any, partitions: int) -> int:
+        order = self._order(key)
+        if not self._descending:
+            return bisect_right(self._borders, order)
+        # Descending, a border is the greatest key of its partition.
+        return len(self._borders) - bisect_left(self._borders, order)

@@ -1,0 +1,261 @@
+"""One run of a job: its steps one after the other, and the orders for their tasks.
+
+To the scheduler each step is a job of its own, and so is the sampling that goes before a step with
+a total order: it is a small MapReduce itself, whose one reducer stores the borders of partitions.
+`Run` says what comes next and remembers what was; the drivers (`mapreduce.runners.drive`, the
+master) tell the scheduler. Everything here blocks on the store where it takes one.
+
+Between two steps the pairs are a folder of files in the format "pickle", which goes with the run.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dynamo.store import Store
+from mapreduce.data import codecs, formats, inputs, outputs, sampling
+from mapreduce.data.inputs import Files, InputSpec, Slice, Split
+from mapreduce.data.outputs import Part
+from mapreduce.data.shuffle import Piece
+from mapreduce.engine import paths, summary
+from mapreduce.engine.events import AttemptId, JobStarted
+from mapreduce.engine.orders import JobSpec, TaskOrder, TaskResult
+from mapreduce.engine.status import JobStatus
+
+BETWEEN = "pickle"
+"""The format of what goes from step to step."""
+
+Results = Callable[[str], Sequence[TaskResult]]
+"""The results of the winning map attempts of a phase, in order of task."""
+
+
+class Phase(NamedTuple):
+    """What the scheduler runs as one job. `step` counts from 0."""
+
+    step: int
+    sampling: bool = False
+
+
+def phases(spec: JobSpec) -> list[Phase]:
+    """What a run of the job consists of.
+
+    >>> from mapreduce.engine.orders import StepSpec
+    >>> steps = StepSpec(), StepSpec(reducers=2, total_order=True)
+    >>> phases(JobSpec(name="sort", inputs=(), output="/out", steps=steps))
+    [Phase(step=0, sampling=False), Phase(step=1, sampling=True), Phase(step=1, sampling=False)]
+    """
+    return [
+        Phase(number, sampling)
+        for number, step in enumerate(spec.steps)
+        for sampling in (True, False)
+        if not sampling or (step.total_order and step.reducers > 1)
+    ]
+
+
+class Run:
+    """What is known of a run beside the scheduler's tables.
+
+    `files` says where plain paths are. `work` is a folder for what goes from step to step.
+    `limit` bounds the records that each map task reads.
+    """
+
+    def __init__(
+        self, id: str, spec: JobSpec, files: Files, work: str, limit: int | None = None
+    ) -> None:
+        self.id = id
+        self.spec = spec
+        self.keep_parts = False
+        """True once the output may be visible: its parts are not to be deleted any more."""
+        self.steps: list[dict[str, Any]] = []
+        """What is told of the steps that have ended."""
+        self.named_parts: list[Part] = []
+        """What steps that have ended gave to named outputs."""
+        self._files = files
+        self._work = work.rstrip("/")
+        self._limit = limit
+        self._counters: Counter[str] = Counter()
+        self._sampled: dict[str, Any] = {}
+        self._phases = phases(spec)
+        self._current = 0
+        self._splits: list[Split] = []
+        self._ordered: list[Split] = []
+        """The splits of the current phase: all, or thin ones for sampling."""
+        self._homes: list[tuple[str, ...]] = []
+        self._pieces: list[list[Piece]] | None = None
+
+    @property
+    def phase(self) -> Phase:
+        return self._phases[self._current]
+
+    @property
+    def job(self) -> str:
+        """What the scheduler calls the current phase."""
+        return paths.phase(self.id, *self.phase)
+
+    @property
+    def is_last(self) -> bool:
+        return self._current == len(self._phases) - 1
+
+    @property
+    def reducers(self) -> int:
+        """The number of reduce tasks of the current phase."""
+        return 1 if self.phase.sampling else self.spec.steps[self.phase.step].reducers
+
+    @property
+    def output(self) -> str:
+        """The folder that the current step writes."""
+        if self.phase.step == len(self.spec.steps) - 1:
+            return self.spec.output
+        return self._between(self.phase.step)
+
+    @property
+    def output_format(self) -> str:
+        return self.spec.output_format if self.output == self.spec.output else BETWEEN
+
+    def _between(self, step: int) -> str:
+        return f"{self._work}/step-{step + 1}"
+
+    # A phase begins ------------------------------------------------------------------------------
+
+    def plan(self, store: Store) -> JobStarted:
+        """Look up what the current phase reads and where it is. Raises `InputMissing`."""
+        step, is_sampling = self.phase
+        if not self._follows_its_sampling:
+            self._splits = inputs.plan(
+                self._files,
+                self.spec.inputs if step == 0 else [InputSpec(self._between(step - 1), BETWEEN)],
+                store,
+                split_bytes=self.spec.split_bytes,
+                least_split_bytes=self.spec.least_split_bytes,
+            )
+        self._ordered = self._splits
+        if is_sampling:
+            self._ordered = sampling.thinned(self._splits, self._is_splittable)
+        self._homes = [store.locate(paths.home(self.job, index)) for index in range(self.reducers)]
+        self._pieces = None
+        return JobStarted(
+            self.job,
+            tuple(split.nodes for split in self._ordered),
+            tuple(self._homes),
+            self.spec.max_attempts,
+        )
+
+    @property
+    def _follows_its_sampling(self) -> bool:
+        return self._current > 0 and self._phases[self._current - 1].step == self.phase.step
+
+    def _is_splittable(self, part: Slice) -> bool:
+        if self.phase.step > 0:
+            return formats.reading(BETWEEN).splittable
+        is_whole = codecs.codec_of(part.path) is not None
+        return not is_whole and formats.reading(self.spec.inputs[part.input].format).splittable
+
+    # It runs -------------------------------------------------------------------------------------
+
+    def order(self, attempt: AttemptId, map_results: Results) -> TaskOrder:
+        """What the worker has to know; `map_results` is asked when a reduce is ordered."""
+        index = attempt.task.index
+        step, is_sampling = self.phase
+        is_map = attempt.task.kind == "map"
+        return TaskOrder(
+            attempt=attempt,
+            spec=self.spec,
+            run=self.id,
+            step=step,
+            sampling=is_sampling,
+            split=self._ordered[index] if is_map else None,
+            pieces=() if is_map else self._pieces_for(index, map_results),
+            output=self.output,
+            output_format=self.output_format,
+            limit=self._limit,
+        )
+
+    def _pieces_for(self, partition: int, map_results: Results) -> tuple[Piece, ...]:
+        if self._pieces is None:
+            self._pieces = [[] for _ in range(self.reducers)]
+            for piece in (p for result in map_results(self.job) for p in result.pieces):
+                self._pieces[piece.partition].append(piece)
+        return tuple(self._pieces[partition])
+
+    def maps_changed(self) -> None:
+        """A map has finished: what is known of its pieces is out of date."""
+        self._pieces = None
+
+    # It has ended --------------------------------------------------------------------------------
+
+    def counters(self, results: Sequence[TaskResult]) -> dict[str, int]:
+        """The counters of all steps together, `results` being those of the present one."""
+        if self.phase.sampling:
+            results = ()
+        return dict(sorted((self._counters + summary.total_counters(results)).items()))
+
+    def told(self, status: JobStatus, now: float) -> list[dict[str, Any]]:
+        """All steps up to the present one, as `mapreduce.engine.summary` tells of them."""
+        if self.phase.sampling:
+            return self.steps
+        return [*self.steps, {**self._sampled, **summary.step(status, now)}]
+
+    def seen(self, status: JobStatus) -> JobStatus:
+        """The scheduler's status of the current phase as that of the job."""
+        return msgspec.structs.replace(
+            status,
+            job=self.spec.name,
+            step=self.phase.step + 1,
+            steps=len(self.spec.steps),
+            sampling=self.phase.sampling,
+        )
+
+    def names(self, results: Sequence[TaskResult]) -> list[str]:
+        """The names of the files of the main output, in order of partition."""
+        if self._merged:
+            return [self._merged]
+        return [
+            part.name for result in results for part in result.parts if outputs.is_main(part.name)
+        ]
+
+    @property
+    def _merged(self) -> str:
+        """The name of the one file of output, "" if there is one for each partition."""
+        if not self.spec.merged or self.output != self.spec.output:
+            return ""
+        return outputs.merged_name(formats.writing(self.spec.output_format).extension)
+
+    def commit(self, store: Store, results: Sequence[TaskResult], told: Mapping[str, Any]) -> None:
+        """Make the output of the current phase visible: to all, or to the step after it."""
+        if self.phase.sampling:
+            return
+        parts = [part for result in results for part in result.parts]
+        is_final = self.output == self.spec.output
+        if is_final:
+            parts += self.named_parts
+        else:
+            parts = [part for part in parts if outputs.is_main(part.name)]
+        sink = outputs.open_output(self._files, self.output, store)
+        sink.commit(parts, told, self._merged)
+
+    def advance(self, status: JobStatus, results: Sequence[TaskResult], now: float) -> None:
+        """Go on to the next phase, as the current one has succeeded."""
+        if self.phase.sampling:
+            self._sampled = {"sample": summary.stage(status.map, now)}
+        else:
+            self.steps = self.told(status, now)
+            self._sampled = {}
+            self._counters.update(summary.total_counters(results))
+            self.named_parts += (
+                part
+                for result in results
+                for part in result.parts
+                if not outputs.is_main(part.name)
+            )
+        self._current += 1
+
+    def discard(self, store: Store, attempt: AttemptId, result: TaskResult) -> None:
+        """Delete what an attempt has stored and nobody will use."""
+        phase = attempt.task.job
+        keys = [key for piece in result.pieces for key in paths.piece_keys(phase, piece)]
+        store.multi_delete(keys, durable=False)
+        if not self.keep_parts:
+            for part in result.parts:
+                outputs.open_output(self._files, self.output, store).discard(part)

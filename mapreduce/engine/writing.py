@@ -1,0 +1,113 @@
+"""What one attempt writes: its part of the output, and parts of the job's named outputs."""
+
+import itertools
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from mapreduce.api import Pair
+from mapreduce.data import formats, outputs
+from mapreduce.data.outputs import Output, Part, PartWriter
+from mapreduce.engine.orders import TaskOrder
+from mapreduce.errors import JobError
+
+BATCH_PAIRS = 4096
+"""So many pairs are written down at once."""
+
+
+class AttemptOutput:
+    """The parts of one attempt; as a context manager it leaves none behind after an error.
+
+    `folder` is what the attempt's step writes, `named` the job's output: they are the same in the
+    last step.
+    """
+
+    def __init__(self, order: TaskOrder, folder: Output, named: Output) -> None:
+        self._order = order
+        self._folder = folder
+        self._named = named
+        self._streams: dict[str, _PartStream] = {}
+
+    def write(self, pairs: Iterable[Pair]) -> None:
+        """Store all of `pairs` as this task's part of the main output."""
+        written = formats.writing(self._order.output_format)
+        name = outputs.part_name(self._order.attempt.task.index, written.extension)
+        stream = self._open(self._folder, "", name, written)
+        pairs = iter(pairs)
+        while batch := list(itertools.islice(pairs, BATCH_PAIRS)):
+            stream.add(batch)
+
+    def emit(self, name: str, key: Any, value: Any) -> None:
+        """Add a pair to the named output `name`. Raises `JobError` if the job has none such."""
+        stream = self._streams.get(name) or self._open_named(name)
+        stream.emit((key, value))
+
+    def close(self) -> tuple[Part, ...]:
+        """End all parts; nothing can be written any more."""
+        return tuple(stream.close() for stream in self._streams.values())
+
+    def __enter__(self) -> "AttemptOutput":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            for stream in self._streams.values():
+                stream.abort()
+
+    def _open_named(self, name: str) -> "_PartStream":
+        has = self._order.spec.outputs
+        if name not in has:
+            known = ", ".join(has) or "none"
+            raise JobError(
+                f"the job has no output {name!r}, it has {known}: name it in outputs={{...}}, "
+                "with its format"
+            )
+        written, task = formats.writing(has[name]), self._order.attempt.task
+        part = outputs.named_part_name(
+            name, task.kind, task.index, written.extension, self._order.step
+        )
+        return self._open(self._named, name, part, written)
+
+    def _open(
+        self, folder: Output, key: str, name: str, written: formats.WriteFormat
+    ) -> "_PartStream":
+        is_first = self._order.attempt.task.index == 0 or not self._order.spec.merged
+        stream = _PartStream(folder.open(name, str(self._order.attempt)), written.encoder(is_first))
+        self._streams[key] = stream
+        return stream
+
+
+class _PartStream:
+    """One part on its way to where it is stored."""
+
+    def __init__(self, writer: PartWriter, encoder: formats.Encoder) -> None:
+        self._writer = writer
+        self._encoder = encoder
+        self._waiting: list[Pair] = []
+
+    def add(self, batch: list[Pair]) -> None:
+        self._writer.write(self._encoder.add(batch), len(batch))
+
+    def emit(self, pair: Pair) -> None:
+        self._waiting.append(pair)
+        if len(self._waiting) >= BATCH_PAIRS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self.add(waiting)
+
+    def close(self) -> Part:
+        self._flush()
+        if rest := self._encoder.finish():
+            self._writer.write(rest, 0)
+        return self._writer.close()
+
+    def abort(self) -> None:
+        self._writer.abort()
