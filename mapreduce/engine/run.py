@@ -211,9 +211,7 @@ class Run:
         """The names of the files of the main output, in order of partition."""
         if self._merged:
             return [self._merged]
-        return [
-            part.name for result in results for part in result.parts if outputs.is_main(part.name)
-        ]
+        return [part.name for part in _parts(results) if outputs.is_main(part.name)]
 
     @property
     def _merged(self) -> str:
@@ -226,7 +224,7 @@ class Run:
         """Make the output of the current phase visible: to all, or to the step after it."""
         if self.phase.sampling:
             return
-        parts = [part for result in results for part in result.parts]
+        parts = _parts(results)
         is_final = self.output == self.spec.output
         if is_final:
             parts += self.named_parts
@@ -243,12 +241,7 @@ class Run:
             self.steps = self.told(status, now)
             self._sampled = {}
             self._counters.update(summary.total_counters(results))
-            self.named_parts += (
-                part
-                for result in results
-                for part in result.parts
-                if not outputs.is_main(part.name)
-            )
+            self.named_parts += (p for p in _parts(results) if not outputs.is_main(p.name))
         self._current += 1
 
     def discard(self, store: Store, attempt: AttemptId, result: TaskResult) -> None:
@@ -259,3 +252,7 @@ class Run:
         if not self.keep_parts:
             for part in result.parts:
                 outputs.open_output(self._files, self.output, store).discard(part)
+
+
+def _parts(results: Sequence[TaskResult]) -> list[Part]:
+    return [part for result in results for part in result.parts]
