@@ -1,9 +1,10 @@
 """The workloads as jobs of ours, on the `local` runner."""
 
+import operator
 import sys
 from pathlib import Path
 
-from mapreduce import Job, Mapper, Reducer
+from mapreduce import Input, Job, Mapper, Reducer
 
 REDUCERS = 4
 
@@ -31,14 +32,69 @@ class Documents(Reducer):
         yield key, " ".join(sorted(values))
 
 
+class Customers(Mapper):
+    def map(self, key, value):
+        customer, _, name = value.partition("\t")
+        yield customer, ("name", name)
+
+
+class Orders(Mapper):
+    def map(self, key, value):
+        customer, _, order = value.partition("\t")
+        yield customer, ("order", order)
+
+
+class NamedOrders(Reducer):
+    def reduce(self, key, values):
+        names, orders = [], []
+        for side, value in values:
+            (names if side == "name" else orders).append(value)
+        for name in names:
+            for order in orders:
+                yield key, f"{name}\t{order}"
+
+
+def words(text: str) -> Job:
+    return Job("words", inputs=[text], mapper=Words, combiner=Sum, reducer=Sum, reducers=REDUCERS)
+
+
+def words_folding(text: str) -> Job:
+    return Job(
+        "words", inputs=[text], mapper=Words, combiner=operator.add, reducer=Sum, reducers=REDUCERS
+    )
+
+
+def sort(records: str) -> Job:
+    return Job(
+        "sort",
+        inputs=[records],
+        input_format="pairs",
+        reducer=Reducer,
+        reducers=REDUCERS,
+        total_order=True,
+    )
+
+
+def index(documents: str) -> Job:
+    return Job("index", inputs=[documents], mapper=Postings, reducer=Documents, reducers=REDUCERS)
+
+
+def join(customers: str, orders: str) -> Job:
+    inputs = [Input(customers, mapper=Customers), Input(orders, mapper=Orders)]
+    return Job("join", inputs=inputs, reducer=NamedOrders, reducers=REDUCERS)
+
+
 JOBS = {
-    "words": Job("words", mapper=Words, combiner=Sum, reducer=Sum, reducers=REDUCERS),
-    "index": Job("index", mapper=Postings, reducer=Documents, reducers=REDUCERS),
+    "words": words,
+    "words-folding": words_folding,
+    "sort": sort,
+    "index": index,
+    "join": join,
 }
 
 
 def run(name: str, output: str | Path, *inputs: str | Path, processes: int = 2) -> None:
-    JOBS[name].run(*inputs, output=output, processes=processes)
+    JOBS[name](*map(str, inputs)).run(output=output, processes=processes)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def by_hand(data, tmp_path_factory):
 @pytest.mark.parametrize("name", our_jobs.JOBS)
 def test_our_job_writes_what_the_program_by_hand_writes(name, data, by_hand, tmp_path):
     workload = name.partition("-")[0]
-    our_jobs.JOBS[name].run(*data[workload], output=tmp_path / "ours", runner="inline")
+    inputs = map(str, data[workload])
+    our_jobs.JOBS[name](*inputs).run(output=tmp_path / "ours", runner="inline")
     check = in_order if workload == "sort" else any_order
     expected = check(by_hand / workload)
     assert expected[0] > 1000
