@@ -39,6 +39,8 @@ class Context:
     write_named: Callable[[str, Any, Any], None] | None = field(default=None, repr=False)
     emitted: list[Pair] = field(default_factory=list, repr=False)
     """Pairs on their way; whoever calls the method takes them."""
+    where: Callable[[bool], str] | None = field(default=None, repr=False)
+    """What is being called, and with True the record it is called with: for errors."""
 
     def emit(self, key: Any, value: Any, *, to: str = "") -> None:
         """Give a pair, as `yield` does in a method that is a generator; with `to` to the named

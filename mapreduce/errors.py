@@ -6,8 +6,9 @@ DynamoError
 │       ├── InputMissing    an input that does not exist
 │       ├── OutputExists    the output is there already
 │       ├── SourceError     the job's source file can't be used
-│       └── BadRecord       an input that does not have its format, a pair that can't be shuffled
-│           └── NotAPair        user code gave something that is no pair
+│       └── BadRecord       an input that does not have its format
+│           └── BadPair         user code gave what can't be shuffled or written
+│               └── NotAPair        something that is no pair (key, value)
 ├── JobFailed           a job has ended without output; carries the user's own traceback
 ├── ScratchFailed       the local disk of a task is full, or fails
 └── PieceLost           intermediate data is gone or damaged: its map task has to run again
@@ -46,7 +47,14 @@ class BadRecord(JobError):
     """An input does not have the format the job names, or user code gave what is not a pair."""
 
 
-class NotAPair(BadRecord):
+class BadPair(BadRecord):
+    """User code gave what can't be shuffled or written. `is_current` is False if the pair may come
+    from another record than the one that was being mapped."""
+
+    is_current = True
+
+
+class NotAPair(BadPair):
     """User code gave something that is no pair (key, value)."""
 
     def __init__(self, given: object) -> None:

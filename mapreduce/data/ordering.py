@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mapreduce.data import portable_hash
 from mapreduce.data.portable_hash import Shape, is_plain, order, shape_of
-from mapreduce.errors import BadRecord
+from mapreduce.errors import BadPair
 
 Rank = Any
 """What is compared in place of a key or value: a smaller rank comes first."""
@@ -37,7 +37,7 @@ class Ordering(NamedTuple):
     sort_values: bool | Callable[[Any], Any] = False
 
     def sorted(self, keys: Collection[Any]) -> list[Any]:
-        """Distinct keys in order. Raises `BadRecord` for keys that can't be compared."""
+        """Distinct keys in order. Raises `BadPair` for keys that can't be compared."""
         rank = self.ranking(shape_of(keys))
         try:
             return sorted(keys, key=rank, reverse=self.descending)
@@ -70,13 +70,13 @@ class Ordering(NamedTuple):
         try:
             return sorted(values, key=None if plain else self.value_rank)
         except TypeError as error:
-            raise BadRecord(
+            raise BadPair(
                 f"values can't be sorted: {error}; give sort_values a function of the value"
             ) from error
 
-    def _incomparable(self, keys: Iterable[Any], error: TypeError) -> BadRecord:
+    def _incomparable(self, keys: Iterable[Any], error: TypeError) -> BadPair:
         one, other = _first_incomparable(keys, self.rank)
-        return BadRecord(
+        return BadPair(
             f"the keys {_shown(one)} and {_shown(other)} can't be compared: {error}; "
             "give the job a sort_key, a function of the key whose results can be"
         )

@@ -1,20 +1,26 @@
 """Where user code is called: mappers over batches of records, reducers over groups of values.
 
 Nothing here knows of a store. What comes out are iterators of pairs; user code runs as these are
-read.
+read. Records and pairs pass through iterators of C code: no Python but the user's own runs for
+each. What was being done when something failed is found out afterwards (`explained`).
 """
 
+import contextlib
+import functools
 import inspect
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from dynamo.errors import DynamoError
 from mapreduce.api import Context, Pair
 from mapreduce.data.formats import Batch
 from mapreduce.data.shuffle import Group
+from mapreduce.errors import BadPair, JobError
 
 _NO_PAIRS: tuple[Pair, ...] = ()
+_SHOWN_CHARACTERS = 120
 
 
 def made(make: Callable[[], Any], context: Context) -> Any:
@@ -25,43 +31,162 @@ def made(make: Callable[[], Any], context: Context) -> Any:
 
 
 def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
-    """All that a mapper yields for some records. Between the records no Python code runs here."""
-    mapper.setup()
-    all_records = itertools.chain.from_iterable(batch.pairs for batch in batches)
-    mapped = itertools.starmap(_many(mapper.map), all_records)
-    return itertools.chain(itertools.chain.from_iterable(mapped), _cleanup(mapper))
+    """All that a mapper yields, returns or emits for some records.
+
+    A mapper that has `map_batch` is called once for each batch, any other once for each record.
+    """
+    _set_up(mapper)
+    context: Context = mapper.context
+    by_batch = hasattr(mapper, "map_batch")
+    method = mapper.map_batch if by_batch else mapper.map
+    current: list[Batch] = []
+    context.where = functools.partial(_where_in_batch, method, context, current)
+
+    def each_batch() -> Iterator[Iterator[Pair]]:
+        for batch in batches:
+            current[:] = [batch]
+            yield batch.pairs
+            _check_yielded(method, context)
+        current.clear()
+
+    call = _many(method, context)
+    results: Iterator[Iterable[Pair]] = (
+        map(call, each_batch())
+        if by_batch
+        else itertools.starmap(call, itertools.chain.from_iterable(each_batch()))
+    )
+    return itertools.chain(_drained(context), itertools.chain.from_iterable(results), _end(mapper))
 
 
 def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) -> Iterator[Pair]:
-    """All that a reducer yields for groups of values."""
-    reducer.setup()
-    reduce = reduce_method(reducer)
-    count = 0
-    for key, values in groups:
-        count += 1
-        yield from reduce(key, values)
-    counters["reduce_input_groups"] += count
-    yield from _cleanup(reducer)
+    """All that a reducer yields, returns or emits for groups of values."""
+    _set_up(reducer)
+    context: Context = reducer.context
+    current: list[Any] = []
+    context.where = functools.partial(_where_in_group, reducer.reduce, current)
+
+    def each_group() -> Iterator[Group]:
+        count = 0
+        for group in groups:
+            current[:] = group
+            count += 1
+            yield group
+        current.clear()
+        _check_yielded(reducer.reduce, context)
+        counters["reduce_input_groups"] += count
+
+    results = itertools.starmap(_many(reducer.reduce, context), each_group())
+    return itertools.chain(_drained(context), itertools.chain.from_iterable(results), _end(reducer))
 
 
 def reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]]:
-    """The `reduce` of a user's object, made to give an iterable always."""
-    return _many(reducer.reduce)
+    """The `reduce` of a combiner, made to give an iterable always; `setup` has been called."""
+    _set_up(reducer)
+    return _many(reducer.reduce, reducer.context)
 
 
-def _many(method: Callable[[Any, Any], Iterable[Pair] | None]) -> Callable[..., Iterable[Pair]]:
-    """A user's method so that it always gives an iterable: a plain function may return None."""
+# What methods give -------------------------------------------------------------------------------
+
+
+def _many(
+    method: Callable[..., Iterable[Pair] | None], context: Context
+) -> Callable[..., Iterable[Pair]]:
+    """A user's method so that it always gives an iterable: all that it returns and has emitted."""
     if inspect.isgeneratorfunction(method):
         return method
+    emitted = context.emitted
 
-    def called(key: Any, value: Any) -> Iterable[Pair]:
-        pairs = method(key, value)
-        return _NO_PAIRS if pairs is None else pairs
+    @functools.wraps(method)
+    def called(*given: Any) -> Iterable[Pair]:
+        pairs = method(*given)
+        if pairs is None:
+            pairs = _NO_PAIRS
+        elif not hasattr(pairs, "__iter__"):
+            raise BadPair(f"{_shown(pairs)} is no list of pairs: return pairs, or None")
+        if emitted:
+            pairs = itertools.chain(_drained(context), pairs)
+        return pairs
 
     return called
 
 
-def _cleanup(user: Any) -> Iterator[Pair]:
+def _drained(context: Context) -> list[Pair]:
+    emitted = context.emitted.copy()
+    context.emitted.clear()
+    return emitted
+
+
+def _check_yielded(method: Callable[..., Any], context: Context) -> None:
+    """A method that yields can't emit as well: which of the pairs comes first?"""
+    if context.emitted and inspect.isgeneratorfunction(method):
+        pair = context.emitted[0]
+        raise BadPair(
+            f"the pair {_shown(pair)} was emitted by a method that is a generator, as it has a "
+            "yield: write yield key, value there too, or return no generator"
+        )
+
+
+def _set_up(user: Any) -> None:
+    if inspect.isgeneratorfunction(user.setup):
+        raise JobError(
+            f"{_place(user.setup)} has a yield, so calling it runs nothing: setup prepares, pairs "
+            "are for the other methods"
+        )
+    user.setup()
+
+
+def _end(user: Any) -> Iterator[Pair]:
+    """What is left after the last record or group."""
+    yield from _drained(user.context)
     pairs = user.cleanup()
     if pairs is not None:
         yield from pairs
+    yield from _drained(user.context)
+
+
+# What was being done -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def explained(context: Context) -> Iterator[None]:
+    """Let errors say where they come from: the user's method with its file and line, the input, and
+    the record. Those of user code get it as a note, and are the same otherwise."""
+    try:
+        yield
+    except BadPair as error:
+        if context.where is not None:
+            error.args = (f"{error}\n  {context.where(error.is_current)}",)
+        raise
+    except Exception as error:
+        if context.where is not None and not isinstance(error, DynamoError):
+            error.add_note(context.where(True))
+        raise
+
+
+def _where_in_batch(
+    method: Callable[..., Any], context: Context, current: list[Batch], with_record: bool
+) -> str:
+    record = current[0].current() if current and with_record else None
+    if record is None:
+        return f"in {_place(method)}"
+    key, value = record
+    of = f" of {context.input!r}" if context.input else ""
+    return f"in {_place(method)}, at the record ({_shown(key)}, {_shown(value)}){of}"
+
+
+def _where_in_group(method: Callable[..., Any], current: list[Any], with_record: bool) -> str:
+    at = f", at the key {_shown(current[0])}" if current and with_record else ""
+    return f"in {_place(method)}{at}"
+
+
+def _place(method: Callable[..., Any]) -> str:
+    """A method's name, file and line."""
+    code = getattr(method, "__code__", None)
+    where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
+    return f"{getattr(method, '__qualname__', repr(method))}{where}"
+
+
+def _shown(value: Any) -> str:
+    """A value in few characters, however large it is."""
+    text = repr(value[: 2 * _SHOWN_CHARACTERS] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

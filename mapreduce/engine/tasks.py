@@ -79,7 +79,8 @@ def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
     with AttemptOutput(order, *_sinks(order, bench)) as output:
         context.write_named = output.emit
         task = Task(order, program, bench, context, Counter(), output)
-        pieces = _do(task)
+        with calling.explained(context):
+            pieces = _do(task)
         parts = output.close()
     counters = task.counters + context.counters
     _count_output(order, counters, parts)

@@ -12,7 +12,7 @@ from mapreduce.data import codecs
 from mapreduce.data.codecs import Codec, Compressor
 from mapreduce.data.formats.slices import Given, whole_file
 from mapreduce.data.slices import Reader, Slice
-from mapreduce.errors import BadRecord
+from mapreduce.errors import NotAPair
 
 Errors = Literal["strict", "replace", "ignore", "surrogateescape"]
 """What becomes of bytes that are not UTF-8, and of characters that have none: `bytes.decode`."""
@@ -174,7 +174,9 @@ def checked(pairs: list[Any]) -> list[Pair]:
 
 def _pair(given: Any) -> Pair:
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise BadRecord(f"{shown(given)} is no pair: yield pairs (key, value)")
+        error = NotAPair(given)
+        error.is_current = False  # pairs are written many at a time
+        raise error
     return given[0], given[1]
 
 

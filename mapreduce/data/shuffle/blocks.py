@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from dynamo.store import VALUE_LIMIT_BYTES
-from mapreduce.errors import BadRecord
+from mapreduce.errors import BadPair
 
 BLOCK_BYTES = 1 << 20
 """The size a block is aimed at, before compression."""
@@ -56,7 +56,7 @@ def encoded(
 ) -> Iterator[Block]:
     """A sorted run as blocks. How many keys fit into one is learnt from the one before.
 
-    `values_of` gives the values of some keys. Raises `BadRecord` for what can't be pickled.
+    `values_of` gives the values of some keys. Raises `BadPair` for what can't be pickled.
     """
     start, step = 0, _FIRST_KEYS
     while start < len(keys):
@@ -144,7 +144,7 @@ def _encoded(keys: list[Any], counts: list[int], values: list[Any]) -> list[Bloc
         if len(values) > 1:
             return [block for half in _halves(keys, counts, values) for block in _encoded(*half)]
         if len(packed) > VALUE_LIMIT_BYTES - _CHECKSUM.size:
-            raise BadRecord(
+            raise BadPair(
                 f"a single pair of {len(packed):,} bytes, compressed, is over the limit of "
                 f"{VALUE_LIMIT_BYTES:,}; its key is {str(keys[0])[:60]!r}: write large values to "
                 "files, and yield their names"
@@ -167,7 +167,7 @@ def _halves(
 
 
 def pickled(columns: tuple[list[Any], list[int] | None, list[Any]]) -> bytes:
-    """The columns as a pickle; `BadRecord` names the pair that has none."""
+    """The columns as a pickle; `BadPair` names the pair that has none."""
     try:
         return pickle.dumps(columns, protocol=5)
     except Exception as error:  # whatever an object's own __reduce__ raises
@@ -178,7 +178,7 @@ def pickled(columns: tuple[list[Any], list[int] | None, list[Any]]) -> bytes:
         key, value = next(
             ((k, v) for k, v in zip(owners, values) if not _pickles((k, v))), (None,) * 2
         )
-        raise BadRecord(
+        raise BadPair(
             f"the pair ({repr(key)[:60]}, {repr(value)[:60]}) can't be sent to its reducer: "
             f"{error}; keys and values have to be picklable: yield plain data, or objects of "
             "classes at the top level of a module"

@@ -17,7 +17,7 @@ from mapreduce.data.shuffle import blocks
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
-from mapreduce.errors import BadRecord
+from mapreduce.errors import BadPair
 
 Partition = Callable[[Any, int], int]
 """A partitioner: a function of a key and the number of partitions."""
@@ -67,7 +67,7 @@ class Collector:
         self._runs = 0
 
     def collect(self, pairs: Iterable[Pair]) -> None:
-        """Gather all of `pairs`. Raises `BadRecord` for what is no pair or has no hashable key."""
+        """Gather all of `pairs`. Raises `BadPair` for what is no pair or has no hashable key."""
         rest = self._held.gather(iter(pairs), self._memory_bytes)
         while rest is not None:
             if self._held.held_bytes > self._memory_bytes:
@@ -98,10 +98,11 @@ class Collector:
         self.output_records += held.records
         before = len(self._pieces)
         if held.groups:
-            run, self._runs = self._runs, self._runs + 1
-            for partition, keys in enumerate(self._partitioned(held.groups)):
-                if keys:
-                    self._pieces.append(self._write_piece(partition, run, keys))
+            try:
+                self._write_pieces(held.groups)
+            except BadPair as error:
+                error.is_current = False
+                raise
         self.combine_input_records += held.combine_input_records
         self.combine_output_records += held.combine_output_records
         self._held = self._empty(held)
@@ -115,6 +116,12 @@ class Collector:
             return Folded(self._combine, {})
         assert not isinstance(self._combine, Fold)
         return Listed(self._combine)
+
+    def _write_pieces(self, keys: Collection[Any]) -> None:
+        run, self._runs = self._runs, self._runs + 1
+        for partition, some in enumerate(self._partitioned(keys)):
+            if some:
+                self._pieces.append(self._write_piece(partition, run, some))
 
     def _write_piece(self, partition: int, run: int, keys: list[Any]) -> Piece:
         count = records = size_bytes = 0
@@ -139,7 +146,7 @@ class Collector:
         try:
             return partitions_of(groups, self._partitions)
         except TypeError as error:
-            raise BadRecord(str(error)) from error
+            raise BadPair(str(error)) from error
 
     def _placed(self, key: Any) -> int:
         assert self._partition is not None
@@ -147,7 +154,7 @@ class Collector:
         if type(number) is int and 0 <= number < self._partitions:
             return number
         function = getattr(self._partition, "__qualname__", repr(self._partition))
-        raise BadRecord(
+        raise BadPair(
             f"the partitioner {function} gave {repr(number)[:60]} for the key {repr(key)[:60]}: "
             f"it must give an int from 0 to {self._partitions - 1}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from mapreduce.api import Pair
-from mapreduce.errors import BadRecord
+from mapreduce.errors import BadPair
 
 Combine = Callable[[Any, Iterator[Any]], Iterable[Pair] | None]
 """`Reducer.reduce` of a combiner."""
@@ -39,11 +39,11 @@ def combined(combine: Combine, key: Any, values: Iterable[Any]) -> list[Any]:
         try:
             new_key, value = pair
         except (TypeError, ValueError):
-            raise BadRecord(
+            raise BadPair(
                 f"{_named(combine)} gave {repr(pair)[:60]}, which is no pair: yield key, value"
             ) from None
         if new_key is not key and new_key != key:
-            raise BadRecord(
+            raise BadPair(
                 f"{_named(combine)} made a pair with the key {repr(new_key)[:60]} from values of "
                 f"{repr(key)[:60]}: a combiner must keep the key it is given"
             )

@@ -20,7 +20,7 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data.shuffle.combining import Combine, Fold, combined
 from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, Mean, deep_size
-from mapreduce.errors import BadRecord, NotAPair
+from mapreduce.errors import BadPair, NotAPair
 
 LOOK_PAIRS = 1024
 """One in as many pairs is looked at."""
@@ -57,7 +57,7 @@ class Holding(ABC):
         """Take pairs until they end, or more than `limit_bytes` are held, or one comes that can't
         be held in this way.
 
-        Raises `BadRecord` for what is no pair or has no hashable key.
+        Raises `BadPair` for what is no pair or has no hashable key.
         """
         try:
             return self._gather(pairs, limit_bytes)
@@ -310,7 +310,7 @@ def _check(pair: Any) -> None:
         raise NotAPair(pair)
 
 
-def _wrong(error: Exception) -> BadRecord | None:
+def _wrong(error: Exception) -> BadPair | None:
     """What a mapper gave that made a loop of this file fail; None for user code's own errors."""
     innermost = error.__traceback__
     while innermost is not None and innermost.tb_next is not None:
@@ -325,14 +325,14 @@ def _wrong(error: Exception) -> BadRecord | None:
     try:
         hash(key)
     except TypeError:
-        return BadRecord(
+        return BadPair(
             f"{repr(key)[:60]} can't be a key: {error}; a key must be hashable, such as a text, a "
             "number, or a tuple of these"
         )
     if values is None:
         return None
     name = getattr(function or operator.add, "__name__", repr(function))
-    return BadRecord(
+    return BadPair(
         f"the combiner {name} can't fold the values {repr(values.get(key))[:60]} and "
         f"{repr(value)[:60]} of the key {repr(key)[:60]}: {error}"
     )

@@ -20,7 +20,7 @@ from mapreduce.data.ordering import Descending, Ordering, Rank
 from mapreduce.data.portable_hash import Shape, common_shape, shape_of
 from mapreduce.data.shuffle import blocks
 from mapreduce.data.shuffle.blocks import Block, Entry
-from mapreduce.errors import BadRecord, ScratchFailed
+from mapreduce.errors import BadPair, ScratchFailed
 
 FAN_IN = 64
 """So many runs are merged at once: each has a file open and a block in memory."""
@@ -99,7 +99,7 @@ class Runs:
             # heapq.merge keeps the order of its sources among equals.
             yield from heapq.merge(*sources, key=compared)
         except TypeError as error:
-            raise BadRecord(
+            raise BadPair(
                 f"keys or values can't be compared: {error}; give the job a sort_key, or "
                 "sort_values a function"
             ) from error
