@@ -81,7 +81,7 @@ def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
         task = Task(order, program, bench, context, Counter(), output)
         with calling.explained(context):
             pieces = _do(task)
-        parts = output.close()
+            parts = output.close()
     counters = task.counters + context.counters
     _count_output(order, counters, parts)
     return TaskResult(
