@@ -15,10 +15,17 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from mapreduce.api import Pair
+from mapreduce.data.formats.comma_separated import ReadCsv, WriteCsv
 from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, WriteFormat
+from mapreduce.data.formats.fixed import ReadFixed
+from mapreduce.data.formats.json_lines import ReadJsonLines, WriteJsonLines
 from mapreduce.data.formats.lines import ReadPairs, ReadText, WriteText
 from mapreduce.data.formats.options import parse
+from mapreduce.data.formats.parquet import ReadParquet, WriteParquet
 from mapreduce.data.formats.pickled import ReadPickle, WritePickle
+from mapreduce.data.formats.raw import WriteRaw
+from mapreduce.data.formats.tab_separated import ReadTsv, WriteTsv
+from mapreduce.data.formats.whole import ReadWhole
 
 __all__ = [
     "BLOCK_PAIRS",
@@ -35,11 +42,22 @@ __all__ = [
 INPUT_FORMATS: Mapping[str, type[ReadFormat]] = {
     "text": ReadText,
     "pairs": ReadPairs,
+    "csv": ReadCsv,
+    "tsv": ReadTsv,
+    "jsonlines": ReadJsonLines,
     "pickle": ReadPickle,
+    "whole": ReadWhole,
+    "fixed": ReadFixed,
+    "parquet": ReadParquet,
 }
 OUTPUT_FORMATS: Mapping[str, type[WriteFormat]] = {
     "text": WriteText,
+    "csv": WriteCsv,
+    "tsv": WriteTsv,
+    "jsonlines": WriteJsonLines,
     "pickle": WritePickle,
+    "raw": WriteRaw,
+    "parquet": WriteParquet,
 }
 
 BLOCK_PAIRS = 4096
