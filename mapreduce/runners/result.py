@@ -19,7 +19,8 @@ class RunResult:
 
     Within a partition the pairs come in the order in which the reducer made them, which is key
     order. With the output format "pickle" they are the objects that user code yielded; with
-    "text" they are texts, cut at the first tab.
+    others what the format gives back of them, such as texts (docs/formats.md). Output of the
+    format "raw" can't be read back.
     """
 
     def __init__(

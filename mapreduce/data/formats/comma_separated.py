@@ -11,15 +11,16 @@ quotes are characters like any others.
 """
 
 import csv
+import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from mapreduce.data.formats.contract import ReadFormat
-from mapreduce.data.formats.lines import decoded, line_blocks, line_positions, place
-from mapreduce.data.formats.rows import BYTE_ORDER_MARK, ReadRows, Rows, WriteRows
+from mapreduce.data.formats.lines import decoded, line_blocks, place
+from mapreduce.data.formats.rows import BYTE_ORDER_MARK, ReadRows, Row, Rows, WriteRows
 from mapreduce.data.inputs import Reader, Slice
 from mapreduce.errors import BadRecord
 
@@ -63,6 +64,9 @@ class ReadCsv(ReadRows):
             rows, positions = self._some_rows(part, parsed, starts)
             if parsed.line_num == seen:
                 return
+            if [] in rows:  # blank lines
+                positions = [at for at, row in zip(positions, rows) if row]
+                rows = [row for row in rows if row]
             yield rows, positions
             del starts[: parsed.line_num - seen]
             seen = parsed.line_num
@@ -71,30 +75,31 @@ class ReadCsv(ReadRows):
         """The lines of each block with their newlines; where they begin is added to `starts`."""
         for position, block in line_blocks(part, reader):
             text = decoded(part, position, block, self.errors)
-            lines = text.split("\n")
-            starts += itertools.islice(line_positions(position, block, text, lines), len(lines))
-            if not lines[-1]:
-                lines.pop()
-                starts.pop()
+            lines = list(io.StringIO(text, newline="\n"))
+            # With one byte for each character the lines' own lengths give their positions.
+            lengths = map(len, lines if len(text) == len(block) else io.BytesIO(block))
+            starts += itertools.islice(itertools.accumulate(lengths, initial=position), len(lines))
             if position == 0 and lines:
                 lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
-            yield [line + "\n" for line in lines]
+            yield lines
 
     def _some_rows(self, part: Slice, parsed: Any, starts: list[int]) -> Rows:
         """Some rows; `starts` begins with the line that is read next."""
-        rows, positions = [], []
-        before, line = parsed.line_num, 0
+        rows: list[Row] = []
+        reason = ""
+        before = parsed.line_num
         try:
-            for row in itertools.islice(parsed, BATCH_ROWS):
-                if row:
-                    rows.append(row)
-                    positions.append(starts[line])
-                if parsed.line_num - before > line + 1 and not self.multiline:
-                    raise csv.Error("a quote is open at the line's end")
-                line = parsed.line_num - before
-        except csv.Error as error:
-            raise _bad_row(part, starts[line], error) from None
-        return rows, positions
+            rows.extend(itertools.islice(parsed, BATCH_ROWS))
+        except csv.Error as error:  # the rows before it are there
+            reason = str(error)
+        simple = not reason and parsed.line_num - before == len(rows)
+        lines = range(len(rows) + 1) if simple else _first_lines(rows)
+        if not self.multiline and lines[len(rows)] != len(rows):
+            rows = rows[: next(at for at in range(len(rows)) if lines[at + 1] != at + 1)]
+            reason = "a quote is open at the line's end"
+        if reason:
+            raise _bad_row(part, starts[lines[len(rows)]], reason)
+        return rows, [starts[line] for line in lines[: len(rows)]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +132,13 @@ class WriteCsv(WriteRows):
         )
 
 
+def _first_lines(rows: list[Row]) -> Sequence[int]:
+    """The line in which each row begins, and the one behind all of them: to a row belong as many
+    lines as its fields hold newlines, and one more."""
+    lines = (1 + sum(field.count("\n") for field in row) for row in rows)
+    return list(itertools.accumulate(lines, initial=0))
+
+
 def _delimiter(given: str) -> str:
     delimiter = DELIMITERS.get(given, given)
     if len(delimiter) != 1 or delimiter in '"\r\n':
@@ -135,11 +147,11 @@ def _delimiter(given: str) -> str:
     return delimiter
 
 
-def _bad_row(part: Slice, position: int, error: csv.Error) -> BadRecord:
+def _bad_row(part: Slice, position: int, reason: str) -> BadRecord:
     remedy = "mend the row that begins here, or read the file with quotes=no if quotes are data"
-    if "field larger" in str(error):
+    if "field larger" in reason:
         remedy = (
             "if no quote is left open there, raise the limit in the job's source: "
             "csv.field_size_limit(16 << 20)"
         )
-    return BadRecord(f"{place(part, position)}: {error}; {remedy}")
+    return BadRecord(f"{place(part, position)}: {reason}; {remedy}")

@@ -102,13 +102,17 @@ def _value(part: Slice, position: int, line: str) -> Any:
 
 
 def _as_pairs(part: Slice, values: list[Any], positions: list[int]) -> list[Pair]:
-    for value, position in zip(values, positions):
-        if type(value) is not list or len(value) != 2:
-            raise BadRecord(
-                f"{place(part, position)}: with pairs=yes a line is an array [key, value], not "
-                f"{shown(value)}"
-            )
-    return list(map(tuple, values))
+    if set(map(type, values)) <= {list} and set(map(len, values)) <= {2}:
+        return list(map(tuple, values))
+    value, position = next(
+        (value, at)
+        for value, at in zip(values, positions)
+        if type(value) is not list or len(value) != 2
+    )
+    raise BadRecord(
+        f"{place(part, position)}: with pairs=yes a line is an array [key, value], not "
+        f"{shown(value)}"
+    )
 
 
 def _no_json(pairs: list[Pair], error: Exception) -> BadRecord:

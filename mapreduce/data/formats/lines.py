@@ -96,18 +96,13 @@ def split_lines(part: Slice, position: int, block: bytes, errors: Errors) -> Lin
         lines.pop()
 
     def positions() -> Iterator[int]:
-        return line_positions(position, block, "" if cr else text, lines)
+        # With one byte for each character the lines' own lengths give their positions.
+        simple = not cr and len(text) == len(block)
+        lengths = map(len, lines if simple else block.split(b"\n"))
+        with_newlines = map(operator.add, lengths, itertools.repeat(1))
+        return itertools.accumulate(with_newlines, initial=position)
 
     return Lines(lines, positions)
-
-
-def line_positions(position: int, block: bytes, text: str, lines: list[str]) -> Iterator[int]:
-    """Where each line of a block begins, and where the one behind would; the lines are those of
-    `text`, and that is what `block` holds, or is not given."""
-    # With one byte for each character the lines' own lengths give their positions.
-    lengths = map(len, lines if len(text) == len(block) else block.split(b"\n"))
-    with_newlines = map(operator.add, lengths, itertools.repeat(1))
-    return itertools.accumulate(with_newlines, initial=position)
 
 
 def decoded(part: Slice, position: int, data: bytes, errors: Errors) -> str:

@@ -56,7 +56,8 @@ class ReadRows(ABC):
             if self.header:
                 _check_lengths(part, rows, positions, names)
             if self.pairs:
-                yield Batch([_pair(part, row, at) for row, at in zip(rows, positions)])
+                _check_pairs(part, rows, positions)
+                yield Batch([(row[0], row[1] if len(row) == 2 else row[1:]) for row in rows])
             elif self.header:
                 yield Batch([dict(zip(names, row)) for row in rows], positions.__iter__)
             else:
@@ -95,13 +96,14 @@ def _check_lengths(part: Slice, rows: list[Row], positions: list[int], names: Ro
             )
 
 
-def _pair(part: Slice, row: Row, position: int) -> Pair:
-    if len(row) < 2:
-        raise BadRecord(
-            f"{place(part, position)}: with pairs=yes a row has at least two fields, a key and "
-            f"its value: {shown(row)}"
-        )
-    return row[0], row[1] if len(row) == 2 else row[1:]
+def _check_pairs(part: Slice, rows: list[Row], positions: list[int]) -> None:
+    if min(map(len, rows), default=2) >= 2:
+        return
+    row, position = next((row, at) for row, at in zip(rows, positions) if len(row) < 2)
+    raise BadRecord(
+        f"{place(part, position)}: with pairs=yes a row has at least two fields, a key and its "
+        f"value: {shown(row)}"
+    )
 
 
 # Writing -----------------------------------------------------------------------------------------

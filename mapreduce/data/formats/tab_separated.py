@@ -10,6 +10,7 @@ backslash is itself when read. Source: Linear TSV (dataprotocols.org/linear-tsv)
 PostgreSQL's COPY writes.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +58,10 @@ class WriteTsv(WriteRows):
     suffix: ClassVar[str] = ".tsv"
 
     def lines(self, rows: list[list[Any]]) -> list[str]:
-        return ["\t".join(map(_escaped, row)) + "\n" for row in rows]
+        lines = ["\t".join(map(str, row)) + "\n" for row in rows]
+        if _needs_escapes("".join(lines), rows):
+            lines = ["\t".join(map(_escaped, row)) + "\n" for row in rows]
+        return lines
 
     def reads_back(self) -> ReadFormat:
         return ReadTsv(pairs=self.keys, header=bool(self.header), errors=self.errors)
@@ -71,8 +75,18 @@ def _unescaped(field: str) -> str | None:
     return _ESCAPE.sub(lambda found: _STANDS_FOR[found[0]], field)
 
 
+def _needs_escapes(text: str, rows: list[list[Any]]) -> bool:
+    """True if there are other tabs and newlines in the lines than those between fields and rows."""
+    return (
+        "\\" in text
+        or "\r" in text
+        or text.count("\n") != len(rows)
+        or text.count("\t") != sum(map(len, rows)) - len(rows)
+        or type(None) in set(map(type, itertools.chain.from_iterable(rows)))
+    )
+
+
 def _escaped(field: Any) -> str:
     if field is None:
         return _NONE
-    text = str(field)
-    return text if text.isalnum() else text.translate(_ESCAPES)
+    return str(field).translate(_ESCAPES)
