@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from mapreduce.api import Pair
 from mapreduce.data import codecs
 from mapreduce.data.codecs import Codec, Compressor
-from mapreduce.data.formats.slices import Given, whole_file
+from mapreduce.data.formats.ranges import Given, whole_file
 from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import NotAPair
 

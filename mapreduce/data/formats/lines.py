@@ -21,7 +21,7 @@ from typing import NamedTuple
 from mapreduce.api import Pair
 from mapreduce.data.codecs import codec_of
 from mapreduce.data.formats.contract import Batch, BlockFormat, Errors, ReadFormat, shown
-from mapreduce.data.formats.slices import bytes_behind
+from mapreduce.data.formats.ranges import bytes_behind
 from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 

@@ -19,7 +19,7 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data.formats.contract import Batch, BlockFormat, ReadFormat, shown
 from mapreduce.data.formats.lines import place
-from mapreduce.data.formats.slices import bytes_from, stop_of
+from mapreduce.data.formats.ranges import bytes_from, stop_of
 from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
