@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from mapreduce.data.formats.contract import ReadFormat
 from mapreduce.data.formats.lines import decoded, line_blocks, place
 from mapreduce.data.formats.rows import BYTE_ORDER_MARK, ReadRows, Row, Rows, WriteRows
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 DELIMITERS = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mapreduce.data.formats.contract import Batch
 from mapreduce.data.formats.lines import place
 from mapreduce.data.formats.ranges import bytes_from, stop_of
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 

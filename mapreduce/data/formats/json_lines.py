@@ -21,7 +21,7 @@ import msgspec
 from mapreduce.api import Pair
 from mapreduce.data.formats.contract import Batch, BlockFormat, Errors, ReadFormat, shown
 from mapreduce.data.formats.lines import decoded, line_blocks, place
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 _DECODER = msgspec.json.Decoder()

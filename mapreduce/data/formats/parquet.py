@@ -21,7 +21,7 @@ from typing import Any, Literal
 from mapreduce.api import Pair
 from mapreduce.data.formats.contract import Batch, Encoder, checked, shown
 from mapreduce.data.formats.ranges import Given, whole_file
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord, JobError
 
 ROW_GROUP_BYTES = 32 << 20

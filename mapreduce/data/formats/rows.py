@@ -20,7 +20,7 @@ import msgspec
 from mapreduce.api import Pair
 from mapreduce.data.formats.contract import Batch, BlockFormat, Errors, shown
 from mapreduce.data.formats.lines import encoded, place
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
 Row = list[str]

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from mapreduce.data.formats.contract import ReadFormat
 from mapreduce.data.formats.lines import line_blocks, split_lines
 from mapreduce.data.formats.rows import BYTE_ORDER_MARK, ReadRows, Rows, WriteRows
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 
 _NONE = r"\N"
 _STANDS_FOR = {r"\t": "\t", r"\n": "\n", r"\r": "\r", r"\\": "\\"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mapreduce.data.formats.contract import Batch, Errors
 from mapreduce.data.formats.lines import decoded
-from mapreduce.data.inputs import Reader, Slice
+from mapreduce.data.slices import Reader, Slice
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mapreduce.api import Pair
 from mapreduce.data import formats
-from mapreduce.data.inputs import Slice
+from mapreduce.data.slices import Slice
 
 
 class BytesReader:

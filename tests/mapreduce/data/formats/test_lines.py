@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mapreduce.data import formats
-from mapreduce.data.inputs import Slice
+from mapreduce.data.slices import Slice
 from mapreduce.errors import BadRecord
 from tests.mapreduce.data.formats.reads import BytesReader, decoded, encoded, read
 
