@@ -48,6 +48,18 @@ def source_of(kind: Files, path: str) -> Source:
     return "key"
 
 
+def file_name(path: str) -> str:
+    """The name of the file itself: a URL without its query, and without what it is packed in.
+
+    >>> file_name("https://host/a.gz?version=2"), file_name("zip://a.gz::file:///all.zip")
+    ('https://host/a.gz', 'zip://a.gz')
+    """
+    if not is_url(path):
+        return path
+    innermost = next((part for part in path.split("::") if "://" in part), path)
+    return innermost.partition("?")[0] if innermost.startswith("http") else innermost
+
+
 def is_glob(path: str) -> bool:
     """True if there is a wildcard in `path`: *, ? or [."""
     return _WILDCARD.search(path) is not None

@@ -1,30 +1,54 @@
 """One reader for slices of every source."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from dynamo.store import Store
-from mapreduce.data.codecs import codec_of, decompressed
+from mapreduce.data.codecs import codec_of, decompress
+from mapreduce.data.inputs.keys import KeySource
 from mapreduce.data.inputs.local import LocalSource
 from mapreduce.data.inputs.sources import InputSource
 from mapreduce.data.inputs.store import StoreSource
+from mapreduce.data.locations import file_name
 from mapreduce.data.slices import Reader, Slice, Source
 
 
 def open_reader(store: Store) -> Reader:
     """The reader of slices, wherever they are."""
-    return AnyReader(sources(store))
+    return AnyReader(Sources(store))
 
 
-def sources(store: Store) -> Mapping[Source, InputSource]:
-    """All places that input comes from."""
-    return {"store": StoreSource(store), "local": LocalSource()}
+class Sources:
+    """All places that input comes from, each opened when it is first asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open: dict[Source, InputSource] = {}
+
+    def __getitem__(self, source: Source) -> InputSource:
+        if source not in self._open:
+            self._open[source] = _open_source(source, self._store)
+        return self._open[source]
+
+
+def _open_source(source: Source, store: Store) -> InputSource:
+    match source:
+        case "store":
+            return StoreSource(store)
+        case "key":
+            return KeySource(store)
+        case "local":
+            return LocalSource()
+        case "url":
+            from mapreduce.data.inputs.url import UrlSource  # fsspec takes a while to import
+
+            return UrlSource()
 
 
 class AnyReader:
     """Asks the source of each slice; a compressed file comes decompressed, from its beginning."""
 
-    def __init__(self, places: Mapping[Source, InputSource]) -> None:
-        self._sources = places
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
     def prepare(self, slices: Sequence[Slice]) -> None:
         for source in {part.source for part in slices}:
@@ -32,7 +56,8 @@ class AnyReader:
 
     def read(self, part: Slice, start: int, stop: int) -> Iterator[bytes]:
         read = self._sources[part.source].read
-        if codec_of(part.path) is None:
+        codec = codec_of(file_name(part.path))
+        if codec is None:
             return read(part, start, stop)
         # Positions count what comes out, so behind the beginning there is nothing more to read.
-        return iter(()) if start else decompressed(part.path, read(part, 0, part.stop))
+        return iter(()) if start else decompress(codec, read(part, 0, part.stop), part.path)

@@ -5,15 +5,15 @@ store those that live on the same node. A split belongs to one input, and splits
 of the input.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dynamo.store import Store
 from mapreduce.data import formats
 from mapreduce.data.codecs import codec_of
-from mapreduce.data.inputs.opening import sources
-from mapreduce.data.inputs.sources import Extent, Found, InputSource
-from mapreduce.data.locations import Files, source_of
+from mapreduce.data.inputs.opening import Sources
+from mapreduce.data.inputs.sources import Extent, Found
+from mapreduce.data.locations import Files, file_name, source_of
 from mapreduce.data.slices import InputSpec, Slice, Source, Split
 from mapreduce.errors import JobError
 
@@ -45,10 +45,10 @@ def plan(
     sizes = _checked(split_bytes, least_split_bytes)
     if not inputs:
         raise JobError("a job needs an input: name a file or a folder")
-    places = sources(store)
+    places = Sources(store)
     slices = list(_slices(kind, inputs, places, sizes))
-    order = {part: index for index, part in enumerate(slices)}
     splits = [split for near in _by_input(slices) for split in _gathered(near, sizes)]
+    order = {part: index for index, part in enumerate(slices)}
     if len(splits) > SPLITS_LIMIT:
         raise _too_many(len(splits), sizes)
     return sorted(splits, key=lambda split: order[split.slices[0]]) or [Split(())]
@@ -58,7 +58,7 @@ def check(kind: Files, inputs: Sequence[InputSpec], store: Store) -> None:
     """Raise what `plan` would raise about inputs that are missing or named wrongly."""
     if not inputs:
         raise JobError("a job needs an input: name a file or a folder")
-    places = sources(store)
+    places = Sources(store)
     for given in inputs:
         formats.reading(given.format)
         next(iter(places[source_of(kind, given.path)].find(given.path, 1)), None)
@@ -87,7 +87,7 @@ def _too_many(count: int, sizes: Sizes) -> JobError:
 def _slices(
     kind: Files,
     inputs: Sequence[InputSpec],
-    places: Mapping[Source, InputSource],
+    places: Sources,
     sizes: Sizes,
 ) -> Iterator[Slice]:
     """The slices of every file that is named, each file once for a format and a mapper."""
@@ -105,7 +105,7 @@ def _slices(
 
 def _cut(found: Found, sizes: Sizes, splittable: bool) -> Iterator[Extent]:
     """The parts of a file that may be read apart from each other."""
-    if not splittable or not found.in_ranges or codec_of(found.path):
+    if not splittable or not found.in_ranges or codec_of(file_name(found.path)):
         nodes = found.extents[0].nodes if found.extents else ()
         yield Extent(0, found.size_bytes, True, nodes)
         return
@@ -138,19 +138,18 @@ def _by_input(slices: Iterable[Slice]) -> Iterable[list[Slice]]:
     return gathered.values()
 
 
-def _gathered(slices: Iterable[Slice], sizes: Sizes) -> Iterator[Split]:
+def _gathered(slices: Iterable[Slice], sizes: Sizes) -> list[Split]:
     """Splits of the slices of one input: of those on one node, and of what is too little there."""
     by_node: dict[str, list[Slice]] = {}
     for part in slices:
         by_node.setdefault(part.nodes[0] if part.nodes else "", []).append(part)
-    too_little: list[Slice] = []
-    for near in by_node.values():
-        for split in _grouped(near, sizes):
-            if split.size_bytes < sizes.least_bytes:
-                too_little += split.slices
-            else:
-                yield split
-    yield from _grouped(too_little, sizes)
+    splits = [split for near in by_node.values() for split in _grouped(near, sizes)]
+    enough = [split for split in splits if split.size_bytes >= sizes.least_bytes]
+    too_little = [split for split in splits if split.size_bytes < sizes.least_bytes]
+    together = list(_grouped((part for split in too_little for part in split.slices), sizes))
+    if enough and together and together[-1].size_bytes < sizes.least_bytes:
+        enough[-1] = Split(enough[-1].slices + together.pop().slices)
+    return enough + together
 
 
 def _grouped(slices: Iterable[Slice], sizes: Sizes) -> Iterator[Split]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dynamo.store import Store
-from mapreduce.data.locations import Files
+from mapreduce.data.locations import Files, is_url
 from mapreduce.data.outputs.contract import Output, PartWriter
 from mapreduce.data.outputs.folder import FolderOutput
 from mapreduce.data.outputs.parts import (
@@ -34,5 +34,10 @@ __all__ = [
 
 
 def open_output(kind: Files, path: str, store: Store) -> Output:
-    """The output folder at `path` in the store, or in the local file system."""
+    """The output folder at `path`: an fsspec URL, or else a path in the store, or on this machine,
+    as `kind` says."""
+    if is_url(path):
+        from mapreduce.data.outputs.url import UrlOutput  # fsspec takes a while to import
+
+        return UrlOutput(path)
     return StoreOutput(store, path) if kind == "store" else FolderOutput(Path(path))

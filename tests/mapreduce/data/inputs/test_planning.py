@@ -11,7 +11,7 @@ import pytest
 from dynamo import files
 from dynamo.store import MemoryStore
 from mapreduce.data import inputs
-from mapreduce.data.inputs import Files, InputSpec, Slice, Split
+from mapreduce.data.inputs import Files, InputSpec, Split
 from mapreduce.errors import InputMissing, JobError
 
 
@@ -80,11 +80,6 @@ def test_a_missing_local_input_is_an_error(tmp_path: Path, missing: str) -> None
         plan("local", named, MemoryStore(), split_bytes=10)
 
 
-def test_empty_files_still_give_a_job_one_map(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").touch()
-    assert plan("local", [str(tmp_path)], MemoryStore(), split_bytes=9) == [Split(())]
-
-
 def test_a_file_in_the_store_is_cut_at_its_extents_with_their_nodes() -> None:
     store = SpreadStore()
     line = b"y" * 99 + b"\n"
@@ -128,39 +123,10 @@ def test_a_missing_input_in_the_store_is_an_error() -> None:
 def test_wrong_calls_are_refused() -> None:
     with pytest.raises(JobError, match="at least 1"):
         plan("store", ["/a"], MemoryStore(), split_bytes=0)
+    with pytest.raises(JobError, match="from 0 to split_bytes"):
+        plan("store", ["/a"], MemoryStore(), split_bytes=5, least_split_bytes=6)
     with pytest.raises(JobError, match="needs an input"):
         plan("store", [], MemoryStore(), split_bytes=1)
-
-
-def test_ranges_are_read_from_the_store_and_from_files(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 9000
-    store = MemoryStore()
-    put(store, "/f", content)
-    path = tmp_path / "f"
-    path.write_bytes(content)
-    for kind, name in (("store", "/f"), ("local", str(path))):
-        part = Slice(name, 100, 200, source=kind)  # type: ignore[arg-type]
-        reader = inputs.open_reader(store)
-        reader.prepare([part])
-        for start, stop in ((0, 10), (100, 2_000_000), (2_303_999, 9_999_999), (9_999_999, 10**8)):
-            assert b"".join(reader.read(part, start, stop)) == content[start:stop]
-
-
-def test_a_file_that_changes_between_plan_and_read_is_noticed(tmp_path: Path) -> None:
-    store = MemoryStore()
-    put(store, "/f", b"one\n")
-    path = tmp_path / "f"
-    path.write_bytes(b"one\n")
-    store_split, local_split = (
-        plan("store", ["/f"], store, split_bytes=10)[0],
-        plan("local", [str(path)], store, split_bytes=10)[0],
-    )
-    put(store, "/f", b"two\n")
-    path.write_bytes(b"three\n")
-    with pytest.raises(JobError, match="'/f' was changed"):
-        inputs.open_reader(store).prepare(store_split.slices)
-    with pytest.raises(JobError, match="was changed"):
-        inputs.open_reader(store).prepare(local_split.slices)
 
 
 def test_splits_too_small_to_be_meant_are_refused(tmp_path: Path) -> None:
@@ -186,3 +152,117 @@ def test_a_compressed_file_is_one_slice_and_is_read_decompressed(
     assert (part.start, part.stop) == (0, path.stat().st_size)
     assert b"".join(reader.read(part, 0, part.stop)) == content
     assert list(reader.read(part, part.stop, part.stop + 9)) == []
+
+
+def test_an_extent_larger_than_a_split_is_cut_and_stays_where_it_is() -> None:
+    store = SpreadStore()
+    put(store, "/big", b"y" * 99 + b"\n" + b"z" * 2400)
+    splits = plan("store", ["/big"], store, split_bytes=1000)
+    assert covered(splits, "/big") == [(0, 1000), (1000, 2000), (2000, 2500)]
+    assert [split.slices[0].starts_record for split in splits] == [True, False, False]
+    assert len({split.nodes for split in splits}) == 1
+
+
+def test_a_rest_below_the_least_size_joins_what_is_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x" * 2400)
+    sizes = {"split_bytes": 1000, "least_split_bytes": 401}
+    assert covered(plan("local", [str(path)], MemoryStore(), **sizes), str(path)) == [
+        (0, 1000),
+        (1000, 2400),
+    ]
+    for name in "bcdefgh":
+        (tmp_path / name).write_bytes(b"x" * 400)
+    splits = plan("local", [str(tmp_path / "[b-h]")], MemoryStore(), **sizes)
+    assert [split.size_bytes for split in splits] == [800, 800, 1200]
+
+
+class RoundStore(MemoryStore):
+    """A memory store whose keys are on one node each, in turns."""
+
+    def locate(self, key: str, *, n: int | None = None) -> tuple[str, ...]:
+        self.turn = getattr(self, "turn", 0) + 1
+        return (f"n{self.turn % 3}",)
+
+
+@pytest.mark.parametrize(
+    ("least_split_bytes", "sizes"),
+    [(0, [200, 100, 100]), (101, [200, 200]), (201, [400]), (999, [400])],
+)
+def test_what_is_too_little_on_its_node_is_gathered_from_several(
+    least_split_bytes: int, sizes: list[int]
+) -> None:
+    store = RoundStore()
+    for name in "abcd":
+        put(store, f"/{name}", b"x\n" * 50)
+    splits = plan("store", ["/"], store, split_bytes=1000, least_split_bytes=least_split_bytes)
+    assert [split.size_bytes for split in splits] == sizes
+
+
+def test_too_little_of_the_last_node_joins_what_is_enough() -> None:
+    store = RoundStore()
+    for name, count in (("a", 100), ("b", 100), ("c", 10)):
+        put(store, f"/{name}", b"x\n" * count)
+    splits = plan("store", ["/"], store, split_bytes=1000, least_split_bytes=100)
+    assert [split.size_bytes for split in splits] == [200, 220]
+
+
+def test_a_split_belongs_to_one_input_and_inputs_keep_their_order(tmp_path: Path) -> None:
+    for name in ("users", "orders"):
+        (tmp_path / name).write_bytes(b"x\n")
+    named = [InputSpec(str(tmp_path / "users")), InputSpec(str(tmp_path / "orders"), mapper=1)]
+    splits = inputs.plan("local", named, MemoryStore(), split_bytes=1000)
+    assert [[part.input for part in split.slices] for split in splits] == [[0], [1]]
+
+
+def test_two_mappers_each_read_the_file_that_both_inputs_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x\n")
+    path = str(tmp_path / "a")
+    named = [InputSpec(path), InputSpec(path, mapper=1), InputSpec(path), InputSpec(path, "pickle")]
+    splits = inputs.plan("local", named, MemoryStore(), split_bytes=1000)
+    assert [part.input for split in splits for part in split.slices] == [0, 1, 3]
+
+
+def test_splits_come_in_the_order_of_the_input() -> None:
+    store = SpreadStore()
+    for number in range(30):
+        put(store, f"/books/{number:02d}", b"x\n" * 50)
+    splits = plan("store", ["/books"], store, split_bytes=100)
+    assert [split.slices[0].path for split in splits] == sorted(files.under(store, "/books"))
+
+
+@pytest.mark.parametrize(
+    ("glob", "found"),
+    [
+        ("/logs/*.txt", ["/logs/a.txt"]),
+        ("/logs/?.txt", ["/logs/a.txt"]),
+        ("/logs/*/*.txt", ["/logs/may/b.txt"]),
+        ("/logs/**/*.txt", ["/logs/a.txt", "/logs/may/b.txt"]),
+        ("/logs/**", ["/logs/a.txt", "/logs/c[1].gz", "/logs/may/b.txt"]),
+        ("/logs/[a-b].txt", ["/logs/a.txt"]),
+        ("/logs/c[1].gz", ["/logs/c[1].gz"]),
+        ("/**/b.txt", ["/logs/may/b.txt"]),
+    ],
+)
+def test_globs_over_the_store_are_those_of_the_file_system(
+    tmp_path: Path, glob: str, found: list[str]
+) -> None:
+    store = MemoryStore()
+    for name in ("/logs/a.txt", "/logs/may/b.txt", "/logs/c[1].gz", "/logs/_SUCCESS"):
+        put(store, name, b"x\n")
+        (tmp_path / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name[1:]).write_bytes(b"x\n")
+    for kind, given, root in (("store", glob, ""), ("local", f"{tmp_path}{glob}", str(tmp_path))):
+        splits = plan(kind, [given], store, split_bytes=1000)  # type: ignore[arg-type]
+        names = {part.path.removeprefix(root) for split in splits for part in split.slices}
+        assert sorted(names) == found
+
+
+def test_inputs_are_checked_without_a_plan() -> None:
+    store = MemoryStore()
+    put(store, "/a", b"a")
+    inputs.check("store", [InputSpec("/a")], store)
+    with pytest.raises(InputMissing):
+        inputs.check("store", [InputSpec("/a"), InputSpec("/b")], store)
+    with pytest.raises(JobError, match="needs an input"):
+        inputs.check("store", [], store)
