@@ -24,18 +24,18 @@ RECORDS = 2_000
 """At most so many records of a split are mapped: for formats that are read from the beginning."""
 
 
-def thinned(splits: Sequence[Split], is_splittable: Callable[[Slice], bool]) -> list[Split]:
+def thinned(splits: Sequence[Split]) -> list[Split]:
     """A small part of the input, from everywhere in it."""
     step = max(1, -(-len(splits) // SPLITS))
     return [
-        Split(tuple(thin for part in split.slices for thin in _thin(part, is_splittable(part))))
+        Split(tuple(thin for part in split.slices for thin in _thin(part)))
         for split in splits[::step]
     ]
 
 
-def _thin(part: Slice, is_splittable: bool) -> list[Slice]:
-    size_bytes = part.stop - part.start
-    if not is_splittable or size_bytes <= SLICES * SLICE_BYTES:
+def _thin(part: Slice) -> list[Slice]:
+    size_bytes = part.size_bytes
+    if not part.splittable or size_bytes <= SLICES * SLICE_BYTES:
         return [part]
     starts = [part.start + number * size_bytes // SLICES for number in range(SLICES)]
     return [

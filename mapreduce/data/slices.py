@@ -43,6 +43,8 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     source: Source = "store"
     input: int = 0
     """An index into the job's inputs: it tells the format and the mapper."""
+    splittable: bool = True
+    """False for what has to be read from the file's beginning to its end."""
 
     @property
     def size_bytes(self) -> int:

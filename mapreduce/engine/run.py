@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dynamo.store import Store
-from mapreduce.data import codecs, formats, inputs, outputs, sampling
-from mapreduce.data.inputs import Files, InputSpec, Slice, Split
+from mapreduce.data import formats, inputs, outputs, sampling
+from mapreduce.data.inputs import Files, InputSpec, Split
 from mapreduce.data.outputs import Part
 from mapreduce.data.shuffle import Piece
 from mapreduce.engine import paths, summary
@@ -132,7 +132,7 @@ class Run:
             )
         self._ordered = self._splits
         if is_sampling:
-            self._ordered = sampling.thinned(self._splits, self._is_splittable)
+            self._ordered = sampling.thinned(self._splits)
         self._homes = [store.locate(paths.home(self.job, index)) for index in range(self.reducers)]
         self._pieces = None
         return JobStarted(
@@ -145,12 +145,6 @@ class Run:
     @property
     def _follows_its_sampling(self) -> bool:
         return self._current > 0 and self._phases[self._current - 1].step == self.phase.step
-
-    def _is_splittable(self, part: Slice) -> bool:
-        if self.phase.step > 0:
-            return formats.reading(BETWEEN).splittable
-        is_whole = codecs.codec_of(part.path) is not None
-        return not is_whole and formats.reading(self.spec.inputs[part.input].format).splittable
 
     # It runs -------------------------------------------------------------------------------------
 

@@ -94,21 +94,24 @@ def _slices(
     seen: set[tuple[str, Source, str, int]] = set()
     for index, given in enumerate(inputs):
         source = source_of(kind, given.path)
-        splittable = formats.reading(given.format).splittable
+        in_parts = formats.reading(given.format).splittable
         for found in places[source].find(given.path, sizes.split_bytes):
             named = (found.path, source, given.format, given.mapper)
-            if named not in seen:
-                seen.add(named)
-                for extent in _cut(found, sizes, splittable):
-                    yield Slice(found.path, *extent, found.version, source, index)
+            if named in seen:
+                continue
+            seen.add(named)
+            splittable = in_parts and found.in_ranges and not codec_of(file_name(found.path))
+            for extent in _cut(found, sizes) if splittable else _whole(found):
+                yield Slice(found.path, *extent, found.version, source, index, splittable)
 
 
-def _cut(found: Found, sizes: Sizes, splittable: bool) -> Iterator[Extent]:
+def _whole(found: Found) -> Iterator[Extent]:
+    """One extent, also of an empty file: it may be a record."""
+    yield Extent(0, found.size_bytes, True, found.extents[0].nodes if found.extents else ())
+
+
+def _cut(found: Found, sizes: Sizes) -> Iterator[Extent]:
     """The parts of a file that may be read apart from each other."""
-    if not splittable or not found.in_ranges or codec_of(file_name(found.path)):
-        nodes = found.extents[0].nodes if found.extents else ()
-        yield Extent(0, found.size_bytes, True, nodes)
-        return
     if found.size_bytes // sizes.split_bytes > SPLITS_LIMIT:
         raise _too_many(found.size_bytes // sizes.split_bytes, sizes)
     for extent in found.extents:

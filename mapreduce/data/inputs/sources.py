@@ -21,7 +21,7 @@ class Extent(NamedTuple):
 class Found(NamedTuple):
     """A file that an input names. Without extents it is empty.
 
-    `in_ranges` is False for one that can only be read from its beginning.
+    `in_ranges` is False for one that may be readable from its beginning only.
     """
 
     path: str
