@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mapreduce.api import Input, Step, mappers_of
+from mapreduce.data import formats
 from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import checks, shipping, sidefiles
 from mapreduce.engine.orders import Code, JobSpec
@@ -18,14 +19,6 @@ Given = str | Path | Input | RunResult
 """An input: a path, one with a format or mapper of its own, or what another job gave."""
 
 _ONE_STEP = frozenset(Step.__dataclass_fields__)
-_READ_BACK = {
-    "text": "pairs",
-    "pickle": "pickle",
-    "tsv": "tsv:pairs=yes",
-    "csv": "csv:pairs=yes",
-    "jsonlines": "jsonlines:pairs=yes",
-}
-"""The input format that gives the pairs of an output format."""
 
 
 class Job:
@@ -195,13 +188,7 @@ def _steps(steps: Sequence[Step] | None, one_step: Mapping[str, Any]) -> tuple[S
 def _as_input(given: Given) -> Input:
     if not isinstance(given, RunResult):
         return given if isinstance(given, Input) else Input(given)
-    name, *_ = given.output_format.split(":")
-    if name not in _READ_BACK:
-        raise JobError(
-            f"the output {given.output!r} in the format {given.output_format!r} can't be read back "
-            f"as pairs; those that can: {', '.join(_READ_BACK)}"
-        )
-    return Input(given.output, _READ_BACK[name])
+    return Input(given.output, formats.reading_back(given.output_format))
 
 
 def _run_here(

@@ -20,7 +20,7 @@ from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, WriteFor
 from mapreduce.data.formats.fixed import ReadFixed
 from mapreduce.data.formats.json_lines import ReadJsonLines, WriteJsonLines
 from mapreduce.data.formats.lines import ReadPairs, ReadText, WriteText
-from mapreduce.data.formats.options import parse
+from mapreduce.data.formats.options import name_of, parse
 from mapreduce.data.formats.parquet import ReadParquet, WriteParquet
 from mapreduce.data.formats.pickled import ReadPickle, WritePickle
 from mapreduce.data.formats.raw import WriteRaw
@@ -36,6 +36,7 @@ __all__ = [
     "decode_output",
     "encode",
     "reading",
+    "reading_back",
     "writing",
 ]
 
@@ -80,6 +81,17 @@ def writing(name: str) -> WriteFormat:
     '.zst'
     """
     return parse("output", name, OUTPUT_FORMATS)
+
+
+def reading_back(output_format: str) -> str:
+    """The input format that reads files of an output format as the pairs that were written; with
+    keys=no, which leaves keys out, as values with a key of the file. Raises JobError if there is
+    none.
+
+    >>> reading_back("csv:header=word,count:compress=gzip")
+    'csv:header=yes:pairs=yes'
+    """
+    return name_of(writing(output_format).reads_back(), INPUT_FORMATS)
 
 
 def encode(

@@ -96,8 +96,12 @@ class WriteFormat(Protocol):
     def encoder(self, first_part: bool = True) -> Encoder:
         """Writes one file; `first_part` is False for one that will stand behind another."""
 
+    def reads_back(self) -> ReadFormat:
+        """The format that reads what this one has written, as pairs. Raises JobError if there is
+        none."""
+
     def decode(self, blocks: Iterable[bytes], name: str) -> Iterator[Pair]:
-        """The pairs of a file called `name`. Raises JobError if they can't be read back."""
+        """The pairs of a file called `name`, whatever that ends with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +138,7 @@ class BlockFormat(ABC):
 
     @abstractmethod
     def reads_back(self) -> ReadFormat:
-        """The format that reads what this one has written, as pairs."""
+        """See `WriteFormat`."""
 
 
 class BlockEncoder:

@@ -46,6 +46,18 @@ def parse(kind: str, name: str, known: Mapping[str, type[Format]]) -> Format:
         raise JobError(f"the {kind} format {name!r} can't be: {error}") from None
 
 
+def name_of(made: Any, known: Mapping[str, type[Any]]) -> str:
+    """The name of a format: what `parse` makes it of."""
+    name = next(name for name, kind in known.items() if type(made) is kind)
+    options = (
+        (field.name, getattr(made, field.name))
+        for field in dataclasses.fields(made)
+        if getattr(made, field.name) != field.default
+    )
+    texts = {True: "yes", False: "no"}
+    return ":".join([name, *(f"{field}={texts.get(value, value)}" for field, value in options)])
+
+
 def _options(made: type) -> dict[str, Any]:
     """Each option and its type."""
     hints = typing.get_type_hints(made)

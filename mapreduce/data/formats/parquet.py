@@ -13,13 +13,12 @@
 
 import importlib.util
 import io
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mapreduce.api import Pair
-from mapreduce.data.formats.contract import Batch, Encoder, checked, shown
+from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, checked, shown
 from mapreduce.data.formats.ranges import Given, whole_file
 from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord, JobError
@@ -53,7 +52,8 @@ class ReadParquet:
                 if self.pairs:
                     yield Batch(_as_pairs(part, batch))
                 else:
-                    yield Batch(batch.to_pylist(), itertools.count(number).__iter__)
+                    rows = range(number, number + batch.num_rows)
+                    yield Batch(batch.to_pylist(), rows.__iter__)
                 number += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
             raise BadRecord(
@@ -96,9 +96,11 @@ class WriteParquet:
     def encoder(self, first_part: bool = True) -> Encoder:
         return ParquetEncoder(self)
 
+    def reads_back(self) -> ReadFormat:
+        return ReadParquet(pairs=self.keys)
+
     def decode(self, blocks: Iterable[bytes], name: str) -> Iterator[Pair]:
-        reads = ReadParquet(pairs=self.keys)
-        for batch in reads.read(whole_file(name), Given(iter(blocks))):
+        for batch in self.reads_back().read(whole_file(name), Given(iter(blocks))):
             yield from batch.pairs
 
 

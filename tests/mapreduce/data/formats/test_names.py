@@ -1,9 +1,14 @@
 """The names of formats, and what is said of wrong ones."""
 
+from typing import Any
+
 import pytest
 
 from mapreduce.data import formats
-from mapreduce.errors import JobError
+from mapreduce.data.codecs import decompressed
+from mapreduce.data.slices import Slice
+from mapreduce.errors import BadRecord, JobError
+from tests.mapreduce.data.formats.reads import BytesReader, decoded, encoded
 
 
 def test_unknown_formats_are_refused_with_what_there_is() -> None:
@@ -29,8 +34,72 @@ def test_so_are_options_and_their_values(name: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("text", "pairs"),
+        ("text:keys=no:compress=xz", "text"),
+        ("csv:header=a,b:delimiter=colon", "csv:header=yes:pairs=yes:delimiter=colon"),
+        ("tsv:errors=replace", "tsv:pairs=yes:errors=replace"),
+        ("jsonlines", "jsonlines:pairs=yes"),
+        ("pickle:compress=lz4", "pickle"),
+        ("parquet:columns=a,b", "parquet:pairs=yes"),
+    ],
+)
+def test_the_input_format_that_reads_an_output_back_has_a_name(written: str, read: str) -> None:
+    assert formats.reading_back(written) == read
+    assert formats.reading(read) == formats.writing(written).reads_back()
+
+
+@pytest.mark.parametrize(
     ("name", "extension"),
-    [("text", ""), ("text:compress=gzip", ".gz"), ("pickle:compress=zstd", ".zst")],
+    [
+        ("text", ""),
+        ("text:compress=gzip", ".gz"),
+        ("csv", ".csv"),
+        ("tsv:compress=bzip2", ".tsv.bz2"),
+        ("jsonlines:compress=zstd", ".jsonl.zst"),
+        ("pickle:compress=lz4", ".lz4"),
+        ("raw:compress=xz", ".xz"),
+        ("parquet:compress=zstd", ".parquet"),
+    ],
 )
 def test_extensions(name: str, extension: str) -> None:
     assert formats.writing(name).extension == extension
+
+
+@pytest.mark.parametrize("compress", ["no", "gzip", "bzip2", "xz", "zstd", "lz4"])
+@pytest.mark.parametrize("name", ["text", "csv", "tsv", "jsonlines", "pickle", "raw"])
+def test_every_output_format_is_written_in_every_codec(name: str, compress: str) -> None:
+    pairs: list[Any] = [(str(at), b"x" if name == "raw" else "y") for at in range(5000)]
+    content = encoded(f"{name}:compress={compress}", pairs)
+    path = "file" + formats.writing(f"{name}:compress={compress}").extension
+    assert b"".join(decompressed(path, [content])) == encoded(name, pairs)
+    damaged = content[:-1] + (b"\xff" if compress == "no" else b"")
+    if name != "raw":
+        assert decoded(f"{name}:compress={compress}", content) == pairs
+        with pytest.raises(BadRecord, match="'part-00000'"):
+            decoded(f"{name}:compress={compress}", damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text", b"to\nbe\n"),
+        ("pairs", b"to\t1\nbe\t2\n"),
+        ("csv", b"to,1\nbe,2\n"),
+        ("csv:header=yes", b"a,b\nto,1\nbe,2\n"),
+        ("tsv:pairs=yes", b"to\t1\nbe\t2\n"),
+        ("jsonlines", b"1\n2\n"),
+        ("fixed:size=2", b"to" + b"be"),
+        ("pickle", encoded("pickle", [("to", 1), ("be", 2)])),
+        ("parquet", encoded("parquet", [("to", 1), ("be", 2)])),
+    ],
+)
+def test_every_batch_says_which_record_was_taken_last(name: str, content: bytes) -> None:
+    reads = formats.reading(name).read(Slice("file", 0, len(content)), BytesReader(content))
+    [batch] = [batch for batch in reads if batch.size]
+    assert batch.size == 2
+    assert batch.current() is None
+    for pair in batch.pairs:
+        assert batch.current() == pair
+    assert batch.current() == pair
