@@ -69,9 +69,7 @@ def summary(record: Record) -> list[str]:
     lines = [f"job {record['name']}: {_state(record)}"]
     lines += _told(record["told"][: record["step"] - 1], record["steps"])
     lines += [
-        f"  {_label(stage, record):<9}{_stage(record[stage])}"
-        for stage in STAGES
-        if record[stage]["total"]
+        _line(_label(stage, record), record[stage]) for stage in STAGES if record[stage]["total"]
     ]
     lines += _counters(record["counters"])
     written = f"{record['output_records']:,} records, {show.size(record['output_bytes'])}"
@@ -97,8 +95,12 @@ def _told(ended_steps: Sequence[Record], steps: int) -> list[str]:
             if counts["tasks"]:
                 label = _label(stage, {"step": number, "steps": steps})
                 done = {"done": counts["tasks"], "total": counts["tasks"]}
-                lines.append(f"  {label:<9}{_stage({**counts, **done})}")
+                lines.append(_line(label, {**counts, **done}))
     return lines
+
+
+def _line(label: str, stage: Record) -> str:
+    return f"  {label:<8} {_stage(stage)}"
 
 
 def print_summary(record: Record) -> None:

@@ -1,5 +1,7 @@
 """The commands of `mapreduce` that are about jobs on a cluster."""
 
+import itertools
+import pdb
 import re
 import sys
 from collections.abc import Callable
@@ -231,7 +233,46 @@ def run(
         click.echo(line, err=True)
 
 
-COMMANDS = (new_job, run_job, kill_job, status, jobs, output, logs, run)
+@click.command(short_help="Do a task of a job again, here, to see why it fails.")
+@click.argument("name")
+@click.argument("task")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many pairs.")
+@click.option("--pdb", "debug", is_flag=True, help="Open a debugger where user code raises.")
+@config_option
+def replay(name: str, task: str, limit: int | None, debug: bool, config: ClusterConfig) -> None:
+    """Do TASK of the latest run of the job NAME again, in this process, and print its pairs.
+
+    TASK is as the job's errors and logs name it: map-00003, or 2/map-00003 of the second step. It
+    reads from the store what it read there, and changes nothing. A reduce task needs its maps to
+    be done again before, all of them.
+
+    \b
+    Examples:
+      mapreduce replay wc map-00003
+      mapreduce replay wc map-00003 --pdb
+    """
+    from mapreduce.engine.child import describe
+    from mapreduce.runners.replay import parse_task
+    from mapreduce.runners.replay import replay as pairs_of
+
+    record = open_master(config).job_status(name)
+    count = 0
+    try:
+        with open_store(config) as store:
+            pairs = pairs_of(store, record, parse_task(task))
+            for count, (key, value) in enumerate(itertools.islice(pairs, limit), 1):
+                click.echo(f"{key}\t{value}")
+    except DynamoError:
+        raise
+    except Exception as error:
+        click.echo(describe(error), err=True)
+        if debug:
+            pdb.post_mortem(error.__traceback__)
+        raise Failure(f"task {task} of job {name} raises this after {count:,} pairs") from error
+    click.echo(f"task {task} of job {name} gives {count:,} pairs and raises nothing", err=True)
+
+
+COMMANDS = (new_job, run_job, kill_job, status, jobs, output, logs, run, replay)
 
 
 def _wait_and_tell(

@@ -275,7 +275,7 @@ class Dispatcher:
         self._remember(run.job)
         run.advance(status, results, now)
         try:
-            started = self._blocking(run.plan, self._store)
+            started = self._blocking(runs.plan_next, self._store, run)
         except Exception as error:
             self._fail(run, f"step {run.phase.step + 1} could not be planned: {error}")
         else:

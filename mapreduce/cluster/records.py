@@ -225,6 +225,7 @@ def load(store: Store) -> dict[str, JobRecord]:
 def _interrupted(store: Store, record: JobRecord) -> JobRecord:
     """How a job ended that was running when its master was: well, if its output is whole."""
     clean_up(store, record.run)
+    forget_steps(store, record.run)
     counters: dict[str, int] = {}
     output = outputs.open_output("store", record.output, store)
     if (summary := output.summary()) is not None:
@@ -245,16 +246,21 @@ def work_folder(run: str) -> str:
 
 
 def clean_up(store: Store, run: str) -> None:
-    """Delete the intermediate keys and files of a run that is over."""
+    """Delete the pieces of a run that is over."""
     store.multi_delete(store.list(paths.pieces(run)), durable=False)
+
+
+def forget_steps(store: Store, run: str) -> None:
+    """Delete what went from step to step. A run that failed keeps it, for `mapreduce replay`."""
     store.multi_delete(store.list(paths.borders_of(run)), durable=False)
     for path in files.under(store, work_folder(run)):
         files.remove(store, path)
 
 
-def forget_logs(store: Store, run: str) -> None:
-    """Delete the logs of a run, as a newer one of the same job begins."""
+def forget_run(store: Store, run: str) -> None:
+    """Delete all that is kept of a run, as a newer one of the same job begins."""
     if run:
+        forget_steps(store, run)
         store.multi_delete(store.list(paths.run_keys(run)), durable=False)
 
 

@@ -9,12 +9,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from dynamo.errors import DynamoError
-from dynamo.store import Store
+from dynamo.store import VALUE_LIMIT_BYTES, Store
 from mapreduce.cluster import records
 from mapreduce.data import outputs
+from mapreduce.data.inputs import Split
 from mapreduce.engine import paths
-from mapreduce.engine.events import AttemptId, JobStarted
+from mapreduce.engine.events import AttemptId, JobStarted, JobState
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.run import Run
 from mapreduce.errors import JobFailed
@@ -30,8 +33,29 @@ def plan(store: Store, name: str, run_id: str, previous_run: str) -> tuple[Run, 
     started = run.plan(store)
     outputs.open_output("store", spec.output, store).check_absent()
     store.put(paths.code(run.id), code)
-    records.forget_logs(store, previous_run)
+    records.forget_run(store, previous_run)
+    keep_plan(store, run)
     return run, started
+
+
+def plan_next(store: Store, run: Run) -> JobStarted:
+    """The same for a phase that is not the run's first."""
+    started = run.plan(store)
+    keep_plan(store, run)
+    return started
+
+
+def keep_plan(store: Store, run: Run) -> None:
+    """Note what each map task reads, so that one can be replayed; too large a plan is not kept."""
+    plan = msgspec.msgpack.encode(run.splits)
+    if len(plan) <= VALUE_LIMIT_BYTES:
+        store.put(paths.plan(run.job), plan)
+
+
+def read_plan(store: Store, phase: str) -> list[Split]:
+    """What each map task of a phase was to read; nothing if that is not known any more."""
+    plan = store.get(paths.plan(phase)).value
+    return [] if plan is None else msgspec.msgpack.decode(plan, type=list[Split])
 
 
 def commit(
@@ -75,3 +99,5 @@ def close(store: Store, run: Run, record: records.JobRecord) -> None:
     records.save(store, record)
     store.delete(paths.code(run.id))
     records.clean_up(store, run.id)
+    if record.state is not JobState.FAILED:
+        records.forget_steps(store, run.id)

@@ -107,7 +107,9 @@ class Child:
             if self._store is None:
                 self._store = self._open_store()
             loaded = self._load(order, self._store)
-            bench = tasks.Bench(self._store, self._files, self._scratch, loaded.side_files)
+            bench = tasks.Bench(
+                self._store, self._store, self._files, self._scratch, loaded.side_files
+            )
             result = tasks.run(order, loaded.program, bench)
         except PieceLost as error:
             lost = TaskId(order.attempt.task.job, "map", error.map_index)

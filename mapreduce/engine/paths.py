@@ -4,6 +4,7 @@
     job:NAME:code                    its source file, or its pickled classes; of a run likewise
     job:NAME:status                  how far it is
     job:RUN:borders:STEP             the keys at which the partitions of a total order begin
+    job:PHASE:plan                   what each of its map tasks reads: splits as msgpack
     job:PHASE:log:KIND-INDEX.ATTEMPT what an attempt printed
     piece:{PHASE:REDUCER}:MAP.ATTEMPT.RUN:BLOCK
                                      one block of a sorted run from one map attempt to one reducer
@@ -75,8 +76,13 @@ def borders_of(run: str) -> str:
     return f"{JOBS}{run}:borders:"
 
 
+def plan(phase: str) -> str:
+    """Where it is kept what each map task of a phase reads."""
+    return f"{JOBS}{phase}:plan"
+
+
 def run_keys(run: str) -> str:
-    """The prefix of all that is kept about the phases of a run: the logs of their attempts."""
+    """The prefix of all that is kept about the phases of a run: plans, the logs of attempts."""
     return f"{JOBS}{run}."
 
 

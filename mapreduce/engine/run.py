@@ -58,7 +58,7 @@ class Run:
     """What is known of a run beside the scheduler's tables.
 
     `files` says where plain paths are. `work` is a folder for what goes from step to step.
-    `limit` bounds the records that each map task reads.
+    `limit` bounds the records that are mapped, if tasks run one after the other.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class Run:
         """What is told of the steps that have ended."""
         self.named_parts: list[Part] = []
         """What steps that have ended gave to named outputs."""
+        self.splits: list[Split] = []
+        """What the map tasks of the current phase read: all, or a thin part of it for sampling."""
         self._files = files
         self._work = work.rstrip("/")
         self._limit = limit
@@ -80,8 +82,6 @@ class Run:
         self._phases = phases(spec)
         self._current = 0
         self._splits: list[Split] = []
-        self._ordered: list[Split] = []
-        """The splits of the current phase: all, or thin ones for sampling."""
         self._homes: list[tuple[str, ...]] = []
         self._pieces: list[list[Piece]] | None = None
 
@@ -130,14 +130,14 @@ class Run:
                 split_bytes=self.spec.split_bytes,
                 least_split_bytes=self.spec.least_split_bytes,
             )
-        self._ordered = self._splits
+        self.splits = self._splits
         if is_sampling:
-            self._ordered = sampling.thinned(self._splits)
-        self._homes = [store.locate(paths.home(self.job, index)) for index in range(self.reducers)]
+            self.splits = sampling.thinned(self._splits)
+        self._homes = [self._home(store, index) for index in range(self.reducers)]
         self._pieces = None
         return JobStarted(
             self.job,
-            tuple(split.nodes for split in self._ordered),
+            tuple(split.nodes for split in self.splits),
             tuple(self._homes),
             self.spec.max_attempts,
         )
@@ -145,6 +145,11 @@ class Run:
     @property
     def _follows_its_sampling(self) -> bool:
         return self._current > 0 and self._phases[self._current - 1].step == self.phase.step
+
+    def _home(self, store: Store, reducer: int) -> tuple[str, ...]:
+        if self._files == "local":
+            return ()
+        return store.locate(paths.home(self.job, reducer))
 
     # It runs -------------------------------------------------------------------------------------
 
@@ -159,12 +164,19 @@ class Run:
             run=self.id,
             step=step,
             sampling=is_sampling,
-            split=self._ordered[index] if is_map else None,
+            split=self.splits[index] if is_map else None,
             pieces=() if is_map else self._pieces_for(index, map_results),
             output=self.output,
             output_format=self.output_format,
-            limit=self._limit,
+            limit=self._left(map_results) if is_map else None,
         )
+
+    def _left(self, map_results: Results) -> int | None:
+        """How many records of the job's inputs may still be mapped."""
+        if self._limit is None or self.phase.step > 0:
+            return None
+        read = (result.counters.get("map_input_records", 0) for result in map_results(self.job))
+        return max(0, self._limit - sum(read))
 
     def _pieces_for(self, partition: int, map_results: Results) -> tuple[Piece, ...]:
         if self._pieces is None:

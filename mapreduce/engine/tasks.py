@@ -34,9 +34,11 @@ _SINK_BYTES = 4 << 20
 
 
 class Bench(NamedTuple):
-    """Where a task works: its store, what plain paths mean, a folder of its own, the side files."""
+    """Where a task works: what plain paths mean, a folder of its own, and the side files. Inputs
+    and outputs that are in a store are in `store`; pieces and borders are in `pieces`."""
 
     store: Store
+    pieces: Store
     files: Files
     scratch: Path
     side_files: SideFiles
@@ -69,20 +71,12 @@ def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
     `BadRecord` for input that does not have its format.
     """
     started = time.perf_counter()
-    context = Context(
-        order.spec.name,
-        str(order.attempt),
-        step=order.step + 1,
-        params=order.spec.params,
-        find_file=bench.side_files.find,
-    )
     with AttemptOutput(order, *_sinks(order, bench)) as output:
-        context.write_named = output.emit
-        task = Task(order, program, bench, context, Counter(), output)
-        with calling.explained(context):
+        task = opened(order, program, bench, output)
+        with calling.explained(task.context):
             pieces = _do(task)
             parts = output.close()
-    counters = task.counters + context.counters
+    counters = task.counters + task.context.counters
     _count_output(order, counters, parts)
     return TaskResult(
         pieces=pieces,
@@ -90,6 +84,19 @@ def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
         counters=dict(counters),
         seconds=time.perf_counter() - started,
     )
+
+
+def opened(order: TaskOrder, program: Program, bench: Bench, output: AttemptOutput) -> Task:
+    """An attempt that is ready to be done."""
+    context = Context(
+        order.spec.name,
+        str(order.attempt),
+        step=order.step + 1,
+        params=order.spec.params,
+        find_file=bench.side_files.find,
+        write_named=output.emit,
+    )
+    return Task(order, program, bench, context, Counter(), output)
 
 
 def _sinks(order: TaskOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
@@ -127,7 +134,7 @@ def _count_output(order: TaskOrder, counters: Counter[str], parts: Sequence[outp
 
 def map_task(task: Task) -> tuple[Piece, ...]:
     """Read a split, map it, and store pieces, or output where the step has no reducers."""
-    pairs = calling.map_pairs(_mapper(task), _records(task))
+    pairs = mapped(task)
     if task.step.reducer is None:
         task.output.write(pairs)
         return ()
@@ -139,10 +146,20 @@ def map_task(task: Task) -> tuple[Piece, ...]:
 
 def reduce_task(task: Task) -> None:
     """Read all pieces of a partition, reduce them key by key, and store a part of the output."""
+    task.output.write(reduced(task))
+
+
+def mapped(task: Task, limit: int | None = None) -> Iterator[Pair]:
+    """All that the mapper gives for the split, or for its first records."""
+    return calling.map_pairs(_mapper(task), _records(task, limit))
+
+
+def reduced(task: Task) -> Iterator[Pair]:
+    """All that the reducer gives for the partition."""
     assert task.step.reducer is not None
     groups = _groups(task, task.ordering)
     reducer = calling.made(task.step.reducer, task.context)
-    task.output.write(calling.reduce_pairs(reducer, groups, task.counters))
+    return calling.reduce_pairs(reducer, groups, task.counters)
 
 
 def _partitioner(given: Any) -> Callable[[Any, int], int] | None:
@@ -188,14 +205,14 @@ def _records(task: Task, limit: int | None = None) -> Iterator[Batch]:
     left = limit if limit is not None else order.limit
     for part in split.slices:
         task.context.input = part.path
-        for batch in read(part, reader):
+        for batch in read(part, reader) if left != 0 else ():
             if left is not None:
                 batch = batch.first(left)
                 left -= batch.size
             task.counters["map_input_records"] += batch.size
             yield batch
             if left == 0:
-                return
+                break
 
 
 def _collected(
@@ -206,7 +223,7 @@ def _collected(
     combiner: Callable[..., Any] | None,
 ) -> tuple[Piece, ...]:
     """Store a map task's pairs as pieces."""
-    sink = PieceSink(task.bench.store, task.order)
+    sink = PieceSink(task.bench.pieces, task.order)
     collector = Collector(
         task.order.attempt.task.index,
         task.order.attempt.number,
@@ -236,7 +253,7 @@ def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
     task.counters["reduce_input_records"] += sum(piece.records for piece in order.pieces)
     return shuffle.grouped(
         order.pieces,
-        piece_fetch(task.bench.store, order.attempt.task.job),
+        piece_fetch(task.bench.pieces, order.attempt.task.job),
         ordering=ordering,
         memory_bytes=order.spec.memory_bytes,
         scratch=task.bench.scratch,
@@ -248,8 +265,7 @@ def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
 
 def _sample_keys(task: Task) -> tuple[Piece, ...]:
     """The keys of some records of a thin split, all for one reducer."""
-    records = _records(task, sampling.RECORDS)
-    pairs = calling.map_pairs(_mapper(task), records)
+    pairs = mapped(task, sampling.RECORDS)
     return _collected(task, ((key, None) for key, _ in pairs), 1, None, None)
 
 
@@ -258,12 +274,12 @@ def _store_borders(task: Task) -> None:
     keys = [key for key, values in _groups(task, task.ordering) for _ in values]
     borders = sampling.borders(keys, task.step.reducers)
     key = paths.borders(task.order.run, task.order.step)
-    task.bench.store.put(key, pickle.dumps(borders, protocol=5))
+    task.bench.pieces.put(key, pickle.dumps(borders, protocol=5))
 
 
 def _range_partitioner(task: Task) -> sampling.RangePartitioner:
     key = paths.borders(task.order.run, task.order.step)
-    stored = task.bench.store.get(key).value
+    stored = task.bench.pieces.get(key).value
     if stored is None:
         raise JobError(f"the borders of the total order are gone from the store (key {key!r})")
     return sampling.RangePartitioner(pickle.loads(stored), task.ordering.rank, task.step.descending)

@@ -35,7 +35,7 @@ def run(
         side_files = SideFiles(drive.spec, drive.spec.name, "local", store, work)
         with sidefiles.importable(side_files.modules()):
             program = shipping.load(drive.spec, code, spec.name)
-            bench = tasks.Bench(store, "local", work, side_files)
+            bench = tasks.Bench(store, store, "local", work, side_files)
             _drive(drive, program, bench)
     return drive.result()
 

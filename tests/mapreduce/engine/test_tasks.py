@@ -57,7 +57,7 @@ class Bench:
     def run(self, order: TaskOrder) -> TaskResult:
         scratch = Path("nothing is spilled")
         side_files = SideFiles(order.spec, order.run, "store", self.store, scratch)
-        bench = tasks.Bench(self.store, "store", scratch, side_files)
+        bench = tasks.Bench(self.store, self.store, "store", scratch, side_files)
         return tasks.run(order, self.program, bench)
 
     def reduce_order(self, result: TaskResult, number: int = 1) -> TaskOrder:

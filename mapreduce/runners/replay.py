@@ -1,0 +1,137 @@
+"""One task of a job that has run on a cluster, again: here, in this process, for a debugger.
+
+It reads what the task read, from the store, runs the user's code on it, and stores nothing. The
+input of a reduce task is gone with its run, so its maps are run again first, their pieces kept in
+a local folder.
+"""
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dynamo.store import Store
+from mapreduce.api import Pair
+from mapreduce.cluster import records, runs
+from mapreduce.cluster.connection import Record
+from mapreduce.data.inputs import Split
+from mapreduce.data.outputs import FolderOutput
+from mapreduce.engine import paths, shipping, sidefiles, tasks
+from mapreduce.engine.events import AttemptId, TaskId
+from mapreduce.engine.orders import JobSpec, TaskOrder
+from mapreduce.engine.shipping import Program
+from mapreduce.engine.sidefiles import SideFiles
+from mapreduce.engine.writing import AttemptOutput
+from mapreduce.errors import JobError
+from mapreduce.runners.folderstore import FolderStore
+
+_TASK = re.compile(r"(?:(?P<step>\d+)/)?(?P<kind>map|reduce)-(?P<index>\d+)(?:\.\d+)?")
+
+
+class TaskName(NamedTuple):
+    """A task as people name it; `step` counts from 0."""
+
+    step: int
+    kind: Literal["map", "reduce"]
+    index: int
+
+
+def parse_task(text: str) -> TaskName:
+    """A task's name: map-00003, its attempt map-00003.1, or 2/map-00003 of the second step.
+
+    >>> parse_task("map-00003.1"), parse_task("2/reduce-1")
+    (TaskName(step=0, kind='map', index=3), TaskName(step=1, kind='reduce', index=1))
+    """
+    found = _TASK.fullmatch(text)
+    if found is None:
+        raise JobError(f"{text!r} names no task; one is map-00003, or 2/map-00003 of step 2")
+    kind: Any = found["kind"]
+    return TaskName(int(found["step"] or 1) - 1, kind, int(found["index"]))
+
+
+def replay(store: Store, record: Record, task: TaskName) -> Iterator[Pair]:
+    """What the task of the job's latest run gives. Raises what user code raises, as it is read.
+
+    `record` is what the master says of the job. Raises `JobError` if there is no such task, or if
+    what it read is gone: the store keeps that of the latest run, and of later steps if it failed.
+    """
+    spec, code = records.read_spec(store, record["name"])
+    splits = _plan(store, record, spec, task)
+    with contextlib.ExitStack() as held:
+        scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="mapreduce-")))
+        side_files = SideFiles(spec, record["run"], "store", store, scratch)
+        held.enter_context(sidefiles.importable(side_files.modules()))
+        program = shipping.load(spec, code, record["run"])
+        pieces = FolderStore(scratch / "pieces")
+        (scratch / "pieces").mkdir()
+        bench = tasks.Bench(store, pieces, "store", scratch, side_files)
+        again = _Again(spec, record["run"], task, splits, program, bench)
+        yield from again.mapped() if task.kind == "map" else again.reduced()
+
+
+class _Again(NamedTuple):
+    spec: JobSpec
+    run: str
+    task: TaskName
+    splits: list[Split]
+    program: Program
+    bench: tasks.Bench
+
+    def mapped(self) -> Iterator[Pair]:
+        return tasks.mapped(self._opened(self._order("map", self.task.index)))
+
+    def reduced(self) -> Iterator[Pair]:
+        self._bring_borders()
+        pieces = []
+        for index in range(len(self.splits)):
+            made = tasks.map_task(self._opened(self._order("map", index)))
+            pieces += [piece for piece in made if piece.partition == self.task.index]
+        order = self._order("reduce", self.task.index, tuple(pieces))
+        return tasks.reduced(self._opened(order))
+
+    def _bring_borders(self) -> None:
+        key = paths.borders(self.run, self.task.step)
+        borders = self.bench.store.get(key).value
+        if borders is not None:
+            self.bench.pieces.put(key, borders)
+
+    def _order(self, kind: Literal["map", "reduce"], index: int, pieces: Any = ()) -> TaskOrder:
+        phase = paths.phase(self.run, self.task.step)
+        return TaskOrder(
+            attempt=AttemptId(TaskId(phase, kind, index), 1),
+            spec=self.spec,
+            run=self.run,
+            step=self.task.step,
+            split=self.splits[index] if kind == "map" else None,
+            pieces=pieces,
+            output=self.spec.output,
+            output_format=self.spec.output_format,
+        )
+
+    def _opened(self, order: TaskOrder) -> tasks.Task:
+        """The task with named outputs that nobody keeps."""
+        folder = FolderOutput(self.bench.scratch / "named")
+        return tasks.opened(order, self.program, self.bench, AttemptOutput(order, folder, folder))
+
+
+def _plan(store: Store, record: Record, spec: JobSpec, task: TaskName) -> list[Split]:
+    """The splits of the task's step; raises if it has no such task."""
+    if not record["run"]:
+        raise JobError(f"job {record['name']!r} has not run yet; `mapreduce run_job` starts it")
+    if task.step >= len(spec.steps):
+        raise JobError(f"job {record['name']!r} has {len(spec.steps)} steps, not {task.step + 1}")
+    splits = runs.read_plan(store, paths.phase(record["run"], task.step))
+    if not splits:
+        raise JobError(
+            f"step {task.step + 1} of job {record['name']!r} has not been planned in its latest "
+            f"run, {record['run']}: there is nothing to replay"
+        )
+    count = len(splits) if task.kind == "map" else spec.steps[task.step].reducers
+    if task.index >= count:
+        raise JobError(
+            f"step {task.step + 1} of job {record['name']!r} has {count} {task.kind} tasks, "
+            f"numbered from 0; there is no {task.index}"
+        )
+    return splits
