@@ -259,9 +259,9 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
     count = 0
     try:
         with open_store(config) as store:
-            pairs = pairs_of(store, record, parse_task(task))
-            for count, (key, value) in enumerate(itertools.islice(pairs, limit), 1):
+            for key, value in itertools.islice(pairs_of(store, record, parse_task(task)), limit):
                 click.echo(f"{key}\t{value}")
+                count += 1
     except DynamoError:
         raise
     except Exception as error:

@@ -35,14 +35,14 @@ class TaskName(NamedTuple):
 
     step: int
     kind: Literal["map", "reduce"]
-    index: int
+    number: int
 
 
 def parse_task(text: str) -> TaskName:
     """A task's name: map-00003, its attempt map-00003.1, or 2/map-00003 of the second step.
 
     >>> parse_task("map-00003.1"), parse_task("2/reduce-1")
-    (TaskName(step=0, kind='map', index=3), TaskName(step=1, kind='reduce', index=1))
+    (TaskName(step=0, kind='map', number=3), TaskName(step=1, kind='reduce', number=1))
     """
     found = _TASK.fullmatch(text)
     if found is None:
@@ -80,15 +80,15 @@ class _Again(NamedTuple):
     bench: tasks.Bench
 
     def mapped(self) -> Iterator[Pair]:
-        return tasks.mapped(self._opened(self._order("map", self.task.index)))
+        return tasks.mapped(self._opened(self._order("map", self.task.number)))
 
     def reduced(self) -> Iterator[Pair]:
         self._bring_borders()
         pieces = []
         for index in range(len(self.splits)):
             made = tasks.map_task(self._opened(self._order("map", index)))
-            pieces += [piece for piece in made if piece.partition == self.task.index]
-        order = self._order("reduce", self.task.index, tuple(pieces))
+            pieces += [piece for piece in made if piece.partition == self.task.number]
+        order = self._order("reduce", self.task.number, tuple(pieces))
         return tasks.reduced(self._opened(order))
 
     def _bring_borders(self) -> None:
@@ -129,9 +129,9 @@ def _plan(store: Store, record: Record, spec: JobSpec, task: TaskName) -> list[S
             f"run, {record['run']}: there is nothing to replay"
         )
     count = len(splits) if task.kind == "map" else spec.steps[task.step].reducers
-    if task.index >= count:
+    if task.number >= count:
         raise JobError(
             f"step {task.step + 1} of job {record['name']!r} has {count} {task.kind} tasks, "
-            f"numbered from 0; there is no {task.index}"
+            f"numbered from 0; there is no {task.number}"
         )
     return splits

@@ -14,6 +14,7 @@ from mapreduce.engine import shipping
 from mapreduce.engine.events import JobState
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.runners.cluster import ClusterJob, Connection
+from mapreduce.runners.replay import parse_task, replay
 from tests.mapreduce.cluster.serving import free_port
 from tests.mapreduce.specs import job_spec
 from tests.waiting import wait_until
@@ -154,3 +155,48 @@ def test_a_cluster_without_a_master_is_named(tmp_path):
     ini.write_text(INI.format(1, 2).partition("[master")[0])
     with pytest.raises(ConfigError, match=r"no \[master NAME\]"):
         Job("wc", mapper=Words).run("/books", runner="cluster", cluster=ini)
+
+
+class Careless(Words):
+    def map(self, key, value):
+        if "not" in value:
+            raise ValueError(f"no {value!r}")
+        return super().map(key, value)
+
+
+def test_a_task_that_failed_can_be_replayed_on_its_own_split(ini):
+    with open_store(ini) as store:
+        job = job_of(ini, store, "careless", Careless, max_attempts=1)
+        assert job.wait(20.0).state is JobState.FAILED
+        record = connection(ini).job_status("careless")
+        seen = []
+        with pytest.raises(ValueError, match="no 'not to be'") as caught:
+            seen += replay(store, record, parse_task("map-00000.1"))
+        assert caught.traceback[-1].name == "map"
+        assert connection(ini).job_status("careless") == record
+
+
+def test_every_task_of_a_job_can_be_replayed(ini):
+    with open_store(ini) as store:
+        job = job_of(ini, store, "replayed", Words)
+        assert job.wait(20.0).state is JobState.SUCCEEDED
+        record = connection(ini).job_status("replayed")
+        keys = set(store.list(""))
+        mapped = list(replay(store, record, parse_task("map-0")))
+        assert mapped == [(word, 1) for word in ["to", "be", "or", "not", "to", "be"]]
+        assert list(replay(store, record, parse_task("1/reduce-0"))) == EXPECTED
+        assert set(store.list("")) == keys
+
+
+def test_what_can_not_be_replayed_is_named(ini):
+    with open_store(ini) as store:
+        job_of(ini, store, "once", Words).wait(20.0)
+        record = connection(ini).job_status("once")
+        for task, says in (
+            ("map", "names no task"),
+            ("2/map-0", "has 1 steps, not 2"),
+            ("map-7", "has 1 map tasks, numbered from 0; there is no 7"),
+            ("reduce-1", "has 1 reduce tasks"),
+        ):
+            with pytest.raises(JobError, match=says):
+                list(replay(store, record, parse_task(task)))
