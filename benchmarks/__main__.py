@@ -13,7 +13,7 @@ BENCHMARKS = {
     "files": "upload and download of a file, beside LevelDB alone",
     "failures": "latency while a node is down and catches up; the time until it agrees again",
     "scale": "10, 100 and 1,000 nodes in the simulation: messages, and the time to agree",
-    "words": "word count in two styles, beside a program by hand, a Unix pipeline and others",
+    "words": "word count in three styles, beside a program by hand, a Unix pipeline and others",
     "sort": "a million records in order, beside the same",
     "index": "an inverted index, beside the same",
     "join": "a join of two tables, beside the same",

@@ -2,6 +2,7 @@
 
 import operator
 import sys
+from collections import Counter
 from pathlib import Path
 
 from mapreduce import Input, Job, Mapper, Reducer
@@ -13,6 +14,14 @@ class Words(Mapper):
     def map(self, key, value):
         for word in value.split():
             yield word, 1
+
+
+class WordsOfBatch(Mapper):
+    def map_batch(self, records):
+        counts = Counter()
+        for _, line in records:
+            counts.update(line.split())
+        return counts.items()
 
 
 class Sum(Reducer):
@@ -64,6 +73,17 @@ def words_folding(text: str) -> Job:
     )
 
 
+def words_batches(text: str) -> Job:
+    return Job(
+        "words",
+        inputs=[text],
+        mapper=WordsOfBatch,
+        combiner=operator.add,
+        reducer=Sum,
+        reducers=REDUCERS,
+    )
+
+
 def sort(records: str) -> Job:
     return Job(
         "sort",
@@ -87,6 +107,7 @@ def join(customers: str, orders: str) -> Job:
 JOBS = {
     "words": words,
     "words-folding": words_folding,
+    "words-batches": words_batches,
     "sort": sort,
     "index": index,
     "join": join,
