@@ -106,19 +106,17 @@ def hold(
     aims: Sequence[Aim] = (),
     check: Check = any_order,
 ) -> None:
-    """Let all contestants that are installed run, and print the table. The first is what the times
-    of the others are divided by."""
+    """Let all contestants that are installed run, and print the table. Ratios are to the first."""
     for path in inputs:
         path.read_bytes()
     results = play([each for each in contestants if not each.missing], inputs, check)
     print("| | seconds | ratio | without its start | largest process |")
     print("|---|---:|---:|---:|---:|")
-    unit_s = median_s(results[contestants[0]])
     for each in contestants:
-        print(_row(each, results.get(each, []), unit_s))
+        print(_row(each, results.get(each, []), results[contestants[0]]))
     print()
     for aim in aims:
-        _print_aim(aim, {each.name: median_s(measures) for each, measures in results.items()})
+        _print_aim(aim, {each.name: measures for each, measures in results.items()})
 
 
 def play(contestants: Sequence[Contestant], inputs: Sequence[Path], check: Check) -> Results:
@@ -149,21 +147,24 @@ def one_round(program: Contestant, inputs: Sequence[Path], check: Check) -> tupl
         return found, check(output)
 
 
-def median_s(measures: Sequence[Measure]) -> float:
-    return statistics.median(each.seconds for each in measures)
+def ratio(ones: Sequence[Measure], others: Sequence[Measure]) -> float:
+    """How many times longer one program takes than another: the median over the rounds that both
+    had, because what else the machine does is much the same within a round."""
+    return statistics.median(one.seconds / other.seconds for one, other in zip(ones, others))
 
 
-def _row(contestant: Contestant, measures: Sequence[Measure], unit_s: float) -> str:
+def _row(contestant: Contestant, measures: Sequence[Measure], by_hand: Sequence[Measure]) -> str:
     if not measures:
         lacks = " and ".join(contestant.missing)
         how = "pip install 'dynamo-mapreduce[bench]'"
         return f"| {contestant.name} | not installed: {lacks} ({how}) | | | |"
-    seconds = median_s(measures)
+    seconds = statistics.median(each.seconds for each in measures)
+    times = ratio(measures, by_hand)
     ready = [since for each in measures if (since := _since_ready(each.said)) is not None]
     without = f"{statistics.median(ready):.1f}" if ready else ""
     peak = max(each.peak_bytes for each in measures) >> 20
     memory = f"{peak} MiB" if peak else ""
-    return f"| {contestant.name} | {seconds:.1f} | {seconds / unit_s:.2f} | {without} | {memory} |"
+    return f"| {contestant.name} | {seconds:.1f} | {times:.2f} | {without} | {memory} |"
 
 
 def _since_ready(said: str) -> float | None:
@@ -171,10 +172,10 @@ def _since_ready(said: str) -> float | None:
     return float(rest.split()[0]) if found else None
 
 
-def _print_aim(aim: Aim, seconds: dict[str, float]) -> None:
-    if aim.one in seconds and aim.other in seconds:
-        ratio = seconds[aim.one] / seconds[aim.other]
-        print(f"{aim.one}: {ratio:.2f} times {aim.other} (aim: at most {aim.ratio})")
+def _print_aim(aim: Aim, results: dict[str, list[Measure]]) -> None:
+    if aim.one in results and aim.other in results:
+        times = ratio(results[aim.one], results[aim.other])
+        print(f"{aim.one}: {times:.2f} times {aim.other} (aim: at most {aim.ratio})")
 
 
 def _installed(name: str) -> bool:

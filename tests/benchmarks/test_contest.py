@@ -6,8 +6,8 @@ from subprocess import PIPE, Popen
 import pytest
 
 from benchmarks import contest
-from benchmarks.contest import Aim, Contestant, any_order, hold, in_order, pipeline
-from benchmarks.measured import family, measure, peak_bytes
+from benchmarks.contest import Aim, Contestant, any_order, hold, in_order, pipeline, ratio
+from benchmarks.measured import Measure, family, measure, peak_bytes
 
 SORT = Contestant("sort", pipeline('sort "$2" > "$1/part-0"'))
 REVERSED = Contestant("reversed", pipeline('sort -r "$2" > "$1/part-0"'))
@@ -76,3 +76,11 @@ def test_memory_is_that_of_the_largest_process_below_the_program():
     assert len(peaks) == 2
     assert peaks[0] < 20 << 20
     assert 40 << 20 <= peaks[1] < 80 << 20
+
+
+def test_a_ratio_is_the_median_of_those_within_the_rounds_that_both_had():
+    def rounds(*seconds):
+        return [Measure(each, 0, "") for each in seconds]
+
+    assert ratio(rounds(2, 30, 8), rounds(1, 10, 2)) == 3
+    assert ratio(rounds(20), rounds(4, 1, 1)) == 5
