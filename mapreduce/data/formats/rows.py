@@ -91,8 +91,8 @@ def _check_lengths(part: Slice, rows: list[Row], positions: list[int], names: Ro
     for row, position in zip(rows, positions):
         if len(row) != len(names):
             raise BadRecord(
-                f"{place(part, position)}: the row has {len(row)} fields and the header "
-                f"{len(names)}: {shown(row)}; mend it, or read the rows with header=no"
+                f"{place(part, position)}: the header names {len(names)} fields, and the row has "
+                f"{len(row)}: {shown(row)}; mend it, or read the rows with header=no"
             )
 
 

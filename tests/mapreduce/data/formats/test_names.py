@@ -1,5 +1,9 @@
 """The names of formats, and what is said of wrong ones."""
 
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +107,19 @@ def test_every_batch_says_which_record_was_taken_last(name: str, content: bytes)
     for pair in batch.pairs:
         assert batch.current() == pair
     assert batch.current() == pair
+
+
+def table(title: str) -> Mapping[str, set[str]]:
+    """The formats of a table in docs/formats.md, and the options in its last column."""
+    text = Path(__file__).parents[4].joinpath("docs/formats.md").read_text("utf-8")
+    section = text.partition(f"## {title}\n")[2].partition("| option |")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\|(.*)\|$", section, re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", options)) for name, options in rows}
+
+
+@pytest.mark.parametrize(
+    ("title", "known"), [("Input", formats.INPUT_FORMATS), ("Output", formats.OUTPUT_FORMATS)]
+)
+def test_the_document_has_all_formats_and_options(title: str, known: Any) -> None:
+    options = {name: {f.name for f in dataclasses.fields(kind)} for name, kind in known.items()}
+    assert table(title) == options

@@ -56,8 +56,16 @@ def test_only_files_whose_quotes_hold_no_newlines_are_split() -> None:
         ("csv:multiline=no", 'a,b\nc,"d\ne",f\n', "'file', byte 4: a quote is open at the line's"),
         ("csv:multiline=no", 'a,b\nc,"d', "'file', byte 4: unexpected end of data"),
         ("csv", "a\n" + "x" * 200_000, "'file', byte 2: field larger than .*csv.field_size_limit"),
-        ("csv:header=yes", "é,b\n1,2\n3\n", r"byte 9: the row has 1 fields and the header 2: \['3"),
-        ("tsv:header=yes", "a\tb\n1\t2\t3\n", "byte 4: the row has 3 fields and the header 2"),
+        (
+            "csv:header=yes",
+            "é,b\n1,2\n3\n",
+            r"byte 9: the header names 2 .* has 1: \['3",
+        ),
+        (
+            "tsv:header=yes",
+            "a\tb\n1\t2\t3\n",
+            "byte 4: the header names 2 .* has 3",
+        ),
         ("tsv:header=yes", "\na\tb\n1\t2\n", "has no header: its first line is blank"),
         ("csv:header=yes", "a,a\n1,2\n", "names a field twice"),
         ("csv:pairs=yes", "a,b\nc\n", r"byte 4: with pairs=yes a row has at least two .*\['c'\]"),
