@@ -17,6 +17,7 @@ Record = Mapping[str, Any]
 
 ENDED = ("succeeded", "failed", "killed")
 STAGES = ("map", "reduce")
+TASKS_SHOWN = 10
 JOB_COLUMNS = ("job", "state", "map", "reduce", "created", "time", "output")
 
 
@@ -71,6 +72,7 @@ def summary(record: Record) -> list[str]:
     lines += [
         _line(_label(stage, record), record[stage]) for stage in STAGES if record[stage]["total"]
     ]
+    lines += _running(record["tasks"])
     lines += _counters(record["counters"])
     written = f"{record['output_records']:,} records, {show.size(record['output_bytes'])}"
     if record["state"] == "succeeded":
@@ -96,6 +98,23 @@ def _told(ended_steps: Sequence[Record], steps: int) -> list[str]:
                 label = _label(stage, {"step": number, "steps": steps})
                 done = {"done": counts["tasks"], "total": counts["tasks"]}
                 lines.append(_line(label, {**counts, **done}))
+    return lines
+
+
+def _running(tasks: Sequence[Record]) -> list[str]:
+    """
+    >>> _running([{"attempt": "map-00003.1", "worker": "w1", "seconds": 12.3, "progress": 0.5,
+    ...            "status": "page 7"}])
+    ['  running  map-00003.1 on w1 for 12.30 s, 50%: page 7']
+    """
+    lines = []
+    for task in tasks[:TASKS_SHOWN]:
+        share = "" if task["progress"] is None else f", {task['progress']:.0%}"
+        said = f": {task['status']}" if task["status"] else ""
+        taken = show.duration(task["seconds"])
+        lines.append(f"  running  {task['attempt']} on {task['worker']} for {taken}{share}{said}")
+    if len(tasks) > TASKS_SHOWN:
+        lines.append(f"           and {len(tasks) - TASKS_SHOWN} more")
     return lines
 
 

@@ -35,6 +35,9 @@ class Context:
     counters: Counter[str] = field(default_factory=Counter)
     status: str = ""
     """A few words on what the task is doing, for `mapreduce status`; yours to set."""
+    progress: float | None = None
+    """How much of its work the task has done, from 0 to 1. A map task's is what it has read; that
+    of a reduce task is yours to set."""
     find_file: Callable[[str], Path] | None = field(default=None, repr=False)
     write_named: Callable[[str, Any, Any], None] | None = field(default=None, repr=False)
     emitted: list[Pair] = field(default_factory=list, repr=False)

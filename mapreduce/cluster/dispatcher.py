@@ -46,6 +46,7 @@ from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Policy, Scheduler
 from mapreduce.engine.status import WorkerStatus
 from mapreduce.engine.summary import summarise
+from mapreduce.engine.watching import Note
 from mapreduce.errors import JobError
 
 log = logging.getLogger("mapreduce.master")
@@ -81,6 +82,8 @@ class Dispatcher:
         self._ended: deque[str] = deque()
         self._kill_wanted: set[str] = set()
         """Runs that were killed while they were planned."""
+        self._notes: dict[str, tuple[Note, ...]] = {}
+        """What each worker has said last of the attempts that it runs."""
         self._mail: dict[str, Mailbox] = {}
         self._ticker: gevent.Greenlet | None = None
 
@@ -149,7 +152,8 @@ class Dispatcher:
         record = self._known(name)
         run = self._runs.get(record.run)
         if record.state is JobState.RUNNING and run and self._scheduler.knows(run.job):
-            return records.brought_up_to_date(record, run, self._scheduler, time.monotonic())
+            notes = (note for told in self._notes.values() for note in told)
+            return records.brought_up_to_date(record, run, self._scheduler, time.monotonic(), notes)
         return record
 
     def all_records(self) -> list[JobRecord]:
@@ -191,6 +195,7 @@ class Dispatcher:
         self._check_session(mailbox, report)
         for outcome in report.finished:
             self._tell(_as_event(outcome, report.worker))
+        self._notes[report.worker] = report.notes
         if report.goodbye:
             self._tell(WorkerLost(report.worker))
             return Orders()

@@ -10,6 +10,7 @@ from dynamo.errors import RequestError
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Outcome
 from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.watching import Note
 
 HOLD_S = 0.5
 """How long the master holds a report while it has no orders for the worker."""
@@ -28,6 +29,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     running: tuple[AttemptId, ...] = ()
     finished: tuple[Outcome, ...] = ()
+    notes: tuple[Note, ...] = ()
     goodbye: bool = False
     """True in the last report of a worker that stops."""
 

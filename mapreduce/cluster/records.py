@@ -6,6 +6,7 @@ here blocks on the store: the master calls it in threads.
 
 import logging
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,15 +16,17 @@ from dynamo.errors import CorruptData
 from dynamo.store import Store
 from mapreduce.data import inputs, outputs
 from mapreduce.engine import checks, paths, shipping
-from mapreduce.engine.events import JobState
+from mapreduce.engine.events import AttemptId, JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
 from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Scheduler
-from mapreduce.engine.status import StageStatus
+from mapreduce.engine.status import RunningAttempt, StageStatus
+from mapreduce.engine.watching import Note
 from mapreduce.errors import JobError
 
 log = logging.getLogger("mapreduce.master")
 
+TASKS_TOLD = 100
 RESTARTED = "the master was restarted while it ran; `mapreduce run_job {name}` starts it again"
 
 
@@ -41,6 +44,17 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     seconds: float | None = None
     """From the stage's start to its end, or until now; None before its start."""
+
+
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that runs: since so many seconds, on which worker, what its code says of itself,
+    and how much of its work it has done, from 0 to 1, if that is known."""
+
+    attempt: str
+    worker: str
+    seconds: float
+    status: str = ""
+    progress: float | None = None
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +80,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     committing: bool = False
     map: StageRecord = StageRecord()
     reduce: StageRecord = StageRecord()
+    tasks: tuple[TaskRecord, ...] = ()
+    """The attempts that run, at most `TASKS_TOLD` of them, the oldest first."""
     told: tuple[dict[str, Any], ...] = ()
     """All steps so far, as `mapreduce.engine.summary.step` tells of them."""
     counters: dict[str, int] = {}
@@ -103,7 +119,13 @@ def begun(record: JobRecord, run: str) -> JobRecord:
     )
 
 
-def brought_up_to_date(record: JobRecord, run: Run, scheduler: Scheduler, now: float) -> JobRecord:
+def brought_up_to_date(
+    record: JobRecord,
+    run: Run,
+    scheduler: Scheduler,
+    now: float,
+    notes: Iterable[Note] = (),
+) -> JobRecord:
     """`record` with all that is known of its run at the scheduler's time `now`."""
     status = run.seen(scheduler.status(run.job))
     results: list[TaskResult] = [
@@ -111,6 +133,7 @@ def brought_up_to_date(record: JobRecord, run: Run, scheduler: Scheduler, now: f
         *scheduler.reduce_results(run.job),
     ]
     parts = [part for result in results for part in result.parts]
+    noted = {note.attempt: note for note in notes}
     began = time.time() - now
     return msgspec.structs.replace(
         record,
@@ -122,10 +145,22 @@ def brought_up_to_date(record: JobRecord, run: Run, scheduler: Scheduler, now: f
         sampling=status.sampling,
         map=_stage(status.map, now, began),
         reduce=_stage(status.reduce, now, began),
+        tasks=tuple(_task(task, noted) for task in scheduler.running(run.job)[:TASKS_TOLD]),
         told=tuple(run.told(status, now)),
         counters=run.counters(results),
         output_bytes=sum(part.size_bytes for part in parts) if run.is_last else 0,
         output_records=sum(part.records for part in parts) if run.is_last else 0,
+    )
+
+
+def _task(running: RunningAttempt, notes: Mapping[AttemptId, Note]) -> TaskRecord:
+    note = notes.get(running.attempt) or Note(attempt=running.attempt)
+    return TaskRecord(
+        attempt=str(running.attempt),
+        worker=running.worker,
+        seconds=running.seconds,
+        status=note.status,
+        progress=note.progress,
     )
 
 

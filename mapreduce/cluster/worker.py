@@ -167,6 +167,7 @@ class TaskServer:
             number=self._number,
             running=tuple(sorted(self._active)),
             finished=tuple(finished),
+            notes=() if goodbye else self._executor.notes,
             goodbye=goodbye,
         )
 

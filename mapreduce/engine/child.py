@@ -27,12 +27,13 @@ from mapreduce.engine import paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
 from mapreduce.engine.sidefiles import SideFiles
+from mapreduce.engine.watching import Note, Watch
 from mapreduce.errors import JobError, PieceLost
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How an attempt ended. `result` is None if it failed, and then `error` says why."""
 
     attempt: AttemptId
@@ -56,12 +57,18 @@ def main(fd: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         # What a crash leaves behind should be all that was printed.
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    child = Child(open_store, files, scratch)
+    sending = threading.Lock()
+
+    def send(message: Outcome | Note) -> None:
+        with sending, contextlib.suppress(OSError):  # when the parent ends, `_listen` hears of it
+            connection.send_bytes(msgspec.msgpack.encode(message))
+
+    child = Child(open_store, files, scratch, Watch(send))
     while True:
         order = msgspec.msgpack.decode(orders.get(), type=TaskOrder)
         outcome = child.attempt(order)
         _flush()
-        connection.send_bytes(msgspec.msgpack.encode(outcome))
+        send(outcome)
 
 
 def _listen(connection: "Connection[bytes, bytes]", orders: "SimpleQueue[bytes]") -> None:
@@ -94,9 +101,12 @@ class Loaded(NamedTuple):
 class Child:
     """Runs attempts; keeps the store open and the code of the last job loaded."""
 
-    def __init__(self, open_store: Callable[[], Store], files: Files, scratch: Path) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], files: Files, scratch: Path, watch: Watch
+    ) -> None:
         self._open_store = open_store
         self._files = files
+        self._watch = watch
         self._scratch = scratch
         self._store: Store | None = None
         self._loaded: Loaded | None = None
@@ -110,7 +120,7 @@ class Child:
             bench = tasks.Bench(
                 self._store, self._store, self._files, self._scratch, loaded.side_files
             )
-            result = tasks.run(order, loaded.program, bench)
+            result = tasks.run(order, loaded.program, bench, self._watch)
         except PieceLost as error:
             lost = TaskId(order.attempt.task.job, "map", error.map_index)
             return Outcome(attempt=order.attempt, error=str(error), lost=(lost,))

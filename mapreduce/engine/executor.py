@@ -28,6 +28,7 @@ from mapreduce.data.inputs import Files
 from mapreduce.engine.child import Outcome
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.watching import Note
 
 __all__ = ["Executor", "Outcome"]
 
@@ -67,6 +68,7 @@ class Executor:
         self._lock = Lock()
         self._running: dict[AttemptId, _Process | None] = {}
         """Every attempt that is wanted, with its process once it has one."""
+        self._notes: dict[AttemptId, Note] = {}
         self._closed = False
         self._threads = [
             Thread(target=self._serve, name=f"slot-{number}", daemon=True)
@@ -80,6 +82,12 @@ class Executor:
         """The attempts that have been started and have neither ended nor been killed."""
         with self._lock:
             return tuple(self._running)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """How far the running attempts are, as far as they have told."""
+        with self._lock:
+            return tuple(self._notes.values())
 
     def start(self, order: TaskOrder) -> None:
         """Run an attempt in the next free slot. Returns at once."""
@@ -95,6 +103,7 @@ class Executor:
         Returns at once; killing what is not running is no error."""
         with self._lock:
             process = self._running.pop(attempt, None)
+            self._notes.pop(attempt, None)
             if process is not None:
                 process.kill()
 
@@ -131,7 +140,7 @@ class Executor:
                     process.end()
                     process = _Process(self._boot)
                 if self._claim(order.attempt, process):
-                    self._report(process.run(order))
+                    self._report(process.run(order, self._note))
         finally:
             process.end()
 
@@ -143,10 +152,16 @@ class Executor:
             self._running[attempt] = process
             return True
 
+    def _note(self, note: Note) -> None:
+        with self._lock:
+            if note.attempt in self._running:
+                self._notes[note.attempt] = note
+
     def _report(self, outcome: Outcome) -> None:
         with self._lock:
             wanted = outcome.attempt in self._running
             self._running.pop(outcome.attempt, None)
+            self._notes.pop(outcome.attempt, None)
         if wanted:
             self._on_done(outcome)
 
@@ -199,18 +214,18 @@ class _Process:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._connection.close()
 
-    def run(self, order: TaskOrder) -> Outcome:
+    def run(self, order: TaskOrder, on_note: Callable[[Note], None]) -> Outcome:
         """Give the order and wait for its outcome, or for the end of the process."""
         tail = _Tail(self._printed.fileno())
         tail.read()  # what a thread of an earlier task has printed since
         tail.clear()
         try:
             self._connection.send_bytes(msgspec.msgpack.encode(order))
-            answer = self._answer(tail)
+            while isinstance(message := _message(self._answer(tail)), Note):
+                on_note(message)
         except (OSError, EOFError):
             return self._died(order.attempt, tail)
-        outcome = msgspec.msgpack.decode(answer, type=Outcome)
-        return msgspec.structs.replace(outcome, output=tail.text())
+        return msgspec.structs.replace(message, output=tail.text())
 
     def _answer(self, tail: "_Tail") -> bytes:
         """The next message of the child; EOFError if it has died."""
@@ -235,6 +250,14 @@ class _Process:
         if printed := tail.text()[-_SHOWN_BYTES:]:
             error += f"; the last it printed:\n{printed}"
         return Outcome(attempt=attempt, error=error, output=tail.text())
+
+
+_messages: msgspec.msgpack.Decoder[Outcome | Note] = msgspec.msgpack.Decoder(Outcome | Note)
+
+
+def _message(data: bytes) -> Outcome | Note:
+    """What a child says."""
+    return _messages.decode(data)
 
 
 class _Tail:

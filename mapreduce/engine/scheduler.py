@@ -41,7 +41,7 @@ from mapreduce.engine.events import (
     WorkerReported,
 )
 from mapreduce.engine.ledger import Attempt, AttemptState, Job, Stage, Task, Worker
-from mapreduce.engine.status import JobStatus, WorkerStatus, job_status
+from mapreduce.engine.status import JobStatus, RunningAttempt, WorkerStatus, job_status
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +119,12 @@ class Scheduler:
             WorkerStatus(w.name, w.node, w.slots, len(w.attempts), self._now - w.seen_at)
             for w in sorted(self._workers.values(), key=lambda w: w.name)
         ]
+
+    def running(self, job: str) -> list[RunningAttempt]:
+        """The attempts of `job` that run, those first that have run longest."""
+        attempts = (a for a in self._jobs[job].attempts if a.state is AttemptState.RUNNING)
+        oldest_first = sorted(attempts, key=lambda a: (a.given_at, a.id))
+        return [RunningAttempt(a.id, a.worker, self._now - a.given_at) for a in oldest_first]
 
     def map_results(self, job: str) -> list[Any]:
         """The results of the winning map attempts, in order of task; unfinished ones left out."""

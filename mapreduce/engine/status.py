@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from mapreduce.engine.events import JobState
+from mapreduce.engine.events import AttemptId, JobState
 from mapreduce.engine.ledger import AttemptState, Job, Stage
 
 
@@ -41,6 +41,14 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 1
     sampling: bool = False
     """True while a sample is taken for the step's total order."""
+
+
+class RunningAttempt(msgspec.Struct, frozen=True):
+    """An attempt that runs on `worker`, since so many seconds."""
+
+    attempt: AttemptId
+    worker: str
+    seconds: float
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ none. A reduce task reads the pieces of its partition, reduces them, and stores 
 a sampling phase are the same with another end: keys only, and the borders made of them.
 """
 
+import contextlib
 import pickle
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from mapreduce.engine.orders import TaskOrder, TaskResult
 from mapreduce.engine.run import BETWEEN
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
+from mapreduce.engine.watching import Watch, Watched
 from mapreduce.engine.writing import AttemptOutput
 from mapreduce.errors import JobError
 
@@ -64,8 +66,8 @@ class Task(NamedTuple):
         return Ordering(step.sort_key, step.descending, step.group_key, step.sort_values)
 
 
-def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
-    """Do one attempt at a map or reduce task.
+def run(order: TaskOrder, program: Program, bench: Bench, watch: Watch | None = None) -> TaskResult:
+    """Do one attempt at a map or reduce task. `watch` tells how far it is.
 
     The user's own errors pass through. Raises `PieceLost` for pieces that can't be read,
     `BadRecord` for input that does not have its format.
@@ -73,7 +75,8 @@ def run(order: TaskOrder, program: Program, bench: Bench) -> TaskResult:
     started = time.perf_counter()
     with AttemptOutput(order, *_sinks(order, bench)) as output:
         task = opened(order, program, bench, output)
-        with calling.explained(task.context):
+        watching = watch.over(order.attempt, task.context) if watch else contextlib.nullcontext()
+        with watching, calling.explained(task.context):
             pieces = _do(task)
             parts = output.close()
     counters = task.counters + task.context.counters
@@ -198,7 +201,7 @@ def _records(task: Task, limit: int | None = None) -> Iterator[Batch]:
     order, split = task.order, task.order.split
     assert split is not None
     input_format = BETWEEN if order.step else _input(task).format
-    reader = inputs.open_reader(task.bench.store)
+    reader = Watched(inputs.open_reader(task.bench.store), task.context, split.size_bytes)
     reader.prepare(split.slices)
     read = formats.reading(input_format).read
     task.counters["map_input_bytes"] += split.size_bytes

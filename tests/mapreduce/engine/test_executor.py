@@ -293,6 +293,23 @@ def test_children_and_grandchildren_die_with_their_parent(tmp_path: Path) -> Non
     wait_until(lambda: not any(map(alive, pids)), 5, "the end of the orphans")
 
 
+def test_a_running_attempt_tells_how_far_it_is(bench: Bench) -> None:
+    (bench.folder / "go on").unlink(missing_ok=True)
+    bench.executor.start(
+        bench.order(
+            "self.context.status = 'page 7'\n"
+            "self.context.progress = 0.25\n"
+            f"while not os.path.exists({str(bench.folder / 'go on')!r}): time.sleep(0.01)"
+        )
+    )
+    wait_until(lambda: bench.executor.notes, 20, "a note")
+    [note] = bench.executor.notes
+    assert (note.status, note.progress) == ("page 7", 0.25)
+    (bench.folder / "go on").touch()
+    assert bench.done.get(timeout=30).error == ""
+    assert bench.executor.notes == ()
+
+
 def test_starting_is_quick_while_a_child_is_warm(bench: Bench) -> None:
     bench.run("pass")
     started = time.perf_counter()
