@@ -267,6 +267,7 @@ def _interrupted(store: Store, record: JobRecord) -> JobRecord:
         state, error, counters = JobState.SUCCEEDED, "", summary["counters"]
     else:
         output.retract()
+        output.abandon()
         state, error = JobState.FAILED, RESTARTED.format(name=record.name)
     ended = msgspec.structs.replace(
         record, state=state, error=error, counters=counters, ended_at=time.time()

@@ -40,9 +40,7 @@ class StoreOutput(Output):
         if merged:
             whole = files.chained(_manifest(part) for part in parts if is_main(part.name))
             self._publish(merged, whole)
-        with files.Writer(self._store) as writer:
-            writer.write(as_json(summary))
-        self._publish(SUCCESS, writer.manifest)
+        self._write(SUCCESS, as_json(summary))
 
     def retract(self) -> None:
         # `_SUCCESS` goes first: what has one is whole.
@@ -72,6 +70,17 @@ class StoreOutput(Output):
 
     def _publish(self, name: str, manifest: Manifest) -> None:
         files.publish(self._store, self._path(name), manifest)
+
+    def _write(self, name: str, data: bytes) -> None:
+        """A file that is there whole, or has left no chunks."""
+        with files.Writer(self._store) as writer:
+            writer.write(data)
+        try:
+            self._publish(name, writer.manifest)
+        except BaseException:
+            with contextlib.suppress(DynamoError):
+                files.discard(self._store, writer.manifest)
+            raise
 
     def _names(self) -> list[str]:
         return [self._name(path) for path in self._store.list(self._folder + "/")]

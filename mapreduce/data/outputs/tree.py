@@ -41,7 +41,8 @@ class Tree(Protocol):
         """Delete a file; one that is not there is no error."""
 
     def remove_folder(self, name: str) -> None:
-        """Delete a folder with all that is in it, and the whole tree if that leaves it empty."""
+        """Delete a folder with all that is in it, as far as that goes, and the whole tree if that
+        leaves it empty. Raises nothing."""
 
     def files(self) -> dict[str, int]:
         """The files directly in it, in order of their names, with their sizes in bytes."""

@@ -1,6 +1,5 @@
-"""The same battery over both kinds of output: all parts or none, and nothing of the losers."""
+"""One battery over every place that output goes to: all parts or none, none of the losers."""
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,44 +13,12 @@ from mapreduce.data import formats, inputs
 from mapreduce.data.inputs import InputSpec
 from mapreduce.data.outputs import FolderOutput, Output, Part, StoreOutput
 from mapreduce.errors import JobError, OutputExists
+from tests.mapreduce.data.outputs.places import KINDS, Place, StorePlace, place_of
 
 
-class Place:
-    """An output, and what can be seen of it from outside."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.store = MemoryStore()
-        self.folder = folder / "out"
-        self.output: Output = (
-            StoreOutput(self.store, "/out") if kind == "store" else FolderOutput(self.folder)
-        )
-        self.kind = kind
-
-    def visible(self) -> dict[str, bytes]:
-        if self.kind == "store":
-            return {
-                path.removeprefix("/out/"): b"".join(files.read(self.store, path))
-                for path in files.under(self.store, "/out")
-            }
-        return {path.name: path.read_bytes() for path in self.folder.glob("*") if path.is_file()}
-
-    def held(self) -> int:
-        """How many keys or files there are in all, seen or not."""
-        if self.kind == "store":
-            return len(list(self.store.list("")))
-        return sum(1 for path in self.folder.rglob("*") if path.is_file())
-
-    def occupy(self) -> None:
-        if self.kind == "store":
-            files.write(self.store, "/out/old", io.BytesIO(b"old"))
-        else:
-            self.folder.mkdir(exist_ok=True)
-            (self.folder / "old").write_bytes(b"old")
-
-
-@pytest.fixture(params=["store", "folder"])
+@pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, tmp_path)
+    return place_of(request.param, tmp_path)
 
 
 def blocks(*texts: bytes) -> Iterator[tuple[bytes, int]]:
@@ -135,7 +102,7 @@ def test_a_wrong_path_in_the_store_is_refused() -> None:
 
 
 def test_of_a_commit_that_fails_nothing_is_seen_and_it_can_be_repeated(tmp_path: Path) -> None:
-    place = Place("folder", tmp_path)
+    place = place_of("folder", tmp_path)
     good = place.output.write("part-00000", "reduce-00000.1", blocks(b"a\n"))
     other = place.output.write("part-00001", "reduce-00001.1", blocks(b"b\n"))
     bad = Part("no/folder", b"bad", 2, 1)
@@ -168,10 +135,10 @@ def test_merged_parts_are_one_file_in_order_and_named_outputs_stay_apart(place: 
     assert place.visible()["merged.txt"] == b"a\nb\nc"
 
 
-def test_merging_copies_nothing_in_the_store_and_its_extents_are_still_read_record_by_record(
-    tmp_path: Path,
-) -> None:
-    place = Place("store", tmp_path)
+def test_merging_copies_nothing_in_the_store_and_its_extents_are_still_read_record_by_record() -> (
+    None
+):
+    place = StorePlace()
     parts = stored(place.output, [b"one li", b"ne\ntwo\n", b"three", b""])
     keys = place.held()
     place.output.commit(parts, {}, merged="merged")
