@@ -325,6 +325,8 @@ class Dispatcher:
                 self._blocking(runs.close, self._store, run, record)
                 gevent.sleep(SECOND_SWEEP_S)
                 self._blocking(records.clean_up, self._store, run.id)
+                if self._records[record.name].run == run.id:  # else a newer run writes there
+                    self._blocking(runs.abandon, self._store, run)
                 return
             except DynamoError as error:
                 log.warning("what is left of %s can't be cleaned up yet: %s", run.id, error)

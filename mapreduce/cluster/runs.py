@@ -99,5 +99,12 @@ def close(store: Store, run: Run, record: records.JobRecord) -> None:
     records.save(store, record)
     store.delete(paths.code(run.id))
     records.clean_up(store, run.id)
+    abandon(store, run)
     if record.state is not JobState.FAILED:
         records.forget_steps(store, run.id)
+
+
+def abandon(store: Store, run: Run) -> None:
+    """Delete what attempts of a run that is over may have left where its output is."""
+    with contextlib.suppress(DynamoError, OSError):
+        outputs.open_output("store", run.spec.output, store).abandon()

@@ -90,9 +90,8 @@ class Drive:
         self._tell_progress()
 
     def abandon(self) -> None:
-        """Leave nothing behind of a job that has not succeeded."""
-        if self._ended is None or self._ended.state is not events.JobState.SUCCEEDED:
-            self._output.abandon()
+        """Leave nothing behind of attempts whose output is not wanted, when none runs any more."""
+        self._output.abandon()
 
     def result(self) -> RunResult:
         """The job's result; raises `JobFailed` if it has none."""
