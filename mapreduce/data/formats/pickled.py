@@ -39,7 +39,8 @@ class ReadPickle:
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         window = _Window(part, reader)
-        if not part.starts_record and not window.find(MAGIC, stop_of(part)):
+        # `starts_record` speaks of lines.
+        if part.start > 0 and not window.find(MAGIC, stop_of(part)):
             return
         while window.position < stop_of(part) and window.fill(1):
             yield Batch(_pairs(window, part))
