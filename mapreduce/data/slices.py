@@ -28,7 +28,8 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     """The bytes from `start` up to `stop` of one input file, on the store nodes in `nodes`.
 
     A record belongs to the slice in which it begins. `starts_record` is False where the slice may
-    begin inside a record, which then belongs to the slice before. `version` tells the file that
+    begin inside a line, which then belongs to the slice before; of records that are no lines it
+    says nothing. `version` tells the file that
     was planned from one that has taken its place since.
 
     A compressed file is one slice; `stop` is its compressed size. A `Reader` gives what is in it.

@@ -22,6 +22,7 @@ from mapreduce.api import Pair
 from mapreduce.data.codecs import codec_of
 from mapreduce.data.formats.contract import Batch, BlockFormat, Errors, ReadFormat, shown
 from mapreduce.data.formats.ranges import bytes_behind
+from mapreduce.data.locations import file_name
 from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord
 
@@ -119,7 +120,7 @@ def decoded(part: Slice, position: int, data: bytes, errors: Errors) -> str:
 
 def place(part: Slice, position: int) -> str:
     """Where something is, for messages."""
-    unpacked = " of its content" if codec_of(part.path) else ""
+    unpacked = " of its content" if codec_of(file_name(part.path)) else ""
     return f"{part.path!r}, byte {position:,}{unpacked}"
 
 

@@ -8,7 +8,6 @@ the record's end: slices that cover a file give each of its records once, wherev
 import sys
 from collections.abc import Iterator, Sequence
 
-from mapreduce.data.codecs import codec_of
 from mapreduce.data.slices import Reader, Slice
 
 READ_ON_BYTES = 64 << 10
@@ -16,9 +15,9 @@ READ_ON_BYTES = 64 << 10
 
 
 def stop_of(part: Slice) -> int:
-    """The position up to which records begin in a slice. A compressed file is one slice, whose
-    `stop` is not a position in its content."""
-    return sys.maxsize if codec_of(part.path) else part.stop
+    """The position up to which records begin in a slice. One that is read to the file's end has
+    all of them: its `stop` may be the size of a compressed file, or unknown."""
+    return part.stop if part.splittable else sys.maxsize
 
 
 def bytes_from(part: Slice, reader: Reader, start: int) -> Iterator[bytes]:
@@ -31,7 +30,7 @@ def bytes_from(part: Slice, reader: Reader, start: int) -> Iterator[bytes]:
 def bytes_behind(part: Slice, reader: Reader, start: int) -> Iterator[bytes]:
     """The bytes from `start`, at the end of a slice or behind it, up to the file's end, read in
     small blocks as they are needed."""
-    if stop_of(part) != part.stop:
+    if not part.splittable:
         return
     while block := b"".join(reader.read(part, start, start + READ_ON_BYTES)):
         yield block
@@ -40,7 +39,7 @@ def bytes_behind(part: Slice, reader: Reader, start: int) -> Iterator[bytes]:
 
 def whole_file(name: str) -> Slice:
     """All of a file whose bytes are given."""
-    return Slice(name, 0, sys.maxsize - READ_ON_BYTES)
+    return Slice(name, 0, 0, splittable=False)
 
 
 class Given:
