@@ -72,6 +72,9 @@ class Context:
 class Mapper:
     """The base of mappers: `map` is called once for each record of the input.
 
+    A class may have `map_batch(records)` in its place, which gets an iterable of many records, each
+    a pair of key and value, and gives pairs as `map` does.
+
     >>> class Words(Mapper):
     ...     def map(self, key, value):
     ...         for word in value.split():

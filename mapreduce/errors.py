@@ -58,7 +58,7 @@ class NotAPair(BadPair):
     """User code gave something that is no pair (key, value)."""
 
     def __init__(self, given: object) -> None:
-        remedy = "yield pairs: yield key, value"
+        remedy = "write: yield key, value"
         if hasattr(given, "__next__"):
             remedy = "to give all that another generator gives, write: yield from ..."
         super().__init__(f"{repr(given)[:80]} is no pair (key, value): {remedy}")
