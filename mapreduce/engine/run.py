@@ -195,7 +195,9 @@ class Run:
         """The counters of all steps together, `results` being those of the present one."""
         if self.phase.sampling:
             results = ()
-        return dict(sorted((self._counters + summary.total_counters(results)).items()))
+        counters = self._counters.copy()
+        counters.update(summary.total_counters(results))
+        return dict(sorted(counters.items()))
 
     def told(self, status: JobStatus, now: float) -> list[dict[str, Any]]:
         """All steps up to the present one, as `mapreduce.engine.summary` tells of them."""

@@ -79,7 +79,8 @@ def run(order: TaskOrder, program: Program, bench: Bench, watch: Watch | None = 
         with watching, calling.explained(task.context):
             pieces = _do(task)
             parts = output.close()
-    counters = task.counters + task.context.counters
+    counters = +task.counters
+    counters.update(task.context.counters)  # the user's may be 0 or less, too
     _count_output(order, counters, parts)
     return TaskResult(
         pieces=pieces,
@@ -260,6 +261,7 @@ def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
         ordering=ordering,
         memory_bytes=order.spec.memory_bytes,
         scratch=task.bench.scratch,
+        counters=task.counters,
     )
 
 

@@ -34,7 +34,9 @@ class LocalSource:
 def _paths(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if p.is_file() and is_data(str(p), name)]
+        # By their whole paths, as in the store: "a-b" comes before "a/b".
+        below = sorted(path.rglob("*"), key=str)
+        found = [p for p in below if p.is_file() and is_data(str(p), name)]
     elif path.exists():
         found = [path]
     else:

@@ -1,0 +1,240 @@
+"""What a job has to give, the plain way: its records one after the other, in one process.
+
+Nothing of the engine is used: no splits, tasks, attempts, spills or merges. From the rest comes
+only what is the public meaning of a job: the classes that users write, and of
+`mapreduce.data.portable_hash` the partition and the order of keys where a job does not say its own.
+A combiner is never called: it must not change the result.
+"""
+
+import bz2
+import contextlib
+import gzip
+import json
+import lzma
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from mapreduce import Input, Job, Step
+from mapreduce.api import Context, Mapper, Pair
+from mapreduce.data.portable_hash import order, partition_of, written
+
+
+class Given(NamedTuple):
+    """An input whose files have been read: their records, by path."""
+
+    records: Mapping[str, Sequence[Pair]]
+    mapper: Any = None
+
+
+class Expected:
+    """The pairs of each file that a job has to write, and the user's counters."""
+
+    def __init__(self, job: Job) -> None:
+        self.main: list[list[Pair]] = []
+        """One list for each partition. Where `parts_are_known` is false, only all of them one
+        behind the other are defined: in a map-only job and in a total order."""
+        last = job.steps[-1]
+        self.parts_are_known = last.reducer is not None and not last.total_order
+        self.named: dict[tuple[str, str], defaultdict[int, list[Pair]]] = {}
+        """By the name of the output, with its step, and "m" or "r": the pairs of each task."""
+        self.counters: Counter[str] = Counter()
+
+    def emit(self, output: str, step: int, kind: str, task: int, pair: Pair) -> None:
+        name = output if step == 1 else f"{output}-{step}"
+        self.named.setdefault((name, kind), defaultdict(list))[task].append(pair)
+
+
+def evaluate(job: Job, given: Sequence[Given]) -> Expected:
+    """Run the job's steps over records in memory."""
+    expected = Expected(job)
+    with _importable(job.modules):
+        for number, step in enumerate(job.steps, start=1):
+            mapped: list[Pair] = []
+            for an_input in given:
+                mapped += _mapped(job, number, an_input, expected)
+            expected.main = [mapped]
+            if step.reducer is not None:
+                expected.main = _reduced(job, number, mapped, expected)
+            given = [Given({"": [pair for part in expected.main for pair in part]})]
+    return expected
+
+
+# Map ---------------------------------------------------------------------------------------------
+
+
+def _mapped(job: Job, number: int, given: Given, expected: Expected) -> list[Pair]:
+    make = given.mapper or job.steps[number - 1].mapper or Mapper
+    mapper = make()
+    mapper.context = context = _context(job, number, "m", 0, expected)
+    mapper.setup()
+    pairs = _given(context, ())
+    for path, records in given.records.items():
+        context.input = path
+        if hasattr(mapper, "map_batch"):
+            pairs += _given(context, mapper.map_batch(records))
+        else:
+            for key, value in records:
+                pairs += _given(context, mapper.map(key, value))
+    return pairs + _given(context, mapper.cleanup())
+
+
+def _given(context: Context, pairs: Iterable[Pair] | None) -> list[Pair]:
+    """What a method has emitted and returned."""
+    returned = [] if pairs is None else [(key, value) for key, value in pairs]
+    emitted = list(context.emitted)
+    context.emitted.clear()
+    return emitted + returned
+
+
+def _context(job: Job, number: int, kind: str, task: int, expected: Expected) -> Context:
+    def emit(name: str, key: Any, value: Any) -> None:
+        assert name in job.outputs
+        expected.emit(name, number, kind, task, (key, value))
+
+    files = {Path(file).name: Path(file) for file in job.files}
+    return Context(
+        job=job.name,
+        step=number,
+        params=job.params,
+        counters=expected.counters,
+        find_file=files.__getitem__,
+        write_named=emit,
+    )
+
+
+# Reduce ------------------------------------------------------------------------------------------
+
+
+def _reduced(job: Job, number: int, pairs: list[Pair], expected: Expected) -> list[list[Pair]]:
+    """The output of each reduce task; one for all if the step is in total order."""
+    step = job.steps[number - 1]
+    partitions: list[list[Pair]] = [[] for _ in range(1 if step.total_order else step.reducers)]
+    for key, value in pairs:
+        partitions[0 if step.total_order else _partition(step, key)].append((key, value))
+    outputs = []
+    for task, partition in enumerate(partitions):
+        reducer = step.reducer()
+        reducer.context = context = _context(job, number, "r", task, expected)
+        reducer.setup()
+        output = _given(context, ())
+        for key, values in _groups(step, partition):
+            output += _given(context, reducer.reduce(key, iter(values)))
+        outputs.append(output + _given(context, reducer.cleanup()))
+    return outputs
+
+
+def _partition(step: Step, key: Any) -> int:
+    if step.partitioner is None:
+        return partition_of(step.group_key(key) if step.group_key else key, step.reducers)
+    if isinstance(step.partitioner, type):
+        return step.partitioner().partition(key, step.reducers)
+    return step.partitioner(key, step.reducers)
+
+
+def _groups(step: Step, pairs: list[Pair]) -> list[tuple[Any, list[Any]]]:
+    """Keys, or groups of keys, with their values, in order."""
+    values: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    if step.sort_values is True:
+        values = {key: sorted(some, key=order) for key, some in values.items()}
+    elif step.sort_values:
+        values = {key: sorted(some, key=step.sort_values) for key, some in values.items()}
+    keys = sorted(values, key=lambda key: _rank(step, key), reverse=step.descending)
+    if step.group_key is None:
+        return [(key, values[key]) for key in keys]
+    groups: dict[Any, list[Any]] = {}
+    for key in keys:
+        groups.setdefault(step.group_key(key), []).extend(values[key])
+    return list(groups.items())
+
+
+def _rank(step: Step, key: Any) -> Any:
+    """What keys are sorted by: their groups, and in these the keys themselves."""
+    rank = order(key)
+    if step.sort_key is not None:
+        # Among keys of which it says the same, their canonical form decides.
+        rank = step.sort_key(key), isinstance(key, str), written(key)
+    return (order(step.group_key(key)), rank) if step.group_key else rank
+
+
+# Files -------------------------------------------------------------------------------------------
+
+Content = bytes | list[Pair]
+"""What a file holds; of the format "pickle" simply its pairs."""
+
+
+def read(job: Job, inputs: Sequence[Input], files: Mapping[str, Content]) -> list[Given]:
+    """The inputs of a job, each with the files that it names: by path, by folder or by a glob. What
+    two of them name alike is read once."""
+    seen = set()
+    found = []
+    for given in inputs:
+        read_as = given.format or job.input_format
+        named: dict[str, list[Pair]] = {}
+        for path in sorted(files):
+            if _names(str(given.path), path) and (path, read_as, given.mapper) not in seen:
+                seen.add((path, read_as, given.mapper))
+                named[path] = records(read_as, path, files[path])
+        found.append(Given(named, given.mapper))
+    return found
+
+
+def _names(given: str, path: str) -> bool:
+    return path == given or path.startswith(f"{given}/") or PurePosixPath(path).match(given)
+
+
+def records(input_format: str, path: str, content: Content) -> list[Pair]:
+    """What a file holds, in an input format."""
+    if not isinstance(content, bytes):
+        return content
+    unpack = {"gz": gzip.decompress, "bz2": bz2.decompress, "xz": lzma.decompress}
+    content = unpack.get(path.rpartition(".")[2], bytes)(content)
+    name, *options = input_format.split(":")
+    errors = dict(option.split("=") for option in options).get("errors", "strict")
+    found = _lines(content, errors)
+    if name == "pairs":
+        return [(line.split("\t")[0], line.partition("\t")[2]) for _, line in found]
+    if name == "jsonlines":
+        return [(position, json.loads(line)) for position, line in found]
+    assert name == "text"
+    return found
+
+
+def _lines(content: bytes, errors: str) -> list[Pair]:
+    """A text, line by line, each with its position in bytes."""
+    found = []
+    position = 0
+    while position < len(content):
+        end = content.find(b"\n", position)
+        stop = len(content) if end < 0 else end
+        line = content[position:stop]
+        if end >= 0 and line.endswith(b"\r"):
+            line = line[:-1]
+        found.append((position, line.decode("utf-8", errors)))
+        position = stop + 1
+    return found
+
+
+def written_file(output_format: str, pairs: Sequence[Pair]) -> bytes:
+    """A file of an output format; compressed ones without the compression."""
+    name, *_ = output_format.split(":")
+    assert name == "text"
+    return "".join(f"{key}\t{value}\n" for key, value in pairs).encode()
+
+
+@contextlib.contextmanager
+def _importable(modules: Sequence[str | Path]) -> Iterator[None]:
+    """Let the job's modules be imported, and forget them afterwards."""
+    paths = [str(p if p.suffix == ".zip" else p.parent) for p in map(Path, modules)]
+    before = set(sys.modules)
+    sys.path[:0] = paths
+    try:
+        yield
+    finally:
+        del sys.path[: len(paths)]
+        for name in {Path(module).stem for module in modules} - before:
+            sys.modules.pop(name, None)
