@@ -40,7 +40,8 @@ class AttemptOutput:
     def emit(self, name: str, key: Any, value: Any) -> None:
         """Add a pair to the named output `name`. Raises `JobError` if the job has none such."""
         stream = self._streams.get(name) or self._open_named(name)
-        stream.emit((key, value))
+        if stream is not None:
+            stream.emit((key, value))
 
     def close(self) -> tuple[Part, ...]:
         """End all parts; nothing can be written any more."""
@@ -59,7 +60,8 @@ class AttemptOutput:
             for stream in self._streams.values():
                 stream.abort()
 
-    def _open_named(self, name: str) -> "_PartStream":
+    def _open_named(self, name: str) -> "_PartStream | None":
+        """None while keys are sampled: that is to leave nothing but borders."""
         has = self._order.spec.outputs
         if name not in has:
             known = ", ".join(has) or "none"
@@ -67,6 +69,8 @@ class AttemptOutput:
                 f"the job has no output {name!r}, it has {known}: name it in outputs={{...}}, "
                 "with its format"
             )
+        if self._order.sampling:
+            return None
         written, task = formats.writing(has[name]), self._order.attempt.task
         part = outputs.named_part_name(
             name, task.kind, task.index, written.extension, self._order.step

@@ -37,8 +37,9 @@ TEMPORARY = "/tmp/mapreduce"
 class ClusterJob:
     """A job that has been handed to the master at `master`; `store` is the cluster's store."""
 
-    def __init__(self, name: str, master: Connection, store: Store) -> None:
-        self.name = name
+    def __init__(self, spec: JobSpec, master: Connection, store: Store) -> None:
+        self.name = spec.name
+        self._spec = spec
         self._master = master
         self._store = store
 
@@ -50,11 +51,11 @@ class ClusterJob:
             spec = sidefiles.uploaded(sidefiles.zipped(spec, Path(folder)), store)
         try:
             master.new_job(spec, code)
+            master.run_job(spec.name)
         except DynamoError:
             sidefiles.remove(store, spec)
             raise
-        master.run_job(spec.name)
-        return cls(spec.name, master, store)
+        return cls(spec, master, store)
 
     def status(self) -> JobStatus:
         """Where the job stands; times are seconds since 1970."""
@@ -84,6 +85,10 @@ class ClusterJob:
     def kill(self) -> JobStatus:
         """Stop the job."""
         return _as_status(self._master.kill_job(self.name))
+
+    def forget_files(self) -> None:
+        """Delete the side files and modules of the job, which can't run again without them."""
+        sidefiles.remove(self._store, self._spec)
 
     def results(self) -> RunResult:
         """The output of a job that has succeeded; `JobFailed` tells why there is none."""
@@ -138,6 +143,9 @@ def _run(
         with contextlib.suppress(DynamoError):
             job.kill()
         raise
+    finally:
+        with contextlib.suppress(DynamoError):
+            job.forget_files()
     return job.results()
 
 

@@ -1,10 +1,12 @@
 """Splits: which part of the input each map task reads.
 
 An extent larger than `split_bytes` is cut, small neighbours are gathered into one split, in the
-store those that live on the same node. A split belongs to one input, and splits come in the order
-of the input.
+store those that a node holds together. A split belongs to one input. Splits come in the order of
+the input, and so do the slices of all of them: it is the order in which reducers see values.
 """
 
+import itertools
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,6 +21,9 @@ from mapreduce.errors import JobError
 
 SPLITS_LIMIT = 100_000
 """A job with more map tasks would be busy with nothing but its tasks."""
+FAR_PART = 16
+"""One in as many of `split_bytes`: to read less than this from another node costs less than a task
+of its own."""
 
 
 class Sizes(NamedTuple):
@@ -46,12 +51,12 @@ def plan(
     if not inputs:
         raise JobError("a job needs an input: name a file or a folder")
     places = Sources(store)
-    slices = list(_slices(kind, inputs, places, sizes))
-    splits = [split for near in _by_input(slices) for split in _gathered(near, sizes)]
-    order = {part: index for index, part in enumerate(slices)}
+    slices = _slices(kind, inputs, places, sizes)
+    by_input = itertools.groupby(slices, operator.attrgetter("input"))
+    splits = [split for _, some in by_input for split in _gathered(some, sizes)]
     if len(splits) > SPLITS_LIMIT:
         raise _too_many(len(splits), sizes)
-    return sorted(splits, key=lambda split: order[split.slices[0]]) or [Split(())]
+    return splits or [Split(())]
 
 
 def check(kind: Files, inputs: Sequence[InputSpec], store: Store) -> None:
@@ -134,38 +139,27 @@ def _pieces(start: int, stop: int, sizes: Sizes) -> Iterator[tuple[int, int]]:
 # Gathering ---------------------------------------------------------------------------------------
 
 
-def _by_input(slices: Iterable[Slice]) -> Iterable[list[Slice]]:
-    gathered: dict[int, list[Slice]] = {}
-    for part in slices:
-        gathered.setdefault(part.input, []).append(part)
-    return gathered.values()
+def _gathered(slices: Iterable[Slice], sizes: Sizes) -> Iterator[Split]:
+    """Splits of neighbouring slices of one input, in their order.
 
-
-def _gathered(slices: Iterable[Slice], sizes: Sizes) -> list[Split]:
-    """Splits of the slices of one input: of those on one node, and of what is too little there."""
-    by_node: dict[str, list[Slice]] = {}
-    for part in slices:
-        by_node.setdefault(part.nodes[0] if part.nodes else "", []).append(part)
-    splits = [split for near in by_node.values() for split in _grouped(near, sizes)]
-    enough = [split for split in splits if split.size_bytes >= sizes.least_bytes]
-    too_little = [split for split in splits if split.size_bytes < sizes.least_bytes]
-    together = list(_grouped((part for split in too_little for part in split.slices), sizes))
-    if enough and together and together[-1].size_bytes < sizes.least_bytes:
-        enough[-1] = Split(enough[-1].slices + together.pop().slices)
-    return enough + together
-
-
-def _grouped(slices: Iterable[Slice], sizes: Sizes) -> Iterator[Split]:
-    """Splits of neighbouring slices, none larger than `split_bytes` unless a slice is, or the last
-    ones would be too little for a split."""
+    None is larger than `split_bytes`, unless a slice is or would be too little by itself. What no
+    node holds together is gathered only as far as it is little.
+    """
     groups: list[list[Slice]] = []
     size_bytes = 0
+    common: set[str] = set()
     for part in slices:
-        if not groups or size_bytes + part.size_bytes > sizes.split_bytes:
-            groups.append([])
-            size_bytes = 0
-        groups[-1].append(part)
-        size_bytes += part.size_bytes
+        fits = size_bytes + part.size_bytes <= sizes.split_bytes
+        is_near = not part.nodes or not common.isdisjoint(part.nodes)
+        is_little = size_bytes * FAR_PART < sizes.split_bytes
+        if groups and (size_bytes < sizes.least_bytes or (fits and (is_near or is_little))):
+            groups[-1].append(part)
+            common.intersection_update(part.nodes)
+            size_bytes += part.size_bytes
+        else:
+            groups.append([part])
+            common = set(part.nodes)
+            size_bytes = part.size_bytes
     if len(groups) > 1 and size_bytes < sizes.least_bytes:
         rest = groups.pop()
         groups[-1] += rest

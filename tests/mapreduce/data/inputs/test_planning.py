@@ -187,7 +187,7 @@ class RoundStore(MemoryStore):
 
 @pytest.mark.parametrize(
     ("least_split_bytes", "sizes"),
-    [(0, [200, 100, 100]), (101, [200, 200]), (201, [400]), (999, [400])],
+    [(0, [100, 100, 100, 100]), (101, [200, 200]), (201, [400]), (999, [400])],
 )
 def test_what_is_too_little_on_its_node_is_gathered_from_several(
     least_split_bytes: int, sizes: list[int]
@@ -223,12 +223,23 @@ def test_two_mappers_each_read_the_file_that_both_inputs_name(tmp_path: Path) ->
     assert [part.input for split in splits for part in split.slices] == [0, 1, 3]
 
 
-def test_splits_come_in_the_order_of_the_input() -> None:
-    store = SpreadStore()
+@pytest.mark.parametrize("store_class", [SpreadStore, RoundStore])
+@pytest.mark.parametrize("split_bytes", [100, 500, 5000])
+def test_no_file_overtakes_another(split_bytes: int, store_class: type[MemoryStore]) -> None:
+    store = store_class()
     for number in range(30):
         put(store, f"/books/{number:02d}", b"x\n" * 50)
-    splits = plan("store", ["/books"], store, split_bytes=100)
-    assert [split.slices[0].path for split in splits] == sorted(files.under(store, "/books"))
+    splits = plan("store", ["/books"], store, split_bytes=split_bytes)
+    read = [part.path for split in splits for part in split.slices]
+    assert read == sorted(files.under(store, "/books"))
+
+
+def test_far_files_are_read_together_while_they_are_little() -> None:
+    store = RoundStore()
+    for number in range(30):
+        put(store, f"/books/{number:02d}", b"x\n" * 50)
+    splits = plan("store", ["/books"], store, split_bytes=8000)
+    assert {split.size_bytes for split in splits} == {500}
 
 
 @pytest.mark.parametrize(
