@@ -92,7 +92,7 @@ ODD_FILES = {
     "in/one byte": b"x",
     "in/one newline": b"\n",
     "in/only multi-byte": "ßß 😀😀😀 é\r\nend".encode() * 20,
-    "in/long line": b"long " * 500 + b"\nshort\n",
+    "in/long line": b"long " * 60 + b"\nshort\n",
 }
 
 
@@ -161,7 +161,7 @@ class Capped(Reducer):
 WORDS = [
     Case(
         "words folded",
-        Job("words", mapper=Words, reducer=Sum, combiner=operator.add, reducers=3, split_bytes=97),
+        Job("words", mapper=Words, reducer=Sum, combiner=operator.add, reducers=3, split_bytes=179),
         ODD_FILES,
     ),
     Case(
@@ -184,7 +184,7 @@ WORDS = [
             reducer=SumInSetup,
             combiner=Sum,
             reducers=4,
-            split_bytes=150,
+            split_bytes=300,
         ),
         ODD_FILES,
         [Input("in/*"), Input("in/a"), Input("in/words.txt")],
@@ -197,8 +197,8 @@ WORDS = [
             reducer=Capped,
             combiner=Capped,
             params={"cap": 7},
-            split_bytes=64,
-            least_split_bytes=40,
+            split_bytes=200,
+            least_split_bytes=90,
         ),
         ODD_FILES,
     ),
@@ -662,7 +662,7 @@ FLOWS = [
     ),
     Case(
         "map-only, as many files as tasks",
-        Job("same", mapper=Mapper, split_bytes=64),
+        Job("same", mapper=Mapper, split_bytes=257),
         ODD_FILES,
     ),
     Case(
