@@ -87,5 +87,5 @@ def told(url: str, what: str) -> Iterator[None]:
     except (DynamoError, OSError):
         raise
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error) or f"{type(error).__name__}, its protocol can't do that"
         raise JobError(f"{url!r} can't be {what}: {reason}") from error

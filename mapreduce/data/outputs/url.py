@@ -36,8 +36,11 @@ class UrlTree:
         return self._url
 
     def occupied(self) -> bool:
-        with remote.told(self._url, "looked up"):
-            return bool(self._list()) or self._fs.isfile(self._root)
+        try:
+            with remote.told(self._url, "looked up"):
+                return bool(self._list()) or bool(self._fs.isfile(self._root))
+        except OSError as error:
+            raise JobError(f"the output {self._url!r} can't be looked up: {error}") from error
 
     def check_writable(self) -> None:
         trial = f"{TEMPORARY}/{uuid.uuid4().hex}"
@@ -45,7 +48,7 @@ class UrlTree:
             with remote.told(self._url, "written to"), self.create(trial) as file:
                 file.write(b"trial")
         except OSError as error:
-            raise JobError(f"{self._url!r} can't be written to: {error}") from error
+            raise JobError(f"the output {self._url!r} can't be written to: {error}") from error
         self.remove_folder(TEMPORARY)
 
     def create(self, name: str) -> BinaryIO:

@@ -146,6 +146,31 @@ class TestJobs:
         assert record["output_records"] == sum(expected().values())
         assert record["reduce"]["total"] == 0
 
+    def test_keys_and_urls_are_read_and_a_url_is_written(self, cluster, tmp_path):
+        for number in range(3):
+            cluster.store.put(f"line-{number}", TEXT.encode())
+        (tmp_path / "more.txt").write_text(TEXT)
+        record = run(
+            cluster,
+            "elsewhere",
+            inputs=("keys:line-", f"file://{tmp_path}/*.txt"),
+            output=f"file://{tmp_path}/out",
+            merged=True,
+        )
+        assert record["state"] == "succeeded", record["error"]
+        out = tmp_path / "out"
+        assert sorted(path.name for path in out.iterdir()) == ["_SUCCESS", "merged"]
+        counts = dict(line.split("\t") for line in (out / "merged").read_text().splitlines())
+        assert counts == {word: str(4 * count) for word, count in Counter(TEXT.split()).items()}
+
+    def test_a_job_that_fails_leaves_nothing_at_its_url(self, cluster, tmp_path):
+        code = WORDCOUNT.replace(b"yield key, sum(values)", b"yield key, 1; yield 1 / 0, 1")
+        record = run(
+            cluster, "nowhere", code, output=f"file://{tmp_path}/out", max_attempts=1, reducers=1
+        )
+        assert record["state"] == "failed"
+        wait_until(lambda: not (tmp_path / "out").exists(), 10, "the output to be removed")
+
     def test_a_task_that_raises_is_tried_again(self, cluster, tmp_path):
         first = tmp_path / "first"
         code = WORDCOUNT.replace(
