@@ -253,13 +253,13 @@ class Dispatcher:
 
     def _commit(self, run: Run) -> None:
         job, now = run.job, time.monotonic()
-        results = self._results(run)
+        results, status = self._results(run), self._scheduler.status(job)
         began = self._records[run.spec.name].started_at or time.time()
         summary = summarise(
             run.spec.name,
             time.time() - began,
-            run.told(self._scheduler.status(job), now),
-            run.counters(results),
+            run.told(status, now),
+            run.counters(results, status),
         )
         try:
             self._blocking(runs.commit, self._store, run, results, summary)

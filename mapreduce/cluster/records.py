@@ -15,6 +15,7 @@ from dynamo import files
 from dynamo.errors import CorruptData
 from dynamo.store import Store
 from mapreduce.data import inputs, outputs
+from mapreduce.data.locations import RUNS
 from mapreduce.engine import checks, paths, shipping
 from mapreduce.engine.events import AttemptId, JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
@@ -147,7 +148,7 @@ def brought_up_to_date(
         reduce=_stage(status.reduce, now, began),
         tasks=tuple(_task(task, noted) for task in scheduler.running(run.job)[:TASKS_TOLD]),
         told=tuple(run.told(status, now)),
-        counters=run.counters(results),
+        counters=run.counters(results, status),
         output_bytes=sum(part.size_bytes for part in parts) if run.is_last else 0,
         output_records=sum(part.records for part in parts) if run.is_last else 0,
     )
@@ -278,7 +279,7 @@ def _interrupted(store: Store, record: JobRecord) -> JobRecord:
 
 def work_folder(run: str) -> str:
     """The folder in the store for what goes from step to step of a run."""
-    return f"/_runs/{run}"
+    return f"/{RUNS}/{run}"
 
 
 def clean_up(store: Store, run: str) -> None:

@@ -17,8 +17,11 @@ Files = Literal["store", "local"]
 KEYS = "keys:"
 SUCCESS = "_SUCCESS"
 TEMPORARY = "_temporary"
-_NOT_DATA = (SUCCESS, TEMPORARY)
-"""Names inside an output folder that are no input of the next job."""
+RUNS = "_runs"
+JOBS = "_jobs"
+"""The folders at the top of the store with what goes from step to step, and with side files."""
+_NOT_DATA = (SUCCESS, TEMPORARY, RUNS, JOBS)
+"""Names inside a folder that are no input of a job."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
 _WILDCARD = re.compile(r"[*?[]")

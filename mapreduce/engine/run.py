@@ -191,13 +191,18 @@ class Run:
 
     # It has ended --------------------------------------------------------------------------------
 
-    def counters(self, results: Sequence[TaskResult]) -> dict[str, int]:
-        """The counters of all steps together, `results` being those of the present one."""
-        if self.phase.sampling:
-            results = ()
+    def counters(self, results: Sequence[TaskResult], status: JobStatus) -> dict[str, int]:
+        """The counters of all steps together, those of the present one from its `results`."""
         counters = self._counters.copy()
-        counters.update(summary.total_counters(results))
+        counters.update(self._counted(results, status))
         return dict(sorted(counters.items()))
+
+    def _counted(self, results: Sequence[TaskResult], status: JobStatus) -> Counter[str]:
+        if self.phase.sampling:
+            return Counter()
+        counters = summary.total_counters(results)
+        counters.update(summary.locality_counters(status))
+        return counters
 
     def told(self, status: JobStatus, now: float) -> list[dict[str, Any]]:
         """All steps up to the present one, as `mapreduce.engine.summary` tells of them."""
@@ -248,7 +253,7 @@ class Run:
         else:
             self.steps = self.told(status, now)
             self._sampled = {}
-            self._counters.update(summary.total_counters(results))
+            self._counters.update(self._counted(results, status))
             self.named_parts += (p for p in _parts(results) if not outputs.is_main(p.name))
         self._current += 1
 

@@ -18,10 +18,11 @@ import msgspec
 from dynamo import files
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
+from mapreduce.data.locations import JOBS
 from mapreduce.engine.orders import JobSpec, SideFile
 from mapreduce.errors import InputMissing, JobError
 
-FOLDER = "/_jobs"
+FOLDER = f"/{JOBS}"
 """Where side files are in the store: below this, in a folder for each job."""
 _ARCHIVES = (".zip", ".whl", ".egg")
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mapreduce.engine.events import Locality
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.status import JobStatus, StageStatus
 
@@ -14,6 +15,16 @@ def total_counters(results: Iterable[TaskResult]) -> Counter[str]:
     for result in results:
         total.update(result.counters)
     return total
+
+
+def locality_counters(status: JobStatus) -> Counter[str]:
+    """How many tasks of a step ran beside their data and how many elsewhere; those that had no
+    place to run at count for neither."""
+    counters: Counter[str] = Counter()
+    for name, tasks in (("map", status.map), ("reduce", status.reduce)):
+        counters[f"{name}_tasks_beside_data"] = tasks.localities.get(Locality.NODE, 0)
+        counters[f"{name}_tasks_elsewhere"] = tasks.localities.get(Locality.REMOTE, 0)
+    return +counters
 
 
 def summarise(

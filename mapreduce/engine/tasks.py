@@ -243,6 +243,7 @@ def _collected(
     sink.flush()
     task.counters.update(
         map_output_records=collector.output_records,
+        map_output_bytes=sum(piece.size_bytes for piece in pieces),
         combine_input_records=collector.combine_input_records,
         combine_output_records=collector.combine_output_records,
         spills=collector.spills,
@@ -254,7 +255,10 @@ def _collected(
 
 def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
     order = task.order
-    task.counters["reduce_input_records"] += sum(piece.records for piece in order.pieces)
+    task.counters.update(
+        reduce_input_records=sum(piece.records for piece in order.pieces),
+        reduce_input_bytes=sum(piece.size_bytes for piece in order.pieces),
+    )
     return shuffle.grouped(
         order.pieces,
         piece_fetch(task.bench.pieces, order.attempt.task.job),

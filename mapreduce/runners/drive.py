@@ -142,7 +142,7 @@ class Drive:
             self.spec.name,
             now - self._began,
             self._run.told(status, now),
-            self._run.counters(results),
+            self._run.counters(results, status),
         )
 
     def _tell_progress(self) -> None:

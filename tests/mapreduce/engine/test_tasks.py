@@ -87,10 +87,12 @@ def test_counters_say_what_was_done() -> None:
     mapped = bench.run(bench.order)
     counted: dict[str, Any] = dict(mapped.counters)
     assert counted.pop("shuffle_bytes") > 0
+    size_bytes = sum(piece.size_bytes for piece in mapped.pieces)
     assert counted == {
         "map_input_bytes": 19,
         "map_input_records": 2,
         "map_output_records": 7,
+        "map_output_bytes": size_bytes,
         "combine_input_records": 4,
         "combine_output_records": 2,
         "my lines": 2,
@@ -98,6 +100,7 @@ def test_counters_say_what_was_done() -> None:
     reduced = bench.run(bench.reduce_order(mapped))
     assert reduced.counters == {
         "reduce_input_records": 5,
+        "reduce_input_bytes": size_bytes,
         "reduce_input_groups": 5,
         "reduce_output_records": 6,
         "output_bytes": 51,
