@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.core import url_to_fs
 
 from dynamo.errors import DynamoError
@@ -66,6 +67,11 @@ def url_of(given: str, path: str) -> str:
 
 def is_http(fs: FileSystem) -> bool:
     return "http" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def is_archive(fs: FileSystem) -> bool:
+    """True for zip, tar and their like, where a member is decompressed from its beginning."""
+    return isinstance(fs, AbstractArchiveFileSystem)
 
 
 def version_of(info: dict[str, Any]) -> str:

@@ -111,7 +111,9 @@ def _found(url: str, file: File, info: dict[str, Any], split_bytes: int) -> Foun
         return Found(url, version, (Extent(0, 1),), in_ranges=False)
     if not file.size_bytes:
         return Found(url, version, ())
-    in_ranges = file.size_bytes > split_bytes and _gives_ranges(file)
+    in_ranges = (
+        file.size_bytes > split_bytes and not remote.is_archive(file.fs) and _gives_ranges(file)
+    )
     return Found(url, version, (Extent(0, file.size_bytes),), in_ranges)
 
 

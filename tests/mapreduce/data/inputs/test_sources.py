@@ -68,6 +68,16 @@ def test_every_line_is_read_once_whatever_the_size_of_splits(
     assert sorted(lines(place, splits)) == sorted(wanted)
 
 
+def test_files_are_cut_only_where_they_can_be_read_from_their_middle(
+    place: StorePlace, request: pytest.FixtureRequest
+) -> None:
+    place.put("d.txt", CONTENTS["d.txt"])
+    slices = [part for split in plan(place, "d.txt", split_bytes=1000) for part in split.slices]
+    in_one = {"zip", "http-whole", "http-endless"} & set(request.node.callspec.params.values())
+    assert len(slices) == (1 if in_one else 6)
+    assert {part.splittable for part in slices} == {not in_one}
+
+
 def test_one_file_alone_is_read(place: StorePlace) -> None:
     place.put("a.txt", CONTENTS["a.txt"])
     place.put("b.txt", b"something else\n")

@@ -1,5 +1,6 @@
 """Whatever fails, and wherever: no attempt leaves a trace, no commit half an output."""
 
+import resource
 from itertools import count
 from pathlib import Path
 
@@ -119,3 +120,25 @@ def test_of_many_attempts_nothing_is_left_but_the_winners(place: Place, merged: 
     chunks = sum(1 for content in CONTENTS.values() if content) + 1
     files = len(expected) + 1
     assert place.held() == (files + chunks if isinstance(place, StorePlace) else files)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_file_system_that_takes_no_more_bytes_is_told_and_nothing_is_left(
+    kind: str, tmp_path: Path
+) -> None:
+    """The system's own refusal: no file may become larger than a limit."""
+    place = place_of(kind, tmp_path)
+    parts = [place.output.write(f"part-0000{n}", "a", [(b"x" * 600_000, 1)]) for n in range(2)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            place.output.write("part-00002", "a", [(b"x" * 600_000, 1)] * 2)
+        with pytest.raises(OSError, match="File too large"):
+            place.output.commit(parts, {}, "merged")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert place.visible() == {}
+    place.output.commit(parts, {}, "merged")
+    assert len(place.visible()["merged"]) == 1_200_000
+    assert place.held() == 2
