@@ -72,7 +72,7 @@ _OPTIONS = (
                  help="A further output, for context.emit(..., to=NAME)."),
     click.option("--merged", is_flag=True, default=None, help="One file of output, in order."),
     click.option("--set", "params", multiple=True, metavar="NAME=VALUE", callback=_pairs,
-                 help="A parameter of the job: context.params[NAME]."),
+                 help="A parameter of the job: context.params[NAME], and of the function `job`."),
     click.option("--file", "files", multiple=True, metavar="PATH",
                  help="A side file: context.file(NAME)."),
     click.option("--module", "modules", multiple=True, metavar="PATH",

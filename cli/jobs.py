@@ -44,7 +44,7 @@ def new_job(
 
     Everything is checked now; `mapreduce run_job NAME` starts it. SOURCE has the classes MyMapper,
     MyReducer, ..., or a whole job: `job = Job(...)`, or a function `job` that makes one of the
-    parameters that --set gives.
+    parameters that --set gives, such as `def job(rounds: int = 10)`.
 
     \b
     Examples:

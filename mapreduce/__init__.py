@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from mapreduce.api import Input, Mapper, Reducer, Step
+from mapreduce.data.portable_hash import partition_of
 
 if TYPE_CHECKING:
     from mapreduce.job import Job
 
-__all__ = ["Input", "Job", "Mapper", "Reducer", "Step"]
+__all__ = ["Input", "Job", "Mapper", "Reducer", "Step", "partition_of"]
 
 
 def __getattr__(name: str) -> Any:

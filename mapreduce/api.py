@@ -28,6 +28,8 @@ class Context:
     """The attempt, such as "map-00003.1"."""
     step: int = 1
     """Which of the job's steps this is, counted from 1."""
+    reducers: int = 0
+    """How many partitions the step has, and so how many reduce tasks."""
     params: Mapping[str, str] = field(default_factory=dict)
     """What `--set name=value` or `Job(params=...)` have set, as texts."""
     input: str = ""

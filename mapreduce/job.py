@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from mapreduce.api import Input, Step, mappers_of
 from mapreduce.data import formats
 from mapreduce.data.inputs import InputSpec
@@ -132,7 +134,7 @@ class Job:
     def spec(self, code: Code, inputs: Iterable[Given], output: str) -> JobSpec:
         """What the job is, for a runner: over `inputs`, or its own if there are none given."""
         given = tuple(map(_as_input, inputs)) or self.inputs
-        return self._described(code, given, output, self.output_format)
+        return self._with_files(self._described(code, given, output, self.output_format))
 
     def _pickled(
         self, inputs: Sequence[Input], output: str, as_objects: bool, same_machine: bool
@@ -140,7 +142,14 @@ class Job:
         program = shipping.Program(mappers_of(self.steps, inputs), self.steps)
         code, data = shipping.pickle_program(program, same_machine=same_machine)
         output_format = "pickle" if as_objects else self.output_format
-        return self._described(code, inputs, output, output_format), data
+        return self._with_files(self._described(code, inputs, output, output_format)), data
+
+    def _with_files(self, spec: JobSpec) -> JobSpec:
+        # Not before the job is run: a source file that makes it is loaded where it is not described
+        # too, and there these files may be missing.
+        return msgspec.structs.replace(
+            spec, files=sidefiles.given(self.files), modules=sidefiles.given(self.modules)
+        )
 
     def _described(
         self, code: Code, inputs: Sequence[Input], output: str, output_format: str
@@ -163,8 +172,6 @@ class Job:
             outputs=self.outputs,
             merged=self.merged,
             params=self.params,
-            files=sidefiles.given(self.files),
-            modules=sidefiles.given(self.modules),
             max_attempts=self.max_attempts,
             split_bytes=self.split_bytes,
             least_split_bytes=self.least_split_bytes,

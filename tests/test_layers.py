@@ -66,7 +66,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "mapreduce.engine",
         "mapreduce.runners",
     ),
-    "mapreduce": ("mapreduce.errors", "mapreduce.api", "mapreduce.job"),
+    "mapreduce": ("mapreduce.errors", "mapreduce.api", "mapreduce.data", "mapreduce.job"),
 }
 
 STORE_DOOR = (

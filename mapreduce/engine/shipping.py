@@ -242,7 +242,7 @@ def load(spec: JobSpec, data: bytes, run: str) -> Program:
         return _unpickled(spec, data)
     module = load_source(data, spec.code.filename, f"mapreduce_job_{run}")
     if spec.code.job is not None:
-        job = job_in(module, spec.code, spec.params)
+        job = job_in(module, spec.code, _taken(module, spec))
         return Program(mappers_of(job.steps, job.inputs), job.steps)
     steps = tuple(_step(module, spec.code, step) for step in spec.steps)
     others = (_found(module, spec.code, name) for name in spec.code.mappers)
@@ -261,15 +261,50 @@ def job_in(module: ModuleType, code: Code, params: Mapping[str, str]) -> Any:
     return job
 
 
+def _taken(module: ModuleType, spec: JobSpec) -> Mapping[str, str]:
+    """Those of the job's parameters that its function takes: it may have set others itself."""
+    made = _found(module, spec.code, spec.code.job)
+    if hasattr(made, "steps"):
+        return {}
+    parameters = inspect.signature(made).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return spec.params
+    return {name: text for name, text in spec.params.items() if name in parameters}
+
+
 def _called(make: Callable[..., Any], code: Code, params: Mapping[str, str]) -> Any:
+    signature = inspect.signature(make, eval_str=True)
     try:
-        inspect.signature(make).bind(**params)
+        signature.bind(**params)
     except TypeError as error:
         raise SourceError(
-            f"{code.filename}: {code.job}{inspect.signature(make)} can't be called with the "
-            f"parameters {dict(params)}: {error}"
+            f"{code.filename}: {code.job}{signature} can't be called with the parameters "
+            f"{dict(params)}: {error}; --set gives them"
         ) from None
-    return make(**params)
+    taken = {name: _parameter(signature, code, name, text) for name, text in params.items()}
+    return make(**taken)
+
+
+def _parameter(signature: inspect.Signature, code: Code, name: str, text: str) -> Any:
+    """A parameter as the type that the function says; a text if it says none."""
+    parameter = signature.parameters.get(name)
+    convert = _TYPES.get(parameter.annotation if parameter else str, str)
+    try:
+        return convert(text)
+    except (KeyError, ValueError):
+        kind = "yes or no" if parameter and parameter.annotation is bool else convert.__name__
+        raise SourceError(
+            f"{code.filename}: the parameter {name} of {code.job}{signature} is {kind}, "
+            f"not {text!r}"
+        ) from None
+
+
+_TYPES: Mapping[Any, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    bool: {"yes": True, "no": False, "True": True, "False": False}.__getitem__,
+}
+"""How `--set` is read for a parameter of this type; "True" is how `Job(params=...)` writes it."""
 
 
 def _unpickled(spec: JobSpec, data: bytes) -> Program:

@@ -96,6 +96,7 @@ def opened(order: TaskOrder, program: Program, bench: Bench, output: AttemptOutp
         order.spec.name,
         str(order.attempt),
         step=order.step + 1,
+        reducers=order.step_spec.reducers,
         params=order.spec.params,
         find_file=bench.side_files.find,
         write_named=output.emit,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Step
+from mapreduce import Mapper, Step
 from mapreduce.engine import shipping
 from mapreduce.engine.orders import Code, StepSpec
 from mapreduce.engine.shipping import Program
@@ -97,6 +97,51 @@ def test_two_jobs_don_t_share_their_modules() -> None:
 def test_a_name_that_is_gone_after_running_is_an_error() -> None:
     with pytest.raises(SourceError, match="after it has run"):
         loaded(b"class MyMapper: ...\ndel MyMapper\n", reducers=0)
+
+
+PARAMETRISED = b"""\
+from mapreduce import Job, Mapper
+
+def job(rounds: int, damping: float = 0.85, quick: bool = False, name="plain"):
+    print(repr([rounds, damping, quick, name]))
+    return Job("job", mapper=Mapper, params={"rounds": rounds, "set_by": "job"}, files=["not here"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"rounds": "3"}, [3, 0.85, False, "plain"]),
+        ({"rounds": "-3", "damping": "1", "quick": "yes", "name": "7"}, [-3, 1.0, True, "7"]),
+        ({"rounds": "0", "quick": "no", "set_by": "job"}, [0, 0.85, False, "plain"]),
+        ({"rounds": "0", "quick": "False"}, [0, 0.85, False, "plain"]),
+    ],
+)
+def test_a_function_job_gets_its_parameters_as_the_types_it_names(
+    params: dict[str, str], expected: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it runs, too: side files are elsewhere, and the job has set parameters of its own."""
+    spec = job_spec(code=Code(filename="job.py", job="job"), params=params)
+    program = shipping.load(spec, PARAMETRISED, "job")
+    assert [step.mapper for step in program.steps] == [Mapper]
+    assert capsys.readouterr().out == f"{expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "missing a required argument: 'rounds'"),
+        ({"rounds": "3", "set_by": "hand"}, "unexpected keyword argument 'set_by'"),
+        ({"rounds": "3.5"}, r"job.py: the parameter rounds of job\(.*\) is int, not '3.5'"),
+        ({"rounds": "3", "damping": ""}, "damping of .* is float, not ''"),
+        ({"rounds": "3", "quick": "1"}, "quick of .* is yes or no, not '1'"),
+    ],
+)
+def test_parameters_that_a_function_job_can_not_take(params: dict[str, str], message: str) -> None:
+    code = Code(filename="job.py", job="job")
+    module = shipping.load_source(PARAMETRISED, "job.py", "parametrised")
+    with pytest.raises(SourceError, match=message):
+        shipping.job_in(module, code, params)
 
 
 NOTEBOOK = """

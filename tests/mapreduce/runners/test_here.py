@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Job, Mapper, Reducer
+from mapreduce import Job, Mapper, Reducer, Step
 from mapreduce.api import Pair
 from mapreduce.data import formats
 from mapreduce.data.portable_hash import partition_of, sorted_keys
@@ -178,6 +178,24 @@ def test_a_job_s_output_is_the_next_job_s_input(tmp_path: Path) -> None:
     assert list(pairs) == [("a", 1), ("b", 2)]
 
 
+class Balance(Mapper):
+    def map(self, key: Any, value: Any) -> Any:
+        yield value, 1
+
+    def cleanup(self) -> None:
+        self.context.count("nothing", 0)
+        self.context.count(f"less in step {self.context.step}", -self.context.reducers)
+
+
+def test_counters_may_be_zero_or_less(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\n")
+    steps = [Step(mapper=Balance, reducer=Sum, reducers=reducers) for reducers in (2, 3)]
+    counters = Job("job", steps=steps).run(tmp_path / "in.txt", runner="inline").counters
+    assert counters["nothing"] == 0
+    assert counters["less in step 1"] == -2
+    assert counters["less in step 2"] == -3
+
+
 class Breaks(Mapper):
     def map(self, key: Any, value: Any) -> Any:
         yield value, 1 / int(value)
@@ -266,7 +284,7 @@ def test_wrong_jobs_are_refused(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from typing import NamedTuple
-from mapreduce import Job, Mapper, Reducer
+from mapreduce import Job, Mapper, Reducer, Step
 
 class Seen(NamedTuple):
     line: str

@@ -1,0 +1,74 @@
+"""Examples as `mapreduce run` runs them: described by the command line's own function."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cli.describing import describe
+from mapreduce.runners import inline, local
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUNNERS: dict[str, Callable[..., Any]] = {
+    "inline": inline.run,
+    "local": functools.partial(local.run, processes=2),
+}
+
+
+class Ran(NamedTuple):
+    """What an example has written. `parts` are the texts of the main output, by partition."""
+
+    parts: list[str]
+    folder: Path
+    counters: dict[str, int]
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for part in self.parts for line in part.split("\n")[:-1]]
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """Lines cut at their tab; no key may come twice."""
+        return only_once(line.partition("\t")[::2] for line in self.lines)
+
+    @property
+    def values(self) -> list[Any]:
+        """Lines that are JSON."""
+        return [json.loads(line) for line in self.lines]
+
+    def rows(self, header: str) -> list[list[str]]:
+        """Lines that are CSV without quotes; each file begins with `header`."""
+        assert all(part.startswith(header + "\n") for part in self.parts)
+        return [line.split(",") for line in self.lines if line != header]
+
+    def named(self, name: str) -> list[str]:
+        """The lines of all files of a named output."""
+        files = sorted(self.folder.glob(f"{name}-*"))
+        return [line for file in files for line in file.read_text().split("\n")[:-1]]
+
+
+def run(
+    example: str,
+    *inputs: Path | str,
+    output: Path,
+    runner: str = "inline",
+    split_bytes: int = 1000,
+    **options: Any,
+) -> Ran:
+    """Run examples/`example`.py with splits of a size that gives it many; `params` are for --set,
+    `options` those of `cli.describing.job_options`."""
+    spec, code = describe(
+        example, EXAMPLES / f"{example}.py", tuple(map(str, inputs)), str(output), **options
+    )
+    result = RUNNERS[runner](msgspec.structs.replace(spec, split_bytes=split_bytes), code)
+    parts = [(output / name).read_text() for name in result.parts]
+    return Ran(parts, output, result.counters)
+
+
+def only_once(pairs: Any) -> dict[Any, Any]:
+    found = list(pairs)
+    assert len(dict(found)) == len(found)
+    return dict(found)
