@@ -58,7 +58,7 @@ class UrlSource:
                     fs, inside = remote.opened(part.path, anew=archive not in archives)
                     info = fs.info(inside)
                 except FileNotFoundError as error:
-                    raise changed(part) from error
+                    raise _gone(part, error) from error
             archives.add(archive)
             check_version(part, remote.version_of(info))
             self._files[part.path] = File(fs, inside, info.get("size"))
@@ -67,11 +67,21 @@ class UrlSource:
         file = self._files[part.path]
         if start and (file.size_bytes is None or start >= file.size_bytes):
             return
-        left = math.inf if file.size_bytes is None else stop - start
+        left = math.inf if file.size_bytes is None else min(stop, file.size_bytes) - start
         with remote.told(part.path, "read"), _opened(file, start) as stream:
             while left > 0 and (block := stream.read(int(min(RANGE_BYTES, left)))):
                 left -= len(block)
                 yield block
+        if 0 < left < math.inf:
+            raise JobError(f"{part.path!r} was cut off: the last {left:,} bytes did not come")
+
+
+def _gone(part: Slice, error: FileNotFoundError) -> JobError:
+    """The error for a planned file that is not there; a web server may only be out of order."""
+    reason = error.__cause__
+    if reason is None or getattr(reason, "status", 0) in (404, 410):
+        return changed(part)
+    return JobError(f"{part.path!r} can't be read: {reason}")
 
 
 def _infos(fs: FileSystem, inside: str, given: str) -> dict[str, dict[str, Any]]:

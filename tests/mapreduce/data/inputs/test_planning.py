@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynamo import files
 from dynamo.store import MemoryStore
@@ -263,8 +265,8 @@ def test_globs_over_the_store_are_those_of_the_file_system(
         put(store, name, b"x\n")
         (tmp_path / name[1:]).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name[1:]).write_bytes(b"x\n")
-    for kind, given, root in (("store", glob, ""), ("local", f"{tmp_path}{glob}", str(tmp_path))):
-        splits = plan(kind, [given], store, split_bytes=1000)  # type: ignore[arg-type]
+    for kind, named, root in (("store", glob, ""), ("local", f"{tmp_path}{glob}", str(tmp_path))):
+        splits = plan(kind, [named], store, split_bytes=1000)  # type: ignore[arg-type]
         names = {part.path.removeprefix(root) for split in splits for part in split.slices}
         assert sorted(names) == found
 
@@ -277,3 +279,33 @@ def test_inputs_are_checked_without_a_plan() -> None:
         inputs.check("store", [InputSpec("/a"), InputSpec("/b")], store)
     with pytest.raises(JobError, match="needs an input"):
         inputs.check("store", [], store)
+
+
+class SizedStore(MemoryStore):
+    """A store whose keys are on a node that their last letter tells."""
+
+    def locate(self, key: str, *, n: int | None = None) -> tuple[str, ...]:
+        return (key[-1],)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 120), st.sampled_from("abc")), min_size=1, max_size=12),
+    st.integers(10, 60),
+    st.integers(0, 10),
+)
+def test_splits_cover_every_byte_once_and_keep_to_their_sizes(
+    sizes: list[tuple[int, str]], split_bytes: int, least_split_bytes: int
+) -> None:
+    store = SizedStore()
+    for number, (size_bytes, node) in enumerate(sizes):
+        store.put(f"k{number:02d}{node}", b"x" * size_bytes)
+    splits = plan(
+        "store", ["keys:k"], store, split_bytes=split_bytes, least_split_bytes=least_split_bytes
+    )
+    for number, (size_bytes, node) in enumerate(sizes):
+        borders = covered(splits, f"k{number:02d}{node}")
+        assert [start for start, _ in borders] == [0, *(stop for _, stop in borders[:-1])]
+        assert borders[-1][1] == size_bytes
+    # A rest may join a slice, the last ones of a node a split, and those of the last node one more.
+    assert max(split.size_bytes for split in splits) <= split_bytes + 3 * least_split_bytes
+    assert len(splits) == 1 or min(split.size_bytes for split in splits) >= least_split_bytes

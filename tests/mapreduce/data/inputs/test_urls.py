@@ -35,6 +35,25 @@ def test_a_server_that_refuses_is_told(tmp_path: Path) -> None:
         plan(f"{address}/a.txt")
 
 
+def test_a_server_that_has_gone_is_not_taken_for_a_change(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"line\n")
+    with served(WithRanges, tmp_path) as address:
+        [split] = plan(f"{address}/a.txt")
+    with pytest.raises(JobError, match="can't be read: Cannot connect"):
+        inputs.open_reader(MemoryStore()).prepare(split.slices)
+
+
+def test_a_file_that_ends_too_early_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"line\n" * 20)
+    [split] = plan(f"file://{path}")
+    reader = inputs.open_reader(MemoryStore())
+    reader.prepare(split.slices)
+    path.write_bytes(b"line\n")
+    with pytest.raises(JobError, match="cut off: the last 95 bytes did not come"):
+        list(reader.read(split.slices[0], 0, 100))
+
+
 def test_a_slice_asks_for_its_own_bytes_only(tmp_path: Path) -> None:
     asked: list[str] = []
     lock = threading.Lock()
