@@ -32,6 +32,8 @@ _CHECKSUM = struct.Struct(">I")
 _FIRST_KEYS = 256
 _LEVEL = 1
 
+Values = tuple[list[int] | None, list[Any]]
+"""How many values belong to each of some keys, None where that is one each; and the values."""
 Columns = tuple[list[Any], list[int] | None, list[Any]]
 """Keys, how many values belong to each, and the values."""
 Entry = tuple[Any, list[Any]]
@@ -51,30 +53,25 @@ class Damaged(Exception):
 
 def encoded(
     keys: Sequence[Any],
-    values_of: Callable[[Sequence[Any]], list[list[Any]]],
+    values_of: Callable[[Sequence[Any]], Values],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Block]:
     """A sorted run as blocks. How many keys fit into one is learnt from the one before.
 
-    `values_of` gives the values of some keys. Raises `BadPair` for what can't be pickled.
+    `values_of` gives the values of some keys: how many each has (None: one), and all of them.
+    Raises `BadPair` for what can't be pickled.
     """
     start, step = 0, _FIRST_KEYS
     while start < len(keys):
-        some = keys[start : start + step]
+        some = list(keys[start : start + step])
         start += step
-        values = values_of(some)
-        counts = list(map(len, values))
-        blocks = (
-            _encoded(list(some), counts, list(itertools.chain.from_iterable(values)))
-            if max(counts) <= CUT_VALUES
-            else _cut(zip(some, values), block_bytes)
-        )
+        counts, values = values_of(some)
         size_bytes = 0
-        for block in blocks:
+        for block in _blocks(some, counts, values, block_bytes):
             yield block
             size_bytes += block.size_bytes
         # Twice as many at most: a few small keys tell little about those that follow.
-        step = max(1, min(2 * step, block_bytes * len(some) // size_bytes))
+        step = max(1, min(2 * step, block_bytes * len(some) // max(size_bytes, 1)))
 
 
 def encoded_entries(entries: Iterable[Entry], block_bytes: int) -> Iterator[Block]:
@@ -121,24 +118,49 @@ def entries(columns: Columns) -> Iterator[Entry]:
     return zip(keys, (list(itertools.islice(rest, count)) for count in counts))
 
 
-def _cut(whole: Iterable[Entry], block_bytes: int) -> Iterator[Block]:
-    cut = (
-        (key, values[start : start + CUT_VALUES])
-        for key, values in whole
-        for start in range(0, len(values), CUT_VALUES)
-    )
-    return encoded_entries(cut, block_bytes)
+def _blocks(
+    keys: list[Any], counts: list[int] | None, values: list[Any], block_bytes: int
+) -> Iterable[Block]:
+    if counts is None:
+        return _encoded(keys, counts, values)
+    if 0 in counts:  # a combiner left nothing of these keys
+        keys = list(itertools.compress(keys, counts))
+        counts = list(filter(None, counts))
+    if not keys:
+        return ()
+    if max(counts) <= CUT_VALUES:
+        return _encoded(keys, counts, values)
+    return encoded_entries(_cut(keys, counts, values), block_bytes)
+
+
+def flattened(lists: Iterable[list[Any]]) -> Values:
+    """The values of some keys, from a list for each.
+
+    >>> flattened([[1], [2]]), flattened([[1, 2], [3]])
+    ((None, [1, 2]), ([2, 1], [1, 2, 3]))
+    """
+    lists = list(lists)
+    counts = list(map(len, lists))
+    values = list(itertools.chain.from_iterable(lists))
+    return (None if len(values) == len(counts) and min(counts, default=1) else counts), values
+
+
+def _cut(keys: Iterable[Any], counts: Iterable[int], values: Iterable[Any]) -> Iterator[Entry]:
+    """Each key with its values; a key with many comes several times, with some of them."""
+    rest = iter(values)
+    for key, count in zip(keys, counts):
+        for start in range(0, count, CUT_VALUES):
+            yield key, list(itertools.islice(rest, min(CUT_VALUES, count - start)))
 
 
 def _joined(some: Sequence[Entry]) -> list[Block]:
-    keys = [key for key, _ in some]
-    values = [values for _, values in some]
-    return _encoded(keys, list(map(len, values)), list(itertools.chain.from_iterable(values)))
+    counts, values = flattened(values for _, values in some)
+    return _encoded([key for key, _ in some], counts, values)
 
 
-def _encoded(keys: list[Any], counts: list[int], values: list[Any]) -> list[Block]:
+def _encoded(keys: list[Any], counts: list[int] | None, values: list[Any]) -> list[Block]:
     """One block, or several where one would be too large to be stored."""
-    body = pickled((keys, None if len(values) == len(keys) else counts, values))
+    body = pickled((keys, counts, values))
     packed = zstandard.compress(body, _LEVEL)
     if len(packed) > MAX_BLOCK_BYTES:
         if len(values) > 1:
@@ -152,18 +174,16 @@ def _encoded(keys: list[Any], counts: list[int], values: list[Any]) -> list[Bloc
     return [Block(_CHECKSUM.pack(zlib.crc32(packed)) + packed, len(values), len(body))]
 
 
-def _halves(
-    keys: list[Any], counts: list[int], values: list[Any]
-) -> Iterator[tuple[list[Any], list[int], list[Any]]]:
+def _halves(keys: list[Any], counts: list[int] | None, values: list[Any]) -> Iterator[Columns]:
+    middle = max(1, len(keys) // 2)
     if len(keys) > 1:
-        middle = len(keys) // 2
-        border = sum(counts[:middle])
-        yield keys[:middle], counts[:middle], values[:border]
-        yield keys[middle:], counts[middle:], values[border:]
+        border = middle if counts is None else sum(counts[:middle])
+        yield keys[:middle], counts and counts[:middle], values[:border]
+        yield keys[middle:], counts and counts[middle:], values[border:]
     else:
-        middle = len(values) // 2
-        yield keys, [middle], values[:middle]
-        yield keys, [len(values) - middle], values[middle:]
+        half = len(values) // 2
+        yield keys, [half], values[:half]
+        yield keys, [len(values) - half], values[half:]
 
 
 def pickled(columns: tuple[list[Any], list[int] | None, list[Any]]) -> bytes:

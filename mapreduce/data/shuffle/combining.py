@@ -21,15 +21,16 @@ class Fold(NamedTuple):
 
     function: Callable[[Any, Any], Any]
 
-    def times(self, value: Any, count: int) -> Any:
-        """What `count` times the same value fold to.
+    def times_each(self, value: Any, counts: list[int]) -> list[Any]:
+        """What so many times the same value fold to, for each of several keys.
 
-        >>> Fold(operator.add).times(2, 3), Fold(operator.add).times("ab", 2)
-        (6, 'abab')
+        >>> Fold(operator.add).times_each(2, [3, 1]), Fold(operator.add).times_each("ab", [2])
+        ([6, 2], ['abab'])
         """
         if self.function is operator.add and type(value) is int:
-            return value * count
-        return functools.reduce(self.function, itertools.repeat(value, count))
+            return counts if value == 1 else [value * count for count in counts]
+        same = itertools.repeat
+        return [functools.reduce(self.function, same(value, count)) for count in counts]
 
 
 def combined(combine: Combine, key: Any, values: Iterable[Any]) -> list[Any]:

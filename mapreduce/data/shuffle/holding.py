@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mapreduce.api import Pair
+from mapreduce.data.shuffle.blocks import Values, flattened
 from mapreduce.data.shuffle.combining import Combine, Fold, combined
 from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, Mean, deep_size
 from mapreduce.errors import BadPair, NotAPair
@@ -70,8 +71,8 @@ class Holding(ABC):
     def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest: ...
 
     @abstractmethod
-    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
-        """The values of each of some keys, as they are to be stored."""
+    def values_of(self, keys: Sequence[Any]) -> Values:
+        """The values of some keys, as they are to be stored."""
 
     def shrink(self) -> None:  # noqa: B027 - most have none
         """Make room without writing anything, where there is a way."""
@@ -125,24 +126,25 @@ class Counted(Holding):
             batch = _next_batch(batch, size, limit_bytes)
         return None
 
-    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
-        value, counts = self.value, self._counts
-        if self._combine is None:
-            return [[value] * counts[key] for key in keys]
-        self.combine_input_records += sum(map(counts.__getitem__, keys))
-        if isinstance(self._combine, Fold):
-            values = [[self._combine.times(value, counts[key])] for key in keys]
+    def values_of(self, keys: Sequence[Any]) -> Values:
+        value, combine = self.value, self._combine
+        numbers = list(map(self._counts.__getitem__, keys))
+        if combine is None:
+            return numbers, [value for number in numbers for _ in range(number)]
+        self.combine_input_records += sum(numbers)
+        found: Values
+        if isinstance(combine, Fold):
+            found = None, combine.times_each(value, numbers)
         else:
             same = itertools.repeat
-            values = [combined(self._combine, key, same(value, counts[key])) for key in keys]
-        self.combine_output_records += sum(map(len, values))
-        return values
+            found = flattened(combined(combine, k, same(value, n)) for k, n in zip(keys, numbers))
+        self.combine_output_records += len(found[1])
+        return found
 
     def as_folded(self, fold: Fold) -> "Folded":
         """The same pairs, for those that follow with other values."""
-        return Folded(
-            fold, {k: fold.times(self.value, n) for k, n in self._counts.items()}, self.records
-        )
+        values = fold.times_each(self.value, list(self._counts.values()))
+        return Folded(fold, dict(zip(self._counts, values)), self.records)
 
     def as_listed(self, combine: Combine | None) -> "Listed":
         """The same pairs, for those that follow with other values."""
@@ -211,11 +213,11 @@ class Folded(Holding):
             else:
                 values[key] = value
 
-    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
+    def values_of(self, keys: Sequence[Any]) -> Values:
         self.combine_input_records += self._records
         self._records = 0
         self.combine_output_records += len(keys)
-        return [[self._values[key]] for key in keys]
+        return None, list(map(self._values.__getitem__, keys))
 
 
 class Listed(Holding):
@@ -272,11 +274,11 @@ class Listed(Holding):
             batch = _next_batch(batch, size, limit_bytes)
         return None
 
-    def values_of(self, keys: Sequence[Any]) -> list[list[Any]]:
+    def values_of(self, keys: Sequence[Any]) -> Values:
         lists = self._lists
         if self._combine is None:
-            return list(map(lists.__getitem__, keys))
-        return [self._combined(key, lists[key]) for key in keys]
+            return flattened(map(lists.__getitem__, keys))
+        return flattened(self._combined(key, lists[key]) for key in keys)
 
     def shrink(self) -> None:
         if self._combine is None:

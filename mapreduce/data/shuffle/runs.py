@@ -69,8 +69,8 @@ class Runs:
         """Write a run of keys with their values. Raises `ScratchFailed` when the disk is full."""
         arranged = self._ordering.arranged
 
-        def values_of(keys: Sequence[Any]) -> list[list[Any]]:
-            return [arranged(groups[key]) for key in keys]
+        def values_of(keys: Sequence[Any]) -> blocks.Values:
+            return blocks.flattened(arranged(groups[key]) for key in keys)
 
         keys = self._ordering.sorted(groups)
         run = blocks.encoded(keys, values_of, self._block_bytes)
