@@ -8,12 +8,14 @@ input's keys; here it is the mapper's output, so that any mapper may change the 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from mapreduce.data.inputs import Slice, Split
+from mapreduce.data.ordering import Ordering
+from mapreduce.data.portable_hash import common_shape, shape_of
 
 SPLITS = 64
 """At most so many splits are sampled."""
@@ -63,26 +65,32 @@ def borders(keys: Iterable[Any], partitions: int) -> list[Any]:
 
 
 class RangePartitioner:
-    """The partition of a key by borders; `order` is what keys are sorted by.
+    """The partition of a key by borders.
 
-    >>> where = RangePartitioner(["b", "c", "e"], order=str, descending=False)
+    >>> where = RangePartitioner(["b", "c", "e"], Ordering())
     >>> [where(key, 4) for key in ("a", "b", "d", "z")]
     [0, 1, 2, 3]
-    >>> where = RangePartitioner(["e", "c", "b"], order=str, descending=True)
-    >>> [where(key, 4) for key in ("z", "e", "d", "c", "a")]
+    >>> RangePartitioner(["e", "c", "b"], Ordering(descending=True)).each(["z", "e", "d", "c", "a"])
     [0, 1, 1, 2, 3]
     """
 
-    def __init__(
-        self, borders: Sequence[Any], order: Callable[[Any], Any], descending: bool
-    ) -> None:
-        self._order = order
-        self._descending = descending
-        self._borders = [order(key) for key in (reversed(borders) if descending else borders)]
+    def __init__(self, borders: Sequence[Any], ordering: Ordering) -> None:
+        self._ordering = ordering
+        self._borders = list(reversed(borders) if ordering.descending else borders)
+        self._ranks = [ordering.rank(key) for key in self._borders]
+        self._shape = shape_of(self._borders)
 
     def __call__(self, key: Any, partitions: int) -> int:
-        order = self._order(key)
-        if not self._descending:
-            return bisect_right(self._borders, order)
+        return self.each([key])[0]
+
+    def each(self, keys: Collection[Any]) -> list[int]:
+        """The partition of each of many keys."""
+        ranking = self._ordering.ranking(common_shape(self._shape, shape_of(keys)))
+        borders: Sequence[Any] = self._ranks
+        ranks: Iterable[Any] = map(self._ordering.rank, keys)
+        if ranking is None:
+            borders, ranks = self._borders, keys
+        if not self._ordering.descending:
+            return [bisect_right(borders, rank) for rank in ranks]
         # Descending, a border is the greatest key of its partition.
-        return len(self._borders) - bisect_left(self._borders, order)
+        return [len(borders) - bisect_left(borders, rank) for rank in ranks]

@@ -6,6 +6,7 @@ itself and every process that user code has started in its session.
 
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -63,6 +64,9 @@ def main(fd: int) -> None:
         with sending, contextlib.suppress(OSError):  # when the parent ends, `_listen` hears of it
             connection.send_bytes(msgspec.msgpack.encode(message))
 
+    # Millions of pairs that nothing can free make each search for garbage long, and vain.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     child = Child(open_store, files, scratch, Watch(send))
     while True:
         order = msgspec.msgpack.decode(orders.get(), type=TaskOrder)

@@ -292,7 +292,7 @@ def _range_partitioner(task: Task) -> sampling.RangePartitioner:
     stored = task.bench.pieces.get(key).value
     if stored is None:
         raise JobError(f"the borders of the total order are gone from the store (key {key!r})")
-    return sampling.RangePartitioner(pickle.loads(stored), task.ordering.rank, task.step.descending)
+    return sampling.RangePartitioner(pickle.loads(stored), task.ordering)
 
 
 # Stored ------------------------------------------------------------------------------------------

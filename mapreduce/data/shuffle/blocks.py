@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from dynamo.store import VALUE_LIMIT_BYTES
+from mapreduce.data.shuffle.sizes import sampled_size
 from mapreduce.errors import BadPair
 
 BLOCK_BYTES = 1 << 20
@@ -30,6 +31,8 @@ CUT_VALUES = 1024
 
 _CHECKSUM = struct.Struct(">I")
 _FIRST_KEYS = 256
+_LARGEST = 8
+"""A block's values take at most so many times its size in memory, about."""
 _LEVEL = 1
 
 Values = tuple[list[int] | None, list[Any]]
@@ -78,17 +81,18 @@ def encoded_entries(entries: Iterable[Entry], block_bytes: int) -> Iterator[Bloc
     """Like `encoded`, of keys with their values one by one; none has more than `CUT_VALUES`."""
     limit = CUT_VALUES
     held: list[Entry] = []
-    count = 0
+    count = held_bytes = 0
     for entry in entries:
         held.append(entry)
         count += len(entry[1])
-        if count >= limit:
+        held_bytes += sampled_size(entry[1], 1)
+        if count >= limit or held_bytes > _LARGEST * block_bytes:
             size_bytes = 0
             for block in _joined(held):
                 yield block
                 size_bytes += block.size_bytes
             limit = max(1, min(2 * limit, block_bytes * count // size_bytes))
-            held, count = [], 0
+            held, count, held_bytes = [], 0, 0
     if held:
         yield from _joined(held)
 
@@ -121,16 +125,19 @@ def entries(columns: Columns) -> Iterator[Entry]:
 def _blocks(
     keys: list[Any], counts: list[int] | None, values: list[Any], block_bytes: int
 ) -> Iterable[Block]:
+    is_large = sampled_size(values) > _LARGEST * block_bytes
     if counts is None:
-        return _encoded(keys, counts, values)
+        if not is_large:
+            return _encoded(keys, counts, values)
+        counts = [1] * len(keys)
     if 0 in counts:  # a combiner left nothing of these keys
         keys = list(itertools.compress(keys, counts))
         counts = list(filter(None, counts))
     if not keys:
         return ()
-    if max(counts) <= CUT_VALUES:
+    if max(counts) <= CUT_VALUES and not is_large:
         return _encoded(keys, counts, values)
-    return encoded_entries(_cut(keys, counts, values), block_bytes)
+    return encoded_entries(_cut(keys, counts, values, block_bytes), block_bytes)
 
 
 def flattened(lists: Iterable[list[Any]]) -> Values:
@@ -145,12 +152,16 @@ def flattened(lists: Iterable[list[Any]]) -> Values:
     return (None if len(values) == len(counts) and min(counts, default=1) else counts), values
 
 
-def _cut(keys: Iterable[Any], counts: Iterable[int], values: Iterable[Any]) -> Iterator[Entry]:
+def _cut(
+    keys: Iterable[Any], counts: Iterable[int], values: list[Any], block_bytes: int
+) -> Iterator[Entry]:
     """Each key with its values; a key with many comes several times, with some of them."""
+    value_bytes = sampled_size(values) // len(values)
+    most = max(1, min(CUT_VALUES, block_bytes // value_bytes))
     rest = iter(values)
     for key, count in zip(keys, counts):
-        for start in range(0, count, CUT_VALUES):
-            yield key, list(itertools.islice(rest, min(CUT_VALUES, count - start)))
+        for start in range(0, count, most):
+            yield key, list(itertools.islice(rest, min(most, count - start)))
 
 
 def _joined(some: Sequence[Entry]) -> list[Block]:

@@ -15,7 +15,7 @@ from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.portable_hash import partitions_of
 from mapreduce.data.shuffle import blocks
 from mapreduce.data.shuffle.combining import Combine, Fold
-from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed
+from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed, Paired
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
 from mapreduce.errors import BadPair
 
@@ -27,8 +27,9 @@ class Collector:
     """Gathers the pairs of one map attempt and writes them as pieces.
 
     `put` stores a block. `combine` folds the values of a key; None leaves them as they are.
-    `partition` says which partition a key belongs to; by default `portable_hash` of the key, or of
-    its group. `memory_bytes` bounds the memory for pairs.
+    `partition` says which partition a key belongs to (one that can do it for many keys at once has
+    a method `each`); by default that is `portable_hash` of the key, or of its group.
+    `memory_bytes` bounds the memory for pairs.
 
     >>> stored = []
     >>> collector = Collector(0, 1, 1, lambda *block: stored.append(block))
@@ -74,6 +75,8 @@ class Collector:
                 self._make_room()
             elif isinstance(self._held, Counted):
                 self._held = self._with_other_values(self._held)
+            elif isinstance(self._held, Listed):
+                self._held = self._held.as_paired()
             rest = self._held.gather(rest, self._memory_bytes)
 
     def finish(self) -> tuple[Piece, ...]:
@@ -94,15 +97,15 @@ class Collector:
 
     def _write_run(self) -> int:
         """Write all that is held as a run; returns the number of its records."""
-        held = self._held
-        self.output_records += held.records
         before = len(self._pieces)
-        if held.groups:
-            try:
+        try:
+            held = self._held = self._held.sorted_out()
+            self.output_records += held.records
+            if held.groups:
                 self._write_pieces(held.groups)
-            except BadPair as error:
-                error.is_current = False
-                raise
+        except BadPair as error:
+            error.is_current = False
+            raise
         self.combine_input_records += held.combine_input_records
         self.combine_output_records += held.combine_output_records
         self._held = self._empty(held)
@@ -114,6 +117,8 @@ class Collector:
         if isinstance(held, Folded):
             assert isinstance(self._combine, Fold)
             return Folded(self._combine, {})
+        if isinstance(held, Paired):
+            return Paired([])
         assert not isinstance(self._combine, Fold)
         return Listed(self._combine)
 
@@ -135,7 +140,7 @@ class Collector:
     def _partitioned(self, keys: Collection[Any]) -> list[list[Any]]:
         """The keys of each partition."""
         parts: list[list[Any]] = [[] for _ in range(self._partitions)]
-        numbers = map(self._placed, keys) if self._partition else self._hashed(keys)
+        numbers = self._placed(keys) if self._partition else self._hashed(keys)
         for key, number in zip(keys, numbers):
             parts[number].append(key)
         return parts
@@ -148,13 +153,21 @@ class Collector:
         except TypeError as error:
             raise BadPair(str(error)) from error
 
-    def _placed(self, key: Any) -> int:
+    def _placed(self, keys: Collection[Any]) -> list[int]:
+        """What the job's partitioner says, checked."""
         assert self._partition is not None
-        number = self._partition(key, self._partitions)
-        if type(number) is int and 0 <= number < self._partitions:
-            return number
-        function = getattr(self._partition, "__qualname__", repr(self._partition))
-        raise BadPair(
-            f"the partitioner {function} gave {repr(number)[:60]} for the key {repr(key)[:60]}: "
-            f"it must give an int from 0 to {self._partitions - 1}"
-        )
+        each = getattr(self._partition, "each", None)
+        if each is not None:
+            return each(keys)  # type: ignore[no-any-return]
+        function, partitions = self._partition, self._partitions
+        numbers = [function(key, partitions) for key in keys]
+        if set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) < partitions:
+            return numbers
+        for key, number in zip(keys, numbers):
+            if type(number) is not int or not 0 <= number < partitions:
+                name = getattr(function, "__qualname__", repr(function))
+                raise BadPair(
+                    f"the partitioner {name} gave {repr(number)[:60]} for the key "
+                    f"{repr(key)[:60]}: it must give an int from 0 to {partitions - 1}"
+                )
+        return numbers

@@ -1,8 +1,9 @@
-"""The pairs that a map task holds in memory, by key, in one of three ways.
+"""The pairs that a map task holds in memory, by key, in one of four ways.
 
     Counted  while every value is one and the same object, the 1 of a word count: how often
     Folded   with a `Fold`: one value, folded with each that comes
     Listed   else: a list of values
+    Paired   where hardly two pairs have the same key: the pairs as they came
 
 The loops here are what a job spends its time in. They take pairs from the mapper, 1,024 at a time,
 and look at the size of one of these: enough to know a text from a picture. An error that is raised
@@ -14,7 +15,7 @@ import operator
 import sys
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mapreduce.api import Pair
@@ -25,7 +26,10 @@ from mapreduce.errors import BadPair, NotAPair
 
 LOOK_PAIRS = 1024
 """One in as many pairs is looked at."""
+_PAIRED_FROM = 2048
+"""After so many pairs it is seen whether hardly two have the same key."""
 _NUMBER_BYTES = 32
+_ENTRY_BYTES = 80
 
 Rest = Iterator[Pair] | None
 """The pairs that have not been taken; None if there are no more."""
@@ -73,6 +77,10 @@ class Holding(ABC):
     @abstractmethod
     def values_of(self, keys: Sequence[Any]) -> Values:
         """The values of some keys, as they are to be stored."""
+
+    def sorted_out(self) -> "Holding":
+        """The same pairs, ready to be written."""
+        return self
 
     def shrink(self) -> None:  # noqa: B027 - most have none
         """Make room without writing anything, where there is a way."""
@@ -269,10 +277,21 @@ class Listed(Holding):
             for pair in itertools.islice(pairs, batch):
                 key, value = pair
                 lists[key].append(value)
-            if self.held_bytes > limit_bytes:
+            if self.held_bytes > limit_bytes or self.is_distinct:
                 return pairs
             batch = _next_batch(batch, size, limit_bytes)
         return None
+
+    @property
+    def is_distinct(self) -> bool:
+        """True if `Paired` will do better."""
+        keys = len(self._lists)
+        is_time = _PAIRED_FROM <= keys < 2 * _PAIRED_FROM
+        return self._combine is None and is_time and self._held() < keys + keys // 16
+
+    def as_paired(self) -> "Paired":
+        """The same pairs, for more of their kind."""
+        return Paired([(key, value) for key, held in self._lists.items() for value in held])
 
     def values_of(self, keys: Sequence[Any]) -> Values:
         lists = self._lists
@@ -301,6 +320,62 @@ class Listed(Holding):
         return kept
 
 
+class Paired(Holding):
+    """All pairs, in the order in which they came; they are sorted out when they are written."""
+
+    def __init__(self, pairs: list[Any]) -> None:
+        super().__init__()
+        self._pairs = pairs
+        self._sizes = Mean()
+        self._groups: dict[Any, Any] | None = None
+        for pair in pairs[:1]:
+            self._sizes.add(pair)
+
+    @property
+    def groups(self) -> dict[Any, Any]:
+        if self._groups is None:
+            for pair in self._pairs:
+                _check(pair)
+            try:
+                self._groups = dict(self._pairs)
+            except (TypeError, ValueError) as error:
+                raise _found_wrong(self._pairs, error) from None
+        return self._groups
+
+    @property
+    def records(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def held_bytes(self) -> int:
+        # They go through a dict when they are written.
+        return len(self._pairs) * (self._sizes.size + POINTER_BYTES + _ENTRY_BYTES)
+
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        batch = 1
+        for pair in pairs:
+            _check(pair)
+            self._pairs.append(pair)
+            size = self._sizes.add(pair)
+            self._pairs.extend(itertools.islice(pairs, batch))
+            if self.held_bytes > limit_bytes:
+                return pairs
+            batch = _next_batch(batch, size, limit_bytes)
+        return None
+
+    def values_of(self, keys: Sequence[Any]) -> Values:
+        return None, list(map(self.groups.__getitem__, keys))
+
+    def sorted_out(self) -> Holding:
+        """The same pairs, so that each key stands once."""
+        if len(self.groups) == len(self._pairs):
+            return self
+        lists: defaultdict[Any, list[Any]] = defaultdict(list)
+        for key, value in self._pairs:
+            lists[key].append(value)
+        return Listed(None, lists)
+
+
 def _next_batch(batch: int, pair_bytes: int, limit_bytes: int) -> int:
     """How many pairs to take before the next look: of large ones fewer."""
     return max(1, min(2 * batch, LOOK_PAIRS, limit_bytes // (8 * (pair_bytes + 1))))
@@ -310,6 +385,25 @@ def _check(pair: Any) -> None:
     """A text of two characters would unpack like a pair."""
     if not isinstance(pair, tuple | list):
         raise NotAPair(pair)
+
+
+def _found_wrong(pairs: Iterable[Any], error: Exception) -> Exception:
+    """The error about the pair that could not go into a dict."""
+    for pair in pairs:
+        if len(pair) != 2:
+            return NotAPair(pair)
+        try:
+            hash(pair[0])
+        except TypeError as unhashable:
+            return _no_key(pair[0], unhashable)
+    return error
+
+
+def _no_key(key: Any, error: TypeError) -> BadPair:
+    return BadPair(
+        f"{repr(key)[:60]} can't be a key: {error}; a key must be hashable, such as a text, a "
+        "number, or a tuple of these"
+    )
 
 
 def _wrong(error: Exception) -> BadPair | None:
@@ -326,11 +420,8 @@ def _wrong(error: Exception) -> BadPair | None:
     key, value = pair
     try:
         hash(key)
-    except TypeError:
-        return BadPair(
-            f"{repr(key)[:60]} can't be a key: {error}; a key must be hashable, such as a text, a "
-            "number, or a tuple of these"
-        )
+    except TypeError as unhashable:
+        return _no_key(key, unhashable)
     if values is None:
         return None
     name = getattr(function or operator.add, "__name__", repr(function))
