@@ -22,17 +22,13 @@ from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
 from mapreduce.engine import calling, paths
 from mapreduce.engine.orders import TaskOrder, TaskResult
+from mapreduce.engine.pieces import PieceSink, piece_fetch
 from mapreduce.engine.run import BETWEEN
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Watch, Watched
 from mapreduce.engine.writing import AttemptOutput
 from mapreduce.errors import JobError
-
-PIECE_TTL_S = 7 * 24 * 3600.0
-"""How long pieces live whose job nobody has cleaned up. In a job that takes longer they are lost
-like any others: their maps run again."""
-_SINK_BYTES = 4 << 20
 
 
 class Bench(NamedTuple):
@@ -228,7 +224,7 @@ def _collected(
     combiner: Callable[..., Any] | None,
 ) -> tuple[Piece, ...]:
     """Store a map task's pairs as pieces."""
-    sink = PieceSink(task.bench.pieces, task.order)
+    sink = PieceSink(task.bench.pieces, task.order.attempt)
     collector = Collector(
         task.order.attempt.task.index,
         task.order.attempt.number,
@@ -293,45 +289,3 @@ def _range_partitioner(task: Task) -> sampling.RangePartitioner:
     if stored is None:
         raise JobError(f"the borders of the total order are gone from the store (key {key!r})")
     return sampling.RangePartitioner(pickle.loads(stored), task.ordering)
-
-
-# Stored ------------------------------------------------------------------------------------------
-
-
-class PieceSink:
-    """Stores blocks of pieces, several in one round trip."""
-
-    def __init__(self, store: Store, order: TaskOrder) -> None:
-        self.stored_bytes = 0
-        self._store = store
-        self._attempt = order.attempt
-        self._waiting: dict[str, bytes] = {}
-        self._waiting_bytes = 0
-
-    def put(self, partition: int, run: int, block: int, data: bytes) -> None:
-        task = self._attempt.task
-        key = paths.block(task.job, partition, task.index, self._attempt.number, run, block)
-        self._waiting[key] = data
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes >= _SINK_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Store what waits. Pieces can be made again, so nobody waits for their fsync."""
-        if self._waiting:
-            self._store.multi_put(self._waiting, ttl_s=PIECE_TTL_S, ephemeral=True)
-        self.stored_bytes += self._waiting_bytes
-        self._waiting, self._waiting_bytes = {}, 0
-
-
-def piece_fetch(store: Store, job: str) -> shuffle.Fetch:
-    """Reads blocks of pieces: from one replica, and from a quorum what that one lacks."""
-
-    def fetch(wanted: Sequence[tuple[Piece, int]]) -> list[bytes | None]:
-        keys = [paths.piece_keys(job, piece)[index] for piece, index in wanted]
-        readings = store.multi_get(keys, r=1)
-        if missing := [key for key, reading in readings.items() if not reading.values]:
-            readings.update(store.multi_get(missing))
-        return [readings[key].value for key in keys]
-
-    return fetch

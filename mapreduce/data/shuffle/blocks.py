@@ -12,6 +12,7 @@ that is one each. A key's values may go on in the next block.
 import itertools
 import pickle
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -33,13 +34,23 @@ _CHECKSUM = struct.Struct(">I")
 _FIRST_KEYS = 256
 _LARGEST = 8
 """A block's values take at most so many times its size in memory, about."""
-_LEVEL = 1
 
 Values = tuple[list[int] | None, list[Any]]
 """How many values belong to each of some keys, None where that is one each; and the values."""
 Columns = tuple[list[Any], list[int] | None, list[Any]]
 """Keys, how many values belong to each, and the values."""
 Entry = tuple[Any, list[Any]]
+
+
+class _Zstd(threading.local):
+    """One of each for a thread: to make them takes longer than to compress a small block."""
+
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor(level=1).compress
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_zstd = _Zstd()
 
 
 class Block(NamedTuple):
@@ -102,7 +113,7 @@ def decoded(data: bytes) -> Columns:
     packed = data[_CHECKSUM.size :]
     if len(data) < _CHECKSUM.size or _CHECKSUM.unpack_from(data)[0] != zlib.crc32(packed):
         raise Damaged
-    return pickle.loads(zstandard.decompress(packed))  # type: ignore[no-any-return]
+    return pickle.loads(_zstd.decompress(packed))  # type: ignore[no-any-return]
 
 
 def is_whole(data: bytes) -> bool:
@@ -172,7 +183,7 @@ def _joined(some: Sequence[Entry]) -> list[Block]:
 def _encoded(keys: list[Any], counts: list[int] | None, values: list[Any]) -> list[Block]:
     """One block, or several where one would be too large to be stored."""
     body = pickled((keys, counts, values))
-    packed = zstandard.compress(body, _LEVEL)
+    packed = _zstd.compress(body)
     if len(packed) > MAX_BLOCK_BYTES:
         if len(values) > 1:
             return [block for half in _halves(keys, counts, values) for block in _encoded(*half)]
