@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from dynamo.store import VALUE_LIMIT_BYTES
-from mapreduce.data.shuffle.sizes import sampled_size
+from mapreduce.data.shuffle.sizes import deep_size, sampled_size
 from mapreduce.errors import BadPair
 
 BLOCK_BYTES = 1 << 20
@@ -96,7 +96,7 @@ def encoded_entries(entries: Iterable[Entry], block_bytes: int) -> Iterator[Bloc
     for entry in entries:
         held.append(entry)
         count += len(entry[1])
-        held_bytes += sampled_size(entry[1], 1)
+        held_bytes += deep_size(entry[0]) + sampled_size(entry[1], 1)
         if count >= limit or held_bytes > _LARGEST * block_bytes:
             size_bytes = 0
             for block in _joined(held):
@@ -136,7 +136,7 @@ def entries(columns: Columns) -> Iterator[Entry]:
 def _blocks(
     keys: list[Any], counts: list[int] | None, values: list[Any], block_bytes: int
 ) -> Iterable[Block]:
-    is_large = sampled_size(values) > _LARGEST * block_bytes
+    is_large = sampled_size(keys) + sampled_size(values) > _LARGEST * block_bytes
     if counts is None:
         if not is_large:
             return _encoded(keys, counts, values)

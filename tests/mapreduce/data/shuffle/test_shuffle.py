@@ -89,7 +89,7 @@ keys = st.sampled_from(["a", "b", "é", 1, 1.0, True, 2, None, b"a", ("a", 1), (
 maps = st.lists(st.lists(st.tuples(keys, st.integers()), max_size=30), max_size=4)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(maps, st.integers(1, 3), st.sampled_from([0, 1 << 20]), st.sampled_from([1, 300, 1 << 20]))
 def test_values_come_grouped_sorted_and_in_order_of_map_and_emission(
     given_maps: list[list[Pair]], partitions: int, reduce_memory: int, map_memory: int
