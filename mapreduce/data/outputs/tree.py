@@ -10,12 +10,16 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Protocol
 
 from mapreduce.data.locations import SUCCESS, TEMPORARY
 from mapreduce.data.outputs.contract import Output, as_json
 from mapreduce.data.outputs.parts import Part, is_main, made_by_commit
 from mapreduce.errors import JobError, OutputExists
+
+MOVES_AT_ONCE = 16
+"""Each takes some requests where the folder is at a URL."""
 
 
 class Tree(Protocol):
@@ -64,10 +68,10 @@ class TreeOutput(Output):
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any], merged: str = "") -> None:
         together = [part for part in parts if merged and is_main(part.name)]
-        alone = [part for part in parts if part not in together]
+        alone = [part for part in parts if not (merged and is_main(part.name))]
         try:
-            for part in alone:
-                self._publish(_written(part), part.name)
+            with ThreadPoolExecutor(MOVES_AT_ONCE, thread_name_prefix="commit") as threads:
+                list(threads.map(self._publish, alone))
             if merged:
                 self._merge(together, merged)
             self._write(SUCCESS, [as_json(summary)])
@@ -100,10 +104,11 @@ class TreeOutput(Output):
         found: dict[str, Any] = json.loads(b"".join(self._tree.read(SUCCESS)))
         return found
 
-    def _publish(self, written: str, name: str) -> None:
+    def _publish(self, part: Part) -> None:
+        written = _written(part)
         if self._tree.exists(written):
-            self._tree.move(written, name)
-        elif not self._tree.exists(name):
+            self._tree.move(written, part.name)
+        elif not self._tree.exists(part.name):
             raise JobError(f"{self._tree}/{written} is gone: something has removed it; run again")
 
     def _merge(self, parts: Sequence[Part], name: str) -> None:

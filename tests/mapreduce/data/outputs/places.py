@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,11 +34,13 @@ class Faults:
         self.forever = forever
         self.spares = spares
         self.count = 0
+        self.lock = threading.Lock()
 
     def check(self, operation: str) -> None:
         if operation in self.spares.split():
             return
-        number, self.count = self.count, self.count + 1
+        with self.lock:
+            number, self.count = self.count, self.count + 1
         if number == self.fails_at or (self.forever and number > self.fails_at):
             raise self.error
 
