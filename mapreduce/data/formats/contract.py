@@ -1,6 +1,7 @@
 """What every byte format offers: records out of slices, and bytes out of pairs."""
 
 import operator
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -186,5 +187,9 @@ def _pair(given: Any) -> Pair:
 
 def shown(given: Any) -> str:
     """The beginning of a value, for messages."""
-    text = repr(given)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = _SHORT.repr(given)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
