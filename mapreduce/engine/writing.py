@@ -11,9 +11,6 @@ from mapreduce.data.outputs import Output, Part, PartWriter
 from mapreduce.engine.orders import TaskOrder
 from mapreduce.errors import JobError
 
-BATCH_PAIRS = 4096
-"""So many pairs are written down at once."""
-
 
 class AttemptOutput:
     """The parts of one attempt; as a context manager it leaves none behind after an error.
@@ -34,7 +31,7 @@ class AttemptOutput:
         name = outputs.part_name(self._order.attempt.task.index, written.extension)
         stream = self._open(self._folder, "", name, written)
         pairs = iter(pairs)
-        while batch := list(itertools.islice(pairs, BATCH_PAIRS)):
+        while batch := list(itertools.islice(pairs, stream.next_pairs)):
             stream.add(batch)
 
     def emit(self, name: str, key: Any, value: Any) -> None:
@@ -94,12 +91,17 @@ class _PartStream:
         self._encoder = encoder
         self._waiting: list[Pair] = []
 
+    @property
+    def next_pairs(self) -> int:
+        """How many pairs to write down at once."""
+        return self._encoder.next_pairs
+
     def add(self, batch: list[Pair]) -> None:
         self._writer.write(self._encoder.add(batch), len(batch))
 
     def emit(self, pair: Pair) -> None:
         self._waiting.append(pair)
-        if len(self._waiting) >= BATCH_PAIRS:
+        if len(self._waiting) >= self.next_pairs:
             self._flush()
 
     def _flush(self) -> None:

@@ -28,7 +28,6 @@ from mapreduce.data.formats.tab_separated import ReadTsv, WriteTsv
 from mapreduce.data.formats.whole import ReadWhole
 
 __all__ = [
-    "BLOCK_PAIRS",
     "Batch",
     "Encoder",
     "ReadFormat",
@@ -60,9 +59,6 @@ OUTPUT_FORMATS: Mapping[str, type[WriteFormat]] = {
     "raw": WriteRaw,
     "parquet": WriteParquet,
 }
-
-BLOCK_PAIRS = 4096
-"""How many pairs are encoded at once."""
 
 
 def reading(name: str) -> ReadFormat:
@@ -101,7 +97,7 @@ def encode(
     compression gathers what it is given; the last one has no records."""
     encoder = writing(name).encoder(first_part)
     pairs = iter(pairs)
-    while batch := list(itertools.islice(pairs, BLOCK_PAIRS)):
+    while batch := list(itertools.islice(pairs, encoder.next_pairs)):
         yield encoder.add(batch), len(batch)
     if rest := encoder.finish():
         yield rest, 0

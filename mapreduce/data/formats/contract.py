@@ -19,6 +19,16 @@ Errors = Literal["strict", "replace", "ignore", "surrogateescape"]
 """What becomes of bytes that are not UTF-8, and of characters that have none: `bytes.decode`."""
 
 
+BLOCK_PAIRS = 4096
+BLOCK_BYTES = 4 << 20
+"""So many pairs are encoded at once, or fewer that make so many bytes."""
+FIRST_PAIRS = 64
+"""How many pairs an encoder takes that has seen none yet."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
 class Batch:
     """Some records of one slice, to be read once: `values`, each with its key from `keys()`, or
     without `keys` pairs as they are.
@@ -74,6 +84,9 @@ class ReadFormat(Protocol):
 
 class Encoder(Protocol):
     """Turns pairs into the bytes of one file."""
+
+    next_pairs: int
+    """How many pairs to add at once, by the size of those before: few that are large."""
 
     def add(self, pairs: list[Pair]) -> bytes:
         """The bytes that are ready, maybe none. Raises `BadRecord` for what is no pair, or holds
@@ -151,9 +164,12 @@ class BlockEncoder:
         self._write = write
         self._head = head
         self._compressor = compressor
+        self.next_pairs = FIRST_PAIRS
 
     def add(self, pairs: list[Pair]) -> bytes:
-        return self._compressed(self._with_head(self._write(checked(pairs))))
+        data = self._write(checked(pairs))
+        self.next_pairs = fitting_pairs(len(pairs), len(data))
+        return self._compressed(self._with_head(data))
 
     def finish(self) -> bytes:
         last = self._compressed(self._with_head(b""))
@@ -165,6 +181,12 @@ class BlockEncoder:
 
     def _compressed(self, data: bytes) -> bytes:
         return self._compressor.add(data) if self._compressor else data
+
+
+def fitting_pairs(added: int, size_bytes: int) -> int:
+    """How many pairs make a block if the `added` ones before made `size_bytes`."""
+    fitting = added * BLOCK_BYTES // max(size_bytes, 1)
+    return max(1, min(fitting, added * 8, BLOCK_PAIRS))
 
 
 # Pairs -------------------------------------------------------------------------------------------
@@ -189,7 +211,3 @@ def shown(given: Any) -> str:
     """The beginning of a value, for messages."""
     text = _SHORT.repr(given)
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80

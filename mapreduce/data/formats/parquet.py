@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mapreduce.api import Pair
-from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, checked, shown
+from mapreduce.data.formats.contract import (
+    BLOCK_PAIRS,
+    Batch,
+    Encoder,
+    ReadFormat,
+    checked,
+    fitting_pairs,
+    shown,
+)
 from mapreduce.data.formats.ranges import Given, whole_file
 from mapreduce.data.slices import Reader, Slice
 from mapreduce.errors import BadRecord, JobError
@@ -114,9 +122,11 @@ class ParquetEncoder:
         self._writer: Any = None
         self._waiting: list[Any] = []
         self._waiting_bytes = 0
+        self.next_pairs = BLOCK_PAIRS  # the first tell the types
 
     def add(self, pairs: list[Pair]) -> bytes:
         batch = self._batch(checked(pairs))
+        self.next_pairs = fitting_pairs(len(pairs), batch.nbytes)
         self._waiting.append(batch)
         self._waiting_bytes += batch.nbytes
         if self._waiting_bytes >= ROW_GROUP_BYTES:

@@ -109,6 +109,21 @@ def test_every_batch_says_which_record_was_taken_last(name: str, content: bytes)
     assert batch.current() == pair
 
 
+@pytest.mark.parametrize("name", ["text", "csv", "tsv", "jsonlines", "pickle", "raw", "parquet"])
+def test_large_pairs_are_encoded_few_at_a_time(name: str) -> None:
+    encoder = formats.writing(name).encoder()
+    letter: Any = b"x" if name in ("pickle", "raw") else "x"
+    for count, length, following in [
+        (encoder.next_pairs, 1, min(encoder.next_pairs * 8, 4096)),
+        (4096, 1, 4096),
+        (8, 1_000_000, 4),
+        (1, 3_000_000, 1),
+        (1, 1, 8),
+    ]:
+        encoder.add([(0, letter * length) for _ in range(count)])
+        assert encoder.next_pairs == following
+
+
 def table(title: str) -> Mapping[str, set[str]]:
     """The formats of a table in docs/formats.md, and the options in its last column."""
     text = Path(__file__).parents[4].joinpath("docs/formats.md").read_text("utf-8")

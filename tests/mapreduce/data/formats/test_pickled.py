@@ -22,7 +22,7 @@ def test_pickles_come_back_as_they_were(pairs: list[Any], block_size: int) -> No
 def test_many_pairs_are_several_frames() -> None:
     pairs = [(number, str(number)) for number in range(10_000)]
     content = encoded("pickle", pairs)
-    assert content.count(MAGIC) == 3
+    assert content.count(MAGIC) > 3
     assert read("pickle", content, block_sizes=[1000]) == pairs
 
 
