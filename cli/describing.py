@@ -63,8 +63,8 @@ _OPTIONS = (
     click.option("--input-for", "own_inputs", nargs=2, multiple=True, metavar="CLASS PATH",
                  help="A further input, which another mapper in SOURCE maps: for joins."),
     click.option("--input-format", default=None, metavar="FORMAT",
-                 help="text, pairs, tsv, csv, jsonlines, whole, pickle, parquet, fixed:size=N; with "
-                      "options as in text:errors=replace: docs/formats.md.  [default: text]"),
+                 help="text, pairs, tsv, csv, jsonlines, whole, pickle, parquet, fixed:size=N; "
+                      "with options as in text:errors=replace: docs/formats.md.  [default: text]"),
     click.option("--output-format", default=None, metavar="FORMAT",
                  help="text (key TAB value), tsv, csv, jsonlines, pickle, raw, parquet; with "
                       "options as in text:compress=gzip.  [default: text]"),
