@@ -139,7 +139,7 @@ def jobs(as_json: bool, config: ClusterConfig) -> None:
 def output(name: str, config: ClusterConfig) -> None:
     """Print the whole result of the job NAME: its output files, one behind the other.
 
-    Each file holds one reducer's keys in order.
+    Each file holds one reducer's keys in order. Named outputs are left out: `dynamo get` has them.
 
     \b
     Examples:
@@ -148,8 +148,10 @@ def output(name: str, config: ClusterConfig) -> None:
     """
     from cli import transfer
     from dynamo import files
+    from mapreduce.data import outputs
 
-    paths = [file["path"] for file in open_master(config).output(name)["files"]]
+    found = [file["path"] for file in open_master(config).output(name)["files"]]
+    paths = [path for path in found if outputs.holds_output(path.rpartition("/")[2])]
     with open_store(config) as store:
         for manifest in files.stat_many(store, paths).values():
             transfer.copy_to(store, manifest, sys.stdout.buffer)

@@ -1,6 +1,7 @@
 """`Job`: steps, inputs and outputs as a value, and three ways to run it. The top of the house: it
 knows the runners, and no task process imports them."""
 
+import glob
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -195,7 +196,9 @@ def _steps(steps: Sequence[Step] | None, one_step: Mapping[str, Any]) -> tuple[S
 def _as_input(given: Given) -> Input:
     if not isinstance(given, RunResult):
         return given if isinstance(given, Input) else Input(given)
-    return Input(given.output, formats.reading_back(given.output_format))
+    # Not the whole folder: named outputs are there too, in formats of their own.
+    name = given.parts[0] if len(given.parts) == 1 else "part-*"
+    return Input(f"{glob.escape(given.output)}/{name}", formats.reading_back(given.output_format))
 
 
 def _run_here(

@@ -113,6 +113,37 @@ def test_a_job_from_new_job_to_output(mapreduce: Call) -> None:
     )
 
 
+LOG = """\
+10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 10
+no request
+10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 500 -
+"""
+
+
+def test_examples_run_on_a_cluster_without_a_change(
+    mapreduce: Call, config: ClusterConfig, tmp_path: Path
+) -> None:
+    """A whole job of steps with a side file, and named outputs, which `output` does not print."""
+    for name, text in (("log", LOG), ("points", "0\n1\n9\n"), ("start", "0\n9\n")):
+        (tmp_path / name).write_text(text)
+        done(CliRunner().invoke(dynamo_main, ["put", str(tmp_path / name), f"/examples/{name}"]))
+    for example, read, *more in (
+        ("log_analysis", "log", "--set", "reducers=2"),
+        ("kmeans", "points", "--set", f"start={tmp_path / 'start'}", "--set", "rounds=2"),
+    ):
+        source = WORDCOUNT.with_name(f"{example}.py")
+        paths = ("--input", f"/examples/{read}", "--output", f"/out/{example}")
+        done(mapreduce("new_job", example, source, *paths, *more))
+        if example == "kmeans":
+            (tmp_path / "start").unlink()  # it has gone to the store
+        done(mapreduce("run_job", example, "--wait"))
+    [row] = map(json.loads, done(mapreduce("output", "log_analysis")).stdout.splitlines())
+    assert (row["requests"], row["errors"], row["bytes"]) == (2, 1, 10)
+    assert done(mapreduce("output", "kmeans")).stdout == (
+        '[0,{"points":2,"centre":[0.5]}]\n[1,{"points":1,"centre":[9.0]}]\n'
+    )
+
+
 def test_a_job_that_fails_shows_the_users_traceback(mapreduce: Call, tmp_path: Path) -> None:
     source = tmp_path / "failing.py"
     source.write_text(FAILING)

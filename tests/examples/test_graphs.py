@@ -115,6 +115,18 @@ def lloyd(points: list[Any], centres: list[Any], rounds: int) -> tuple[list[Any]
     return [[p for p, its in zip(points, groups) if its == g] for g in sorted(set(groups))], changes
 
 
+def test_k_means_of_points_that_are_equally_near(tmp_path: Path) -> None:
+    """The group with the lower number has them."""
+    (tmp_path / "points.csv").write_text("1\n1\n0\n2\n")
+    (tmp_path / "start.csv").write_text("2\n0\n")
+    params = {"start": str(tmp_path / "start.csv"), "rounds": "1"}
+    ran = run("kmeans", tmp_path / "points.csv", output=tmp_path / "out", params=params)
+    assert only_once(ran.values) == {
+        0: {"points": 3, "centre": [pytest.approx(4 / 3)]},
+        1: {"points": 1, "centre": [0.0]},
+    }
+
+
 @pytest.mark.parametrize(("start", "groups"), [(4, 4), (1, 1), ("far", 3)])
 def test_k_means(tmp_path: Path, start: int | str, groups: int) -> None:
     chance = random.Random(19)

@@ -90,7 +90,8 @@ def test_sort(books: Path, tmp_path: Path, runner: str, descending: str) -> None
 
 
 def test_inverted_index(books: Path, tmp_path: Path) -> None:
-    ran = run("inverted_index", books, output=tmp_path / "out", params={"reducers": "3"})
+    disordered = reversed(paths_of(books))
+    ran = run("inverted_index", *disordered, output=tmp_path / "out", params={"reducers": "3"})
     expected: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for path in paths_of(books):
         position = 0

@@ -178,6 +178,34 @@ def test_a_job_s_output_is_the_next_job_s_input(tmp_path: Path) -> None:
     assert list(pairs) == [("a", 1), ("b", 2)]
 
 
+class Remarks(Mapper):
+    def map(self, key: Any, value: Any) -> Any:
+        self.context.emit("a remark", value, to="remarks")
+        yield value, 1
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("reducers", [1, 2])
+@pytest.mark.parametrize("folder", ["out", "out [*]"])
+def test_named_outputs_are_no_part_of_the_next_job_s_input(
+    tmp_path: Path, merged: bool, reducers: int, folder: str
+) -> None:
+    (tmp_path / "in.txt").write_text("b\na\nb\n")
+    first = Job(
+        "first",
+        mapper=Remarks,
+        reducer=Sum,
+        reducers=reducers,
+        merged=merged,
+        output_format="jsonlines",
+        outputs={"remarks": "text"},
+    )
+    result = first.run(tmp_path / "in.txt", output=tmp_path / folder, runner="inline")
+    assert (tmp_path / folder / "remarks-m-00000").exists()
+    pairs = Job("second").run(result, runner="inline")
+    assert sorted(pairs) == [("a", 1), ("b", 2)]
+
+
 class Balance(Mapper):
     def map(self, key: Any, value: Any) -> Any:
         yield value, 1
