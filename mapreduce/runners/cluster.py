@@ -7,6 +7,7 @@ programs that do something else meanwhile.
 import contextlib
 import secrets
 import tempfile
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -129,7 +130,7 @@ def run(
     except BaseException:
         store.close()
         raise
-    weakref.finalize(result, _let_go, store, "" if given else output)
+    weakref.finalize(result, let_go, store, "" if given else output)
     return result
 
 
@@ -158,8 +159,19 @@ def _summary(record: Record) -> dict[str, Any]:
     return summarise(record["name"], seconds, record["told"], record["counters"])
 
 
-def _let_go(store: Client, output: str) -> None:
-    """Nobody has the result any more: close its store, and delete an output nobody has named."""
+def let_go(store: Client, output: str) -> None:
+    """Nobody has the result any more: close its store, and delete an output nobody has named.
+
+    Objects die in whichever thread collects garbage, and that may be the one the store's own calls
+    wait for: all but the main thread hand this on to another.
+    """
+    if threading.current_thread() is threading.main_thread():
+        _close(store, output)
+    else:
+        threading.Thread(target=_close, args=(store, output)).start()
+
+
+def _close(store: Client, output: str) -> None:
     try:
         for path in files.under(store, output) if output else ():
             files.remove(store, path)

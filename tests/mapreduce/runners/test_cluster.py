@@ -13,7 +13,7 @@ from mapreduce import Job, Mapper, Reducer, Step
 from mapreduce.engine import shipping
 from mapreduce.engine.events import JobState
 from mapreduce.errors import JobError, JobFailed
-from mapreduce.runners.cluster import ClusterJob, Connection
+from mapreduce.runners.cluster import ClusterJob, Connection, let_go
 from mapreduce.runners.replay import parse_task, replay
 from tests.mapreduce.cluster.serving import free_port
 from tests.mapreduce.specs import job_spec
@@ -112,6 +112,14 @@ def test_an_output_without_a_name_goes_with_its_result(ini):
         assert files.under(store, folder)
         del result
         assert files.under(store, folder) == []
+
+
+def test_a_result_may_die_in_any_thread_even_in_that_of_its_store(ini):
+    store = open_store(ini)
+    files.write(store, "/tmp/mapreduce/dying/part-00000", io.BytesIO(b"be\t2\n"))
+    store._hub.post(lambda: let_go(store, "/tmp/mapreduce/dying"))
+    with open_store(ini) as other:
+        wait_until(lambda: not files.under(other, "/tmp/mapreduce/dying"), 10, "the output to go")
 
 
 def test_a_named_output_stays(ini):
