@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dynamo.errors import RequestError
+from dynamo.errors import DynamoError, RequestError
 
 if TYPE_CHECKING:
     from mapreduce.engine.orders import Code, JobSpec
@@ -120,18 +120,31 @@ def _whole_job(
     own_inputs: tuple[tuple[str, str], ...],
     given: dict[str, Any],
 ) -> "JobSpec":
-    from mapreduce.engine import shipping
-
     if own_inputs or (of_steps := [option for option in _STEP if option in given]):
         what = "input-for" if own_inputs else of_steps[0].replace("_", "-")
         raise RequestError(
             f"{code.filename} defines a whole job, and --{what} is for it to say: leave it out, or "
             "let `job` be a function of parameters and use --set"
         )
-    module = shipping.load_source(source, code.filename, "mapreduce_job")
-    job = shipping.job_in(module, code, given.get("params", {}))
-    spec: JobSpec = job.spec(code, inputs, output)
+    spec: JobSpec = _job_of(source, code, given.get("params", {})).spec(code, inputs, output)
     return spec
+
+
+def _job_of(source: bytes, code: "Code", params: dict[str, str]) -> Any:
+    """The `Job` that a source file makes. What the file itself raises is shown from its own line
+    on."""
+    from mapreduce.engine import child, shipping
+    from mapreduce.errors import SourceError
+
+    try:
+        module = shipping.load_source(source, code.filename, "mapreduce_job")
+        return shipping.job_in(module, code, params)
+    except DynamoError:
+        raise
+    except Exception as error:
+        assert error.__traceback__ is not None
+        told = child.describe(error.with_traceback(error.__traceback__.tb_next))
+        raise SourceError(f"{code.filename} made no job when it was run:\n{told}") from None
 
 
 def _one_step(

@@ -9,7 +9,8 @@ Means can't be averaged and variances can't be added, but (count, mean, M2) can 
 the sum of the squared distances from the mean. `merge` does that without the loss of digits that
 sum(x²) - n·mean² has; it is the combiner, and with `functools.reduce` it is the reducer as well.
 (Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
-1979; Lin & Dyer, 2010, section 3.1.3, for combiners that are right.)
+1979; for combiners that keep the answer right Lin & Dyer, "Data-Intensive Text Processing with
+MapReduce", 2010, section 3.1.)
 """
 
 import functools

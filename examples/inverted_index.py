@@ -11,7 +11,7 @@ has twice stands there once.
 
 The mapper learns from `context.input` which file it reads. With `sort_values` the places of a word
 come to the reducer in order, so `groupby` can gather them by file. (Dean & Ghemawat, OSDI 2004,
-section 2.3; Lin & Dyer, "Data-Intensive Text Processing with MapReduce", 2010, section 4.3.)
+section 2.3; Lin & Dyer, "Data-Intensive Text Processing with MapReduce", 2010, chapter 4.)
 """
 
 import re

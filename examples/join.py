@@ -12,9 +12,9 @@ Orders of unknown users go to the named output `unknown`: files unknown-r-00000.
 the others. Users without orders are counted.
 
 Each input has a format and a mapper of its own. Both yield keys (user, kind); `group_key` makes all
-keys of a user one group, in which the user comes before his orders, as keys are in order. So orders
-stream through and are never held. (Reduce-side join with secondary sort: Lin & Dyer, 2010, section
-3.5.1.)
+keys of a user one group, in which the user comes before the orders, as keys are in order. So orders
+stream through and are never held. (Reduce-side join with secondary sort: Lin & Dyer,
+"Data-Intensive Text Processing with MapReduce", 2010, section 3.5.1.)
 """
 
 from mapreduce import Input, Job, Mapper, Reducer

@@ -12,7 +12,8 @@ Input: lines of text; the first word of a line follows none. Output: CSV with a 
 The first step counts pairs of words. The second has the word as key and (next, count) as values,
 which `sort_values` brings into the order of falling counts before the reducer sees them (secondary
 sort). So it needs to keep no more than `top` of them, however many there are, while it adds up all.
-(Lin & Dyer, 2010, sections 3.2 to 3.4: the relative frequencies of pairs.)
+(Relative frequencies and secondary sort: Lin & Dyer, "Data-Intensive Text Processing with
+MapReduce", 2010, sections 3.3 and 3.4.)
 """
 
 import operator

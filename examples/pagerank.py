@@ -13,7 +13,8 @@ Each round is a step: a page gives its rank to its targets in equal parts, and g
 `lost` is the rank of pages without links, which would vanish otherwise: it goes to all in equal
 parts. Every reducer needs these two sums before its first page. So each mapper sends what it knows
 of them to every partition, under a key that is a number: those are sorted before texts (order
-inversion; Lin & Dyer, 2010, section 3.3, and 5.3 for PageRank). What a page links to travels along.
+inversion: Lin & Dyer, "Data-Intensive Text Processing with MapReduce", 2010, section 3.3, and 5.3
+for PageRank). What a page links to travels along.
 
 How far the ranks still moved is counted for each round, in millionths of their sum: when that is
 small enough there were rounds enough. (Page, Brin, Motwani & Winograd, 1999.)

@@ -7,8 +7,9 @@ Input: `key TAB number`, which is what many jobs write. Output: the same, the gr
 equal ones in alphabetical order.
 
 A map task keeps its own k best and yields them in `cleanup`, behind its last record: at most k
-pairs leave each task, however long the input is (in-mapper combining; Lin & Dyer, 2010, section
-3.1.2). `heapq.nsmallest` holds a heap of k. What is emitted under one key meets in one reducer.
+pairs leave each task, however long the input is. `heapq.nsmallest` holds a heap of k. The one
+reducer sees them all in order and passes on the first k. (In-mapper combining: Lin & Dyer,
+"Data-Intensive Text Processing with MapReduce", 2010, section 3.1.)
 """
 
 import heapq

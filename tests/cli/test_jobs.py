@@ -309,6 +309,28 @@ def test_a_local_job_that_cannot_run_is_refused(tmp_path: Path) -> None:
     assert not Path(output).exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("job = 1 / 0\n", "line 1, in <module>"),
+        ("def job():\n    raise LookupError('none')\n", "line 2, in job"),
+        ("def job():\n    return 7\n", "job is int; it has to be a mapreduce.Job"),
+    ],
+)
+def test_a_source_that_makes_no_job_is_shown_from_its_own_line(
+    tmp_path: Path, source: str, text: str
+) -> None:
+    (tmp_path / "mine.py").write_text(source)
+    result = CliRunner().invoke(
+        main, ["run", str(tmp_path / "mine.py"), str(WORDCOUNT), "-o", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 2
+    assert text in result.stderr
+    assert result.stderr.count("mine.py") <= 2
+    assert "engine" not in result.stderr
+    assert "describing" not in result.stderr
+
+
 def test_names_of_jobs_and_tasks() -> None:
     assert _job_name(Path("/x/word count.py")) == "word-count"
     assert _job_name(Path("/x/---.py")) == "job"

@@ -37,7 +37,7 @@ def _paths(name: str) -> list[Path]:
         # By their whole paths, as in the store: "a-b" comes before "a/b".
         below = sorted(path.rglob("*"), key=str)
         found = [p for p in below if p.is_file() and is_data(str(p), name)]
-    elif path.exists():
+    elif path.is_file():
         found = [path]
     else:
         matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207

@@ -281,6 +281,12 @@ def test_inputs_are_checked_without_a_plan() -> None:
         inputs.check("store", [], store)
 
 
+def test_a_pipe_is_refused_and_not_taken_for_an_empty_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputMissing, match="give a file"):
+        inputs.check("local", [InputSpec(str(tmp_path / "pipe"))], MemoryStore())
+
+
 class SizedStore(MemoryStore):
     """A store whose keys are on a node that their last letter tells."""
 
