@@ -99,13 +99,10 @@ def test_an_inline_run_gives_what_a_sequential_evaluation_gives(
     check(job, text, reducers, output_format, tmp_path, "inline")
 
 
-@pytest.mark.parametrize("output_format", ["text", "pickle"])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS.keys())
-def test_a_local_run_gives_the_same_bytes_as_an_inline_run(
-    job: tuple[Any, Any, Any], text: str, output_format: str, tmp_path: Path
-) -> None:
-    check(job, text, 3, output_format, tmp_path, "local", "inline")
+def test_a_local_run_gives_the_same_bytes_as_an_inline_run(text: str, tmp_path: Path) -> None:
+    # The battery has all kinds of jobs; here are all kinds of texts.
+    check(JOBS["order of values"], text, 3, "text", tmp_path, "local", "inline")
 
 
 def check(
