@@ -20,6 +20,8 @@ from mapreduce.data.shuffle import Group
 from mapreduce.errors import BadPair, JobError
 
 _NO_PAIRS: tuple[Pair, ...] = ()
+BATCHES_AT_ONCE = 4
+"""So many batches, 1 MiB of text each, come to one call of `map_batch`."""
 _SHOWN_CHARACTERS = 120
 
 
@@ -50,12 +52,19 @@ def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
         current.clear()
 
     call = _many(method, context)
+    each, flat = each_batch(), itertools.chain.from_iterable
     results: Iterator[Iterable[Pair]] = (
-        map(call, each_batch())
-        if by_batch
-        else itertools.starmap(call, itertools.chain.from_iterable(each_batch()))
+        map(call, _joined(each)) if by_batch else itertools.starmap(call, flat(each))
     )
     return itertools.chain(_drained(context), itertools.chain.from_iterable(results), _end(mapper))
+
+
+def _joined(batches: Iterator[Iterator[Pair]]) -> Iterator[Iterator[Pair]]:
+    """Several batches as one, each read when its turn comes: what a mapper gives for a batch, such
+    as a count of its words, is less for a large one."""
+    for batch in batches:
+        more = itertools.islice(batches, BATCHES_AT_ONCE - 1)
+        yield itertools.chain(batch, itertools.chain.from_iterable(more))
 
 
 def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) -> Iterator[Pair]:
@@ -119,11 +128,12 @@ def _drained(context: Context) -> list[Pair]:
 def _check_yielded(method: Callable[..., Any], context: Context) -> None:
     """A method that yields can't emit as well: which of the pairs comes first?"""
     if context.emitted and inspect.isgeneratorfunction(method):
-        pair = context.emitted[0]
-        raise BadPair(
-            f"the pair {_shown(pair)} was emitted by a method that is a generator, as it has a "
-            "yield: write yield key, value there too, or return no generator"
+        error = BadPair(
+            f"the pair {_shown(context.emitted[0])} was emitted by a method that is a generator, "
+            "as it has a yield: write yield key, value there too, or make it no generator"
         )
+        error.is_current = False
+        raise error
 
 
 def _set_up(user: Any) -> None:
