@@ -135,26 +135,33 @@ def jobs(as_json: bool, config: ClusterConfig) -> None:
 
 @click.command(short_help="Print the result of a job.")
 @click.argument("name")
+@click.option("--named", metavar="OUTPUT", default="", help="Print this named output instead.")
 @config_option
-def output(name: str, config: ClusterConfig) -> None:
+def output(name: str, named: str, config: ClusterConfig) -> None:
     """Print the whole result of the job NAME: its output files, one behind the other.
 
-    Each file holds one reducer's keys in order. Named outputs are left out: `dynamo get` has them.
+    Each file holds one reducer's keys in order.
 
     \b
     Examples:
       mapreduce output wc | sort -k2 -n -r | head
+      mapreduce output visits --named bad
       dynamo get /out/wc -r -o wc/        fetches the files instead
     """
-    from cli import transfer
-    from dynamo import files
     from mapreduce.data import outputs
 
-    found = [file["path"] for file in open_master(config).output(name)["files"]]
-    paths = [path for path in found if outputs.holds_output(path.rpartition("/")[2])]
+    told = open_master(config).output(name)
+    names = [file["path"].rpartition("/")[2] for file in told["files"]]
+    of = outputs.named_output_of
+    if named and named not in map(of, names):
+        has = ", ".join(dict.fromkeys(filter(None, map(of, names)))) or "none"
+        raise RequestError(f"job {name} has nothing in an output {named!r}; named outputs: {has}")
     with open_store(config) as store:
-        for manifest in files.stat_many(store, paths).values():
-            transfer.copy_to(store, manifest, sys.stdout.buffer)
+        folder = outputs.open_output("store", told["path"], store)
+        for part in names:
+            if of(part) == named if named else outputs.holds_output(part):
+                for block in folder.read(part):
+                    sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
 
 
@@ -267,7 +274,8 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
     except DynamoError:
         raise
     except Exception as error:
-        click.echo(describe(error), err=True)
+        here = error.__traceback__
+        click.echo(describe(error.with_traceback(here and here.tb_next)), err=True)
         if debug:
             pdb.post_mortem(error.__traceback__)
         raise Failure(f"task {task} of job {name} raises this after {count:,} pairs") from error

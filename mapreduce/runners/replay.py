@@ -18,13 +18,13 @@ from mapreduce.cluster import records, runs
 from mapreduce.cluster.connection import Record
 from mapreduce.data.inputs import Split
 from mapreduce.data.outputs import FolderOutput
-from mapreduce.engine import paths, shipping, sidefiles, tasks
+from mapreduce.engine import calling, paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import JobSpec, TaskOrder
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.writing import AttemptOutput
-from mapreduce.errors import JobError
+from mapreduce.errors import JobError, NotAPair
 from mapreduce.runners.folderstore import FolderStore
 
 _TASK = re.compile(r"(?:(?P<step>\d+)/)?(?P<kind>map|reduce)-(?P<index>\d+)(?:\.\d+)?")
@@ -80,7 +80,9 @@ class _Again(NamedTuple):
     bench: tasks.Bench
 
     def mapped(self) -> Iterator[Pair]:
-        return tasks.mapped(self._opened(self._order("map", self.task.number)))
+        task = self._opened(self._order("map", self.task.number))
+        with calling.explained(task.context):
+            yield from _pairs(tasks.mapped(task))
 
     def reduced(self) -> Iterator[Pair]:
         self._bring_borders()
@@ -88,8 +90,9 @@ class _Again(NamedTuple):
         for index in range(len(self.splits)):
             made = tasks.map_task(self._opened(self._order("map", index)))
             pieces += [piece for piece in made if piece.partition == self.task.number]
-        order = self._order("reduce", self.task.number, tuple(pieces))
-        return tasks.reduced(self._opened(order))
+        task = self._opened(self._order("reduce", self.task.number, tuple(pieces)))
+        with calling.explained(task.context):
+            yield from _pairs(tasks.reduced(task))
 
     def _bring_borders(self) -> None:
         key = paths.borders(self.run, self.task.step)
@@ -114,6 +117,13 @@ class _Again(NamedTuple):
         """The task with named outputs that nobody keeps."""
         folder = FolderOutput(self.bench.scratch / "named")
         return tasks.opened(order, self.program, self.bench, AttemptOutput(order, folder, folder))
+
+
+def _pairs(given: Iterator[Any]) -> Iterator[Pair]:
+    for pair in given:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise NotAPair(pair)
+        yield pair[0], pair[1]
 
 
 def _plan(store: Store, record: Record, spec: JobSpec, task: TaskName) -> list[Split]:

@@ -139,6 +139,9 @@ def test_examples_run_on_a_cluster_without_a_change(
         done(mapreduce("run_job", example, "--wait"))
     [row] = map(json.loads, done(mapreduce("output", "log_analysis")).stdout.splitlines())
     assert (row["requests"], row["errors"], row["bytes"]) == (2, 1, 10)
+    bad = done(mapreduce("output", "log_analysis", "--named", "bad")).stdout
+    assert bad.endswith("\tno request\n")
+    failed(mapreduce("output", "log_analysis", "--named", "good"), 2, "named outputs: bad")
     assert done(mapreduce("output", "kmeans")).stdout == (
         '[0,{"points":2,"centre":[0.5]}]\n[1,{"points":1,"centre":[9.0]}]\n'
     )
@@ -156,6 +159,12 @@ def test_a_job_that_fails_shows_the_users_traceback(mapreduce: Call, tmp_path: P
     assert "== map-00000.1" in done(mapreduce("logs", "bad", "map-00000")).stdout
     assert "no task of job bad like reduce" in done(mapreduce("logs", "bad", "reduce")).stderr
     failed(mapreduce("output", "bad"), 2, "has no output")
+    again = mapreduce("replay", "bad", "map-00000")
+    assert again.exit_code == 1
+    assert again.stderr.startswith('Traceback (most recent call last):\n  File "' + str(source))
+    assert "LookupError: no such luck" in again.stderr
+    assert "task map-00000 of job bad raises this after 0 pairs" in again.stderr
+    failed(mapreduce("replay", "bad", "map"), 2, "names no task")
 
 
 def test_a_job_can_be_killed(mapreduce: Call, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from mapreduce.data.outputs.parts import (
     holds_output,
     is_main,
     merged_name,
+    named_output_of,
     named_part_name,
     part_name,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "holds_output",
     "is_main",
     "merged_name",
+    "named_output_of",
     "named_part_name",
     "open_output",
     "part_name",

@@ -18,7 +18,7 @@ from mapreduce.data.locations import SUCCESS
 from mapreduce.errors import JobError
 
 _MAIN = re.compile(r"part-\d{5,}(\.\S+)?")
-_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*(-\d+)?-[mr]-\d{5,}(\.\S+)?")
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_]*)(-\d+)?-[mr]-\d{5,}(\.\S+)?")
 _MERGED = re.compile(r"merged(\.\S+)?")
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,99}")
 
@@ -81,6 +81,16 @@ def is_main(name: str) -> bool:
 def holds_output(name: str) -> bool:
     """True for the files that together are the job's output itself: its parts, or all in one."""
     return is_main(name) or _MERGED.fullmatch(name) is not None
+
+
+def named_output_of(name: str) -> str:
+    """The named output that a file is a part of; "" for any other file.
+
+    >>> named_output_of("errors-m-00003.csv"), named_output_of("part-00003.csv")
+    ('errors', '')
+    """
+    found = _NAMED.fullmatch(name)
+    return found[1] if found else ""
 
 
 def made_by_commit(name: str) -> bool:
