@@ -123,6 +123,18 @@ class Reducer:
         return ()
 
 
+def check_methods(user: Any, base: type[Mapper] | type[Reducer]) -> None:
+    """Raise `JobError` if a class, or an object, lacks what a mapper or reducer has to have."""
+    method = "reduce" if base is Reducer else "map_batch" if hasattr(user, "map_batch") else "map"
+    lacks = [name for name in ("setup", method, "cleanup") if not hasattr(user, name)]
+    if lacks:
+        kind = user if isinstance(user, type) else type(user)
+        raise JobError(
+            f"{kind.__qualname__} is no {base.__name__.lower()}, it lacks {', '.join(lacks)}: "
+            f"derive it from mapreduce.{base.__name__}"
+        )
+
+
 # Jobs --------------------------------------------------------------------------------------------
 
 
@@ -167,6 +179,8 @@ class Step:
     def __post_init__(self) -> None:
         if self.reducers < 0:
             raise JobError(f"a step has 0 reduce tasks or more, not {self.reducers}")
+        for name in ("mapper", "reducer", "combiner", "partitioner", "sort_key", "group_key"):
+            _check_callable(name, getattr(self, name))
         if self.reducer is None or self.reducers == 0:
             self._check_has_no_use_for_a_reducer()
             object.__setattr__(self, "reducers", 0)
@@ -188,6 +202,16 @@ class Step:
                 )
 
 
+def _check_callable(name: str, given: Any) -> None:
+    if given is not None and not (
+        callable(given) or (name == "partitioner" and hasattr(given, "partition"))
+    ):
+        raise JobError(
+            f"the {name} has to be a class or a function, and it is {given!r}: give the class "
+            "itself, which makes an object for each task"
+        )
+
+
 @dataclass(frozen=True)
 class Input:
     """An input with a format, or a mapper, of its own: several of them make a join.
@@ -201,6 +225,9 @@ class Input:
     """None: the job's `input_format`."""
     mapper: Callable[[], Any] | None = None
     """None: the mapper of the job's first step."""
+
+    def __post_init__(self) -> None:
+        _check_callable("mapper", self.mapper)
 
 
 def mappers_of(steps: Sequence[Step], inputs: Sequence[Input]) -> tuple[Any, ...]:

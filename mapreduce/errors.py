@@ -93,3 +93,11 @@ class PieceLost(DynamoError):
             f"the output of map task {map_index} is lost: {reason}; it has to run again"
         )
         self.map_index = map_index
+
+
+def place_of(function: object) -> str:
+    """What a function of the user's is called, and where it stands: for messages."""
+    function = getattr(function, "__wrapped__", function)
+    code = getattr(function, "__code__", None)
+    where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
+    return f"{getattr(function, '__qualname__', repr(function))}{where}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mapreduce.api import Input, Step, mappers_of
+from mapreduce.api import Input, Mapper, Reducer, Step, check_methods, mappers_of
 from mapreduce.data import formats
 from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import checks, shipping, sidefiles
@@ -80,6 +80,7 @@ class Job:
         self.name = name
         self.steps = _steps(steps, one_step)
         self.inputs = tuple(_as_input(given) for given in inputs)
+        _check_classes(self.steps, self.inputs)
         self.input_format = input_format
         self.output_format = output_format
         self.outputs = dict(outputs or {})
@@ -191,6 +192,18 @@ def _steps(steps: Sequence[Step] | None, one_step: Mapping[str, Any]) -> tuple[S
     if not steps:
         raise JobError("a job has one step at least")
     return tuple(steps)
+
+
+def _check_classes(steps: Sequence[Step], inputs: Sequence[Input]) -> None:
+    """What a function will make can't be seen yet."""
+    made: list[tuple[Any, type[Mapper] | type[Reducer]]] = [
+        *((step.mapper, Mapper) for step in steps),
+        *((given.mapper, Mapper) for given in inputs),
+        *((step.reducer, Reducer) for step in steps),
+    ]
+    for given, base in made:
+        if isinstance(given, type):
+            check_methods(given, base)
 
 
 def _as_input(given: Given) -> Input:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dynamo.errors import DynamoError
-from mapreduce.api import Context, Pair
+from mapreduce.api import Context, Mapper, Pair, Reducer, check_methods
 from mapreduce.data.formats import Batch
 from mapreduce.data.shuffle import Group
-from mapreduce.errors import BadPair, JobError
+from mapreduce.errors import BadPair, JobError, place_of
 
 _NO_PAIRS: tuple[Pair, ...] = ()
 BATCHES_AT_ONCE = 4
@@ -27,6 +27,7 @@ _SHOWN_CHARACTERS = 120
 
 def made(make: Callable[[], Any], context: Context) -> Any:
     """A user's object for one task."""
+    _check_takes(make)
     user = make()
     user.context = context
     return user
@@ -37,12 +38,14 @@ def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
 
     A mapper that has `map_batch` is called once for each batch, any other once for each record.
     """
-    _set_up(mapper)
+    check_methods(mapper, Mapper)
     context: Context = mapper.context
     by_batch = hasattr(mapper, "map_batch")
     method = mapper.map_batch if by_batch else mapper.map
+    _check_takes(method, *(["the records"] if by_batch else ["a key", "a value"]))
     current: list[Batch] = []
     context.where = functools.partial(_where_in_batch, method, context, current)
+    _set_up(mapper)
 
     def each_batch() -> Iterator[Iterator[Pair]]:
         for batch in batches:
@@ -69,10 +72,12 @@ def _joined(batches: Iterator[Iterator[Pair]]) -> Iterator[Iterator[Pair]]:
 
 def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) -> Iterator[Pair]:
     """All that a reducer yields, returns or emits for groups of values."""
-    _set_up(reducer)
+    check_methods(reducer, Reducer)
     context: Context = reducer.context
+    _check_takes(reducer.reduce, "a key", "its values")
     current: list[Any] = []
     context.where = functools.partial(_where_in_group, reducer.reduce, current)
+    _set_up(reducer)
 
     def each_group() -> Iterator[Group]:
         count = 0
@@ -90,7 +95,9 @@ def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) 
 
 def reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]]:
     """The `reduce` of a combiner, made to give an iterable always; `setup` has been called."""
+    check_methods(reducer, Reducer)
     _set_up(reducer)
+    _check_takes(reducer.reduce, "a key", "its values")
     return _many(reducer.reduce, reducer.context)
 
 
@@ -139,10 +146,25 @@ def _check_yielded(method: Callable[..., Any], context: Context) -> None:
 def _set_up(user: Any) -> None:
     if inspect.isgeneratorfunction(user.setup):
         raise JobError(
-            f"{_place(user.setup)} has a yield, so calling it runs nothing: setup prepares, pairs "
-            "are for the other methods"
+            f"{place_of(user.setup)} has a yield, so calling it runs nothing: setup prepares, "
+            "pairs are for the other methods"
         )
     user.setup()
+
+
+def _check_takes(method: Callable[..., Any], *given: str) -> None:
+    """C code calls the method: an error there would name nothing that the user has written."""
+    try:
+        signature = inspect.signature(method)
+    except ValueError:
+        return  # a method that tells of no parameters
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        what = " and ".join(given) or "nothing"
+        raise JobError(
+            f"{place_of(method)} is called with {what}, and it takes {signature}: {error}"
+        ) from None
 
 
 def _end(user: Any) -> Iterator[Pair]:
@@ -168,7 +190,9 @@ def explained(context: Context) -> Iterator[None]:
             error.args = (f"{error}\n  {context.where(error.is_current)}",)
         raise
     except Exception as error:
-        if context.where is not None and not isinstance(error, DynamoError):
+        # A `JobError` itself is what the methods of the context raise.
+        is_users = type(error) is JobError or not isinstance(error, DynamoError)
+        if context.where is not None and is_users:
             error.add_note(context.where(True))
         raise
 
@@ -176,24 +200,29 @@ def explained(context: Context) -> Iterator[None]:
 def _where_in_batch(
     method: Callable[..., Any], context: Context, current: list[Batch], with_record: bool
 ) -> str:
-    record = current[0].current() if current and with_record else None
+    if not with_record:
+        return f"in {place_of(method)}" + (f", over {context.input!r}" if context.input else "")
+    record = current[0].current() if current else None
     if record is None:
-        return f"in {_place(method)}"
+        return _outside(method)
     key, value = record
     of = f" of {context.input!r}" if context.input else ""
-    return f"in {_place(method)}, at the record ({_shown(key)}, {_shown(value)}){of}"
+    return f"in {place_of(method)}, at the record ({_shown(key)}, {_shown(value)}){of}"
 
 
 def _where_in_group(method: Callable[..., Any], current: list[Any], with_record: bool) -> str:
-    at = f", at the key {_shown(current[0])}" if current and with_record else ""
-    return f"in {_place(method)}{at}"
+    if not with_record:
+        return f"in {place_of(method)}"
+    if not current:
+        return _outside(method)
+    return f"in {place_of(method)}, at the key {_shown(current[0])}"
 
 
-def _place(method: Callable[..., Any]) -> str:
-    """A method's name, file and line."""
+def _outside(method: Callable[..., Any]) -> str:
     code = getattr(method, "__code__", None)
-    where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
-    return f"{getattr(method, '__qualname__', repr(method))}{where}"
+    kind = type(getattr(method, "__self__", method)).__qualname__
+    where = f" ({code.co_filename})" if code else ""
+    return f"in {kind}{where}, before its first record or after its last"
 
 
 def _shown(value: Any) -> str:

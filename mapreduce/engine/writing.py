@@ -1,7 +1,7 @@
 """What one attempt writes: its part of the output, and parts of the job's named outputs."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -9,7 +9,7 @@ from mapreduce.api import Pair
 from mapreduce.data import formats, outputs
 from mapreduce.data.outputs import Output, Part, PartWriter
 from mapreduce.engine.orders import TaskOrder
-from mapreduce.errors import JobError
+from mapreduce.errors import BadPair, BadRecord, JobError, NotAPair
 
 
 class AttemptOutput:
@@ -30,7 +30,7 @@ class AttemptOutput:
         written = formats.writing(self._order.output_format)
         name = outputs.part_name(self._order.attempt.task.index, written.extension)
         stream = self._open(self._folder, "", name, written)
-        pairs = iter(pairs)
+        pairs = _checked_first(iter(pairs))
         while batch := list(itertools.islice(pairs, stream.next_pairs)):
             stream.add(batch)
 
@@ -83,6 +83,16 @@ class AttemptOutput:
         return stream
 
 
+def _checked_first(pairs: Iterator[Pair]) -> Iterator[Pair]:
+    """Look at the first pair by itself: what is wrong with one mostly is with all, and now it is
+    still known which record it came from."""
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise NotAPair(pair)
+        return itertools.chain((pair,), pairs)
+    return pairs
+
+
 class _PartStream:
     """One part on its way to where it is stored."""
 
@@ -97,7 +107,15 @@ class _PartStream:
         return self._encoder.next_pairs
 
     def add(self, batch: list[Pair]) -> None:
-        self._writer.write(self._encoder.add(batch), len(batch))
+        try:
+            data = self._encoder.add(batch)
+        except BadPair:
+            raise
+        except BadRecord as error:  # what the format can't write
+            wrong = BadPair(str(error))
+            wrong.is_current = False
+            raise wrong from error
+        self._writer.write(data, len(batch))
 
     def emit(self, pair: Pair) -> None:
         self._waiting.append(pair)

@@ -17,7 +17,7 @@ from mapreduce.data.shuffle import blocks
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed, Paired
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
-from mapreduce.errors import BadPair
+from mapreduce.errors import BadPair, place_of
 
 Partition = Callable[[Any, int], int]
 """A partitioner: a function of a key and the number of partitions."""
@@ -165,9 +165,8 @@ class Collector:
             return numbers
         for key, number in zip(keys, numbers):
             if type(number) is not int or not 0 <= number < partitions:
-                name = getattr(function, "__qualname__", repr(function))
                 raise BadPair(
-                    f"the partitioner {name} gave {repr(number)[:60]} for the key "
+                    f"the partitioner {place_of(function)} gave {repr(number)[:60]} for the key "
                     f"{repr(key)[:60]}: it must give an int from 0 to {partitions - 1}"
                 )
         return numbers

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from mapreduce.api import Pair
-from mapreduce.errors import BadPair
+from mapreduce.errors import BadPair, place_of
 
 Combine = Callable[[Any, Iterator[Any]], Iterable[Pair] | None]
 """`Reducer.reduce` of a combiner."""
@@ -41,20 +41,13 @@ def combined(combine: Combine, key: Any, values: Iterable[Any]) -> list[Any]:
             new_key, value = pair
         except (TypeError, ValueError):
             raise BadPair(
-                f"{_named(combine)} gave {repr(pair)[:60]}, which is no pair: yield key, value"
+                f"the combiner {place_of(combine)} gave {repr(pair)[:60]}, which is no pair: "
+                "yield key, value"
             ) from None
         if new_key is not key and new_key != key:
             raise BadPair(
-                f"{_named(combine)} made a pair with the key {repr(new_key)[:60]} from values of "
-                f"{repr(key)[:60]}: a combiner must keep the key it is given"
+                f"the combiner {place_of(combine)} made a pair with the key {repr(new_key)[:60]} "
+                f"from values of {repr(key)[:60]}: a combiner must keep the key it is given"
             )
         kept.append(value)
     return kept
-
-
-def _named(combine: Combine) -> str:
-    """The combiner, and where it stands."""
-    function = getattr(combine, "__wrapped__", combine)
-    code = getattr(function, "__code__", None)
-    where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
-    return f"the combiner {getattr(function, '__qualname__', repr(function))}{where}"

@@ -414,7 +414,9 @@ def _wrong(error: Exception) -> BadPair | None:
     if innermost is None or innermost.tb_frame.f_code.co_filename != __file__:
         return None
     found = innermost.tb_frame.f_locals
-    pair, values, function = found.get("pair"), found.get("values"), found.get("function")
+    if "pair" not in found:
+        return None
+    pair, values, function = found["pair"], found.get("values"), found.get("function")
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         return NotAPair(pair)
     key, value = pair
@@ -422,10 +424,15 @@ def _wrong(error: Exception) -> BadPair | None:
         hash(key)
     except TypeError as unhashable:
         return _no_key(key, unhashable)
-    if values is None:
+    if values is None or key not in values:
         return None
-    name = getattr(function or operator.add, "__name__", repr(function))
-    return BadPair(
-        f"the combiner {name} can't fold the values {repr(values.get(key))[:60]} and "
-        f"{repr(value)[:60]} of the key {repr(key)[:60]}: {error}"
-    )
+    fold = function or operator.add
+    try:
+        fold(values[key], value)
+    except (TypeError, ValueError):
+        name = getattr(fold, "__name__", repr(fold))
+        return BadPair(
+            f"the combiner {name} can't fold the values {repr(values[key])[:60]} and "
+            f"{repr(value)[:60]} of the key {repr(key)[:60]}: {error}"
+        )
+    return None  # an iterator that user code gave has failed after this pair

@@ -109,14 +109,16 @@ def test_an_error_shows_the_user_s_own_traceback(bench: Bench) -> None:
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[1] == '  File "job.py", line 5, in setup'
     assert lines[2].strip() == "int('three')"
-    assert lines[-1] == "ValueError: invalid literal for int() with base 10: 'three'"
+    assert lines[-2] == "ValueError: invalid literal for int() with base 10: 'three'"
+    assert lines[-1].startswith("in MyMapper (job.py), before its first record")
     assert outcome.output == "before\n"
 
 
 def test_an_error_of_a_generator_has_no_frame_of_ours(bench: Bench) -> None:
     (bench.folder / "lines").write_text("a\n")
     source = (
-        "class MyMapper:\n    def setup(self): ...\n    def map(self, k, v):\n        yield 1/0\n"
+        "from mapreduce import Mapper\n"
+        "class MyMapper(Mapper):\n    def map(self, k, v):\n        yield 1/0\n"
     )
     slices = (Slice(str(bench.folder / "lines"), 0, 2, source="local"),)
     bench.executor.start(map_order(bench.store, source, reducers=0, slices=slices))
