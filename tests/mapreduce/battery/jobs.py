@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import gzip
 import itertools
+import json
 import operator
 import random
 import zlib
@@ -741,4 +742,95 @@ FLOWS = [
     ),
 ]
 
-BATTERY = [*WORDS, *TYPES, *SPILLS, *ORDERS, *FLOWS]
+# Formats -----------------------------------------------------------------------------------------
+
+
+class Rows(Mapper):
+    """Sums of rows, which are dicts; those without a number go elsewhere."""
+
+    def map(self, key, value):
+        if value["count"].isdigit():
+            yield value["word"], int(value["count"])
+        else:
+            self.context.emit(key, value, to="bad")
+
+
+class Fields(Mapper):
+    def map(self, key, value):
+        yield value[0], int(value[1])
+
+
+class Objects(Mapper):
+    def map(self, key, value):
+        yield value["word"], value["count"]
+
+
+class Whole(Mapper):
+    def map(self, key, value):
+        yield Path(key).name, len(value)
+
+
+class Blocks(Mapper):
+    def map(self, key, value):
+        yield value.hex(), key
+
+
+class Quoted(Reducer):
+    """Values that need quotes in CSV."""
+
+    def reduce(self, key, values):
+        total = sum(values)
+        yield key, (total, f"{key}, {total}", f'"{key}"')
+
+
+class Bytes(Reducer):
+    def reduce(self, key, values):
+        yield None, f"{key}={sorted(values)};".encode()
+
+
+COUNTS = [("whale", 3), ("é", 4), ("sea, the", 5), ("whale", 6), ('a "quote"', 7)] * 4
+ROW_FILES = {
+    "rows/1.csv": "word,count\r\n{}".format(
+        "".join('"{}",{}\r\n'.format(word.replace('"', '""'), n) for word, n in COUNTS)
+    ).encode(),
+    "rows/2.csv": b"count,word\n5,ship\nmany,ship\n,sea",
+    "fields.tsv": "".join(f"{word}\t{n}\n" for word, n in COUNTS).encode(),
+    "objects.jsonl": "".join(
+        json.dumps({"word": word, "count": n}) + "\n" for word, n in COUNTS
+    ).encode(),
+    "whole/1": "whole\nfile é".encode(),
+    "whole/2": b"",
+    "blocks": bytes(range(48)) * 3,
+}
+ROW_INPUTS = [
+    Input("rows", format="csv:header=yes", mapper=Rows),
+    Input("fields.tsv", format="tsv", mapper=Fields),
+    Input("objects.jsonl", format="jsonlines", mapper=Objects),
+    Input("whole", format="whole", mapper=Whole),
+    Input("blocks", format="fixed:size=12", mapper=Blocks),
+]
+
+
+def in_format(output_format: str, reducer: Any, **changes: Any) -> Case:
+    job = Job(
+        "formats",
+        reducer=reducer,
+        reducers=3,
+        outputs={"bad": "jsonlines"},
+        output_format=output_format,
+        split_bytes=60,
+        **changes,
+    )
+    return Case(f"rows as {output_format.replace(':', ' ')}", job, ROW_FILES, ROW_INPUTS)
+
+
+FORMATS = [
+    in_format("csv:header=word,count,both,quoted", Quoted, merged=True),
+    in_format("csv", Quoted),
+    in_format("jsonlines", Quoted),
+    in_format("tsv:compress=gzip", Sum),
+    in_format("raw", Bytes, merged=True),
+    in_format("parquet", Sum),
+]
+
+BATTERY = [*WORDS, *TYPES, *SPILLS, *ORDERS, *FLOWS, *FORMATS]

@@ -8,7 +8,9 @@ A combiner is never called: it must not change the result.
 
 import bz2
 import contextlib
+import csv
 import gzip
+import io
 import json
 import lzma
 import sys
@@ -193,15 +195,29 @@ def records(input_format: str, path: str, content: Content) -> list[Pair]:
         return content
     unpack = {"gz": gzip.decompress, "bz2": bz2.decompress, "xz": lzma.decompress}
     content = unpack.get(path.rpartition(".")[2], bytes)(content)
-    name, *options = input_format.split(":")
-    errors = dict(option.split("=") for option in options).get("errors", "strict")
-    found = _lines(content, errors)
+    name, options = _parsed(input_format)
+    if name == "whole":
+        return [(path.rpartition("/")[2], content.decode())]
+    if name == "fixed":
+        size = int(options["size"])
+        return [(at, content[at : at + size]) for at in range(0, len(content), size)]
+    found = _lines(content, options.get("errors", "strict"))
     if name == "pairs":
         return [(line.split("\t")[0], line.partition("\t")[2]) for _, line in found]
     if name == "jsonlines":
         return [(position, json.loads(line)) for position, line in found]
+    if name == "tsv":
+        return [(position, line.split("\t")) for position, line in found]
+    if name == "csv":
+        (_, head), *rows = [(position, next(csv.reader([line]))) for position, line in found]
+        return [(position, dict(zip(head, row))) for position, row in rows]
     assert name == "text"
     return found
+
+
+def _parsed(of_format: str) -> tuple[str, dict[str, str]]:
+    name, *options = of_format.split(":")
+    return name, dict(option.split("=") for option in options)
 
 
 def _lines(content: bytes, errors: str) -> list[Pair]:
@@ -221,8 +237,22 @@ def _lines(content: bytes, errors: str) -> list[Pair]:
 
 def written_file(output_format: str, pairs: Sequence[Pair]) -> bytes:
     """A file of an output format; compressed ones without the compression."""
-    name, *_ = output_format.split(":")
-    assert name == "text"
+    name, options = _parsed(output_format)
+    if name == "raw":
+        return b"".join(value for _, value in pairs)
+    if name == "csv":
+        file = io.StringIO()
+        rows = csv.writer(file, lineterminator="\n")
+        if "header" in options:
+            rows.writerow(options["header"].split(","))
+        rows.writerows([key, *value] for key, value in pairs)
+        return file.getvalue().encode()
+    if name == "jsonlines":
+        return b"".join(
+            json.dumps(pair, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+            for pair in pairs
+        )
+    assert name in ("text", "tsv")
     return "".join(f"{key}\t{value}\n" for key, value in pairs).encode()
 
 

@@ -17,8 +17,9 @@ from mapreduce import Input, Job
 from mapreduce.api import Pair
 from mapreduce.data import formats
 from mapreduce.data.outputs import open_output
+from mapreduce.job import Runner
 from mapreduce.runners.result import RunResult
-from tests.mapreduce.battery import sequential
+from tests.mapreduce.battery import jobs, sequential
 from tests.mapreduce.battery.jobs import BATTERY, SPILLING, Case
 from tests.mapreduce.battery.sequential import Expected
 from tests.mapreduce.cluster.serving import free_port
@@ -95,9 +96,9 @@ def check_main(job: Job, expected: Expected, written: Mapping[str, bytes]) -> No
 
 
 def same(output_format: str, data: bytes, pairs: Sequence[Pair]) -> None:
-    """Pickles of the same pairs may differ in bytes, so there the pairs are compared."""
-    if output_format == "pickle":
-        found = list(formats.decode_output("pickle", [data], "part"))
+    """Files for programs, whose bytes may differ though they hold the same, are compared by it."""
+    if output_format in ("pickle", "parquet"):
+        found = list(formats.decode_output(output_format, [data], "part"))
         assert found == list(pairs)
         assert list(map(spelled, found)) == list(map(spelled, pairs))
     else:
@@ -129,7 +130,7 @@ def test_local_writes_the_same_bytes(case: Case, tmp_path: Path) -> None:
     check_here(case, tmp_path, "local")
 
 
-def check_here(case: Case, folder: Path, runner: str) -> None:
+def check_here(case: Case, folder: Path, runner: Runner) -> None:
     for path in case.files:
         (folder / "given" / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / "given" / path).write_bytes(content(case, path))
@@ -209,3 +210,28 @@ def test_a_cluster_writes_the_same_bytes(case: Case, ini: Path, store: Client) -
 
     # The master cleans up after it has told that the job has succeeded.
     wait_until(lambda: not left(), 30, "the run's keys to go")
+
+
+# Chains ------------------------------------------------------------------------------------------
+
+COUNT = Job("count", mapper=jobs.Words, reducer=jobs.Sum, reducers=2, split_bytes=100)
+MOST = Job("most", mapper=jobs.Swap, reducer=jobs.Unswap, descending=True)
+
+
+@pytest.mark.parametrize("runner", ["inline", "local", "cluster"])
+def test_what_a_job_gave_is_read_by_the_next(
+    runner: Runner, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    options: dict[str, Any] = {"runner": runner}
+    given = str(tmp_path / "given")
+    if runner == "cluster":
+        given, options["cluster"] = "/chained", request.getfixturevalue("ini")
+        store_files.write(request.getfixturevalue("store"), given, io.BytesIO(jobs.TEXT))
+    else:
+        Path(given).write_bytes(jobs.TEXT)
+    counted = COUNT.run(given, **options)
+    most = MOST.run(counted, **options)
+
+    [text] = sequential.read(COUNT, [Input("in")], {"in": jobs.TEXT})
+    counts = [pair for part in sequential.evaluate(COUNT, [text]).main for pair in part]
+    assert list(most) == sequential.evaluate(MOST, [sequential.Given({"": counts})]).main[0]
