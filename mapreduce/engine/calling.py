@@ -17,7 +17,7 @@ from dynamo.errors import DynamoError
 from mapreduce.api import Context, Mapper, Pair, Reducer, check_methods
 from mapreduce.data.formats import Batch
 from mapreduce.data.shuffle import Group
-from mapreduce.errors import BadPair, JobError, place_of
+from mapreduce.errors import BadPair, JobError, NotAPair, place_of
 
 _NO_PAIRS: tuple[Pair, ...] = ()
 BATCHES_AT_ONCE = 4
@@ -99,6 +99,13 @@ def reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]
     _set_up(reducer)
     _check_takes(reducer.reduce, "a key", "its values")
     return _many(reducer.reduce, reducer.context)
+
+
+def checked(given: Any) -> Pair:
+    """What user code gave, if it is a pair; `NotAPair` if not."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise NotAPair(given)
+    return given[0], given[1]
 
 
 # What methods give -------------------------------------------------------------------------------

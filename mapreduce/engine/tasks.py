@@ -59,7 +59,8 @@ class Task(NamedTuple):
     @property
     def ordering(self) -> Ordering:
         step = self.step
-        return Ordering(step.sort_key, step.descending, step.group_key, step.sort_values)
+        sort_values = False if self.order.sampling else step.sort_values  # it has keys only
+        return Ordering(step.sort_key, step.descending, step.group_key, sort_values)
 
 
 def run(order: TaskOrder, program: Program, bench: Bench, watch: Watch | None = None) -> TaskResult:
@@ -272,7 +273,8 @@ def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
 def _sample_keys(task: Task) -> tuple[Piece, ...]:
     """The keys of some records of a thin split, all for one reducer."""
     pairs = mapped(task, sampling.RECORDS)
-    return _collected(task, ((key, None) for key, _ in pairs), 1, None, None)
+    keys = ((calling.checked(pair)[0], None) for pair in pairs)
+    return _collected(task, keys, 1, None, None)
 
 
 def _store_borders(task: Task) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data import formats, outputs
 from mapreduce.data.outputs import Output, Part, PartWriter
+from mapreduce.engine import calling
 from mapreduce.engine.orders import TaskOrder
-from mapreduce.errors import BadPair, BadRecord, JobError, NotAPair
+from mapreduce.errors import BadPair, BadRecord, JobError
 
 
 class AttemptOutput:
@@ -87,9 +88,7 @@ def _checked_first(pairs: Iterator[Pair]) -> Iterator[Pair]:
     """Look at the first pair by itself: what is wrong with one mostly is with all, and now it is
     still known which record it came from."""
     for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise NotAPair(pair)
-        return itertools.chain((pair,), pairs)
+        return itertools.chain((calling.checked(pair),), pairs)
     return pairs
 
 

@@ -523,7 +523,15 @@ ORDERS = [
     ),
     Case(
         "total order",
-        Job("sorted", mapper=Words, reducer=Sum, total_order=True, reducers=4, split_bytes=200),
+        Job(
+            "sorted",
+            mapper=Positions,
+            reducer=Listed,
+            sort_values=operator.itemgetter(2),
+            total_order=True,
+            reducers=4,
+            split_bytes=200,
+        ),
         {"in": TEXT},
     ),
     Case(

@@ -101,7 +101,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     first=FIRST_STEPS,
     second=SECOND_STEPS,

@@ -154,6 +154,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"mapper": LatePair},
         ["'or not' is no pair", "yield key, value", lines_of(LatePair.map), "over"],
     ),
+    "no pair in a total order": (
+        {"mapper": NoPair, "reducer": Sum, "total_order": True, "reducers": 2},
+        ["'to be' is no pair", lines_of(NoPair.map), FIRST],
+    ),
     "no pair of a reducer": (
         {"mapper": Words, "reducer": ReducesToNumbers},
         ["2 is no pair", lines_of(ReducesToNumbers.reduce), "at the key 'be'"],
