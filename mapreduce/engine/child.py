@@ -9,6 +9,7 @@ import ctypes
 import gc
 import os
 import pickle
+import shutil
 import signal
 import sys
 import threading
@@ -54,7 +55,7 @@ def main(fd: int) -> None:
     open_store, files = pickle.loads(connection.recv_bytes())
     scratch = Path(os.fsdecode(connection.recv_bytes()))
     orders: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, orders), daemon=True).start()
+    threading.Thread(target=_listen, args=(connection, orders, scratch), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         # What a crash leaves behind should be all that was printed.
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
@@ -75,11 +76,15 @@ def main(fd: int) -> None:
         send(outcome)
 
 
-def _listen(connection: "Connection[bytes, bytes]", orders: "SimpleQueue[bytes]") -> None:
+def _listen(
+    connection: "Connection[bytes, bytes]", orders: "SimpleQueue[bytes]", scratch: Path
+) -> None:
     """Take orders while a task runs, so that the parent's end is noticed then too."""
     with contextlib.suppress(OSError, EOFError):
         while True:
             orders.put(connection.recv_bytes())
+    # A parent that ends as it should does this itself; one that was killed can't.
+    shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

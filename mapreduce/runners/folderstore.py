@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -59,11 +59,15 @@ class FolderStore(OneByOne):
         check_value(value)
         if if_absent or if_context is not None:
             raise RequestError("a store in a folder knows no conditions")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, written = tempfile.mkstemp(prefix="writing-", dir=self._folder)
-        with os.fdopen(fd, "wb") as file:
-            file.write(value)
-        Path(written).replace(path)
+        written = self._folder / f"writing-{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            written.write_bytes(value)
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            written.write_bytes(value)
+        if path.parent != self._folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        written.replace(path)
         return Written(("folder",))
 
     def delete(

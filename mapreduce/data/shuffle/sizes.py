@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-POINTER_BYTES = 9
-"""What a list takes for each element, with the room in which it grows."""
+POINTER_BYTES = 17
+"""What a list takes for each element, with the room in which it grows, and its copy while a run is
+written."""
 LIST_BYTES = 104
 """What a short list takes beside its elements, with the place of its key in a dict."""
 _LEAVES = (str, bytes, int, float, type(None))

@@ -1,6 +1,7 @@
 """Tasks in processes: what they print, how they fail, and that they and theirs can be killed."""
 
 import functools
+import os
 import subprocess
 import sys
 import time
@@ -283,16 +284,23 @@ time.sleep(600)
 """
 
 
-def test_children_and_grandchildren_die_with_their_parent(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+def test_children_grandchildren_and_their_folders_go_with_their_parent(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
     path = tmp_path / "pids"
     try:
         wait_until(lambda: path.exists() and path.read_text().endswith("\n"), 20, "pids")
+        assert list(temporary.glob("mapreduce-task-*"))
     finally:
         parent.kill()
         parent.wait()
     pids = [int(pid) for pid in path.read_text().split()]
     wait_until(lambda: not any(map(alive, pids)), 5, "the end of the orphans")
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_running_attempt_tells_how_far_it_is(bench: Bench) -> None:
