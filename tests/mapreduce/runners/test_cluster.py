@@ -193,7 +193,7 @@ def test_every_task_of_a_job_can_be_replayed(ini):
         mapped = list(replay(store, record, parse_task("map-0")))
         assert mapped == [(word, 1) for word in ["to", "be", "or", "not", "to", "be"]]
         assert list(replay(store, record, parse_task("1/reduce-0"))) == EXPECTED
-        assert set(store.list("")) == keys
+        assert set(store.list("")) <= keys  # the master cleans up meanwhile
 
 
 def test_what_can_not_be_replayed_is_named(ini):
