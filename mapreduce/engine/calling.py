@@ -177,9 +177,7 @@ def _check_takes(method: Callable[..., Any], *given: str) -> None:
 def _end(user: Any) -> Iterator[Pair]:
     """What is left after the last record or group."""
     yield from _drained(user.context)
-    pairs = user.cleanup()
-    if pairs is not None:
-        yield from pairs
+    yield from _many(user.cleanup, user.context)()
     yield from _drained(user.context)
 
 

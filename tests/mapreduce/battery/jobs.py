@@ -143,7 +143,8 @@ class SumInSetup(Reducer):
         self.context.emit(key, count)
 
     def cleanup(self):
-        yield "all", self.total
+        self.context.emit("emitted", self.total)
+        return [("returned", self.total)]
 
 
 class Largest(Reducer):
@@ -842,3 +843,9 @@ FORMATS = [
 ]
 
 BATTERY = [*WORDS, *TYPES, *SPILLS, *ORDERS, *FLOWS, *FORMATS]
+ON_CLUSTER = [
+    case
+    for case in BATTERY
+    # A cluster has no part in what these try beyond the others.
+    if case not in (WORDS[1], WORDS[3], *TYPES[1:3], SPILLS[0], SPILLS[2], *FORMATS[1:5])
+]

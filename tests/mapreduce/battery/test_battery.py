@@ -20,7 +20,7 @@ from mapreduce.data.outputs import open_output
 from mapreduce.job import Runner
 from mapreduce.runners.result import RunResult
 from tests.mapreduce.battery import jobs, sequential
-from tests.mapreduce.battery.jobs import BATTERY, SPILLING, Case
+from tests.mapreduce.battery.jobs import BATTERY, ON_CLUSTER, SPILLING, Case
 from tests.mapreduce.battery.sequential import Expected
 from tests.mapreduce.cluster.serving import free_port
 from tests.waiting import wait_until
@@ -188,7 +188,7 @@ def store(ini: Path) -> Iterator[Client]:
         yield client
 
 
-@CASES
+@pytest.mark.parametrize("case", ON_CLUSTER, ids=lambda case: case.name)
 def test_a_cluster_writes_the_same_bytes(case: Case, ini: Path, store: Client) -> None:
     folder = "/" + case.name.replace(" ", "-").replace(",", "")
     for path in case.files:

@@ -56,6 +56,11 @@ class Endless(Mapper):
             pass
 
 
+class NoPair(Mapper):
+    def map(self, key, value):
+        yield value
+
+
 class Raises(Mapper):
     def map(self, key, value):
         raise ValueError("my own mistake")
@@ -156,6 +161,33 @@ def test_a_failed_job_raises_the_users_traceback(ini):
         job.run("/books", runner="cluster", cluster=ini)
     assert "in map" in str(caught.value)
     assert "ValueError: my own mistake" in str(caught.value)
+
+
+def test_what_is_no_pair_is_told_by_its_place_and_record(ini):
+    job = Job("wrong", mapper=NoPair, reducer=Sum, max_attempts=1)
+    with pytest.raises(JobFailed) as caught:
+        job.run("/books", runner="cluster", cluster=ini)
+    for said in (
+        "'to be or' is no pair (key, value): write: yield key, value",
+        f"NoPair.map ({__file__}, line {NoPair.map.__code__.co_firstlineno})",
+        "at the record (0, 'to be or') of '/books/hamlet.txt'",
+    ):
+        assert said in caught.value.error
+
+
+def test_side_files_go_when_their_job_has_ended(ini, tmp_path):
+    (tmp_path / "side.txt").write_text("side")
+    options = {"files": [tmp_path / "side.txt"], "max_attempts": 1}
+    job = Job("wc", mapper=Words, reducer=Sum, **options)
+    assert list(job.run("/books", runner="cluster", cluster=ini)) == EXPECTED
+    with pytest.raises(JobFailed):
+        Job("wrong", mapper=NoPair, reducer=Sum, **options).run(
+            "/books", runner="cluster", cluster=ini
+        )
+    with pytest.raises(JobError, match="no input"):
+        job.run("/nothing", runner="cluster", cluster=ini)
+    with open_store(ini) as store:
+        assert files.under(store, "/_jobs") == []
 
 
 def test_a_cluster_without_a_master_is_named(tmp_path):
