@@ -13,7 +13,7 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.portable_hash import partitions_of
-from mapreduce.data.shuffle import blocks
+from mapreduce.data.shuffle.blocks import encoded
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed, Paired
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
@@ -130,7 +130,7 @@ class Collector:
 
     def _write_piece(self, partition: int, run: int, keys: list[Any]) -> Piece:
         count = records = size_bytes = 0
-        for block in blocks.encoded(self._ordering.sorted(keys), self._held.values_of):
+        for block in encoded(self._ordering.sorted(keys), self._held.values_of):
             self._put(partition, run, count, block.data)
             count += 1
             records += block.records

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.data.ordering import PLAIN, Ordering
-from mapreduce.data.shuffle import blocks
+from mapreduce.data.shuffle.blocks import Columns, Damaged, decoded
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Fetch, Group, Piece
 from mapreduce.data.shuffle.runs import Ranked, Runs
 from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, sampled_size
@@ -67,7 +67,7 @@ class _Gathering:
         self._keys_bytes = 0
         self._values_bytes = 0
 
-    def add(self, columns: blocks.Columns) -> None:
+    def add(self, columns: Columns) -> None:
         """Take the pairs of a block."""
         keys, counts, values = columns
         groups = self._groups
@@ -144,13 +144,13 @@ def _fetched(
     return zip((piece for piece, _ in window), fetch(window))
 
 
-def _decoded(piece: Piece, data: bytes | None) -> blocks.Columns:
+def _decoded(piece: Piece, data: bytes | None) -> Columns:
     """What a block holds; PieceLost if it is missing or damaged."""
     if data is None:
         raise PieceLost(piece.map_index, f"a block for partition {piece.partition} is missing")
     try:
-        return blocks.decoded(data)
-    except blocks.Damaged:
+        return decoded(data)
+    except Damaged:
         raise PieceLost(
             piece.map_index, f"a block for partition {piece.partition} fails its checksum"
         ) from None

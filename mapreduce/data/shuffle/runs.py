@@ -18,8 +18,18 @@ from typing import Any, NamedTuple
 
 from mapreduce.data.ordering import Descending, Ordering, Rank
 from mapreduce.data.portable_hash import Shape, common_shape, shape_of
-from mapreduce.data.shuffle import blocks
-from mapreduce.data.shuffle.blocks import Block, Entry
+from mapreduce.data.shuffle.blocks import (
+    BLOCK_BYTES,
+    Block,
+    Damaged,
+    Entry,
+    Values,
+    decoded,
+    encoded,
+    encoded_entries,
+    entries,
+    flattened,
+)
 from mapreduce.errors import BadPair, ScratchFailed
 
 FAN_IN = 64
@@ -52,7 +62,7 @@ class Runs:
         self._ordering = ordering
         # Objects take up to about ten times what their pickles do.
         share = memory_bytes // (10 * FAN_IN)
-        self._block_bytes = min(blocks.BLOCK_BYTES, max(_LEAST_BLOCK_BYTES, share))
+        self._block_bytes = min(BLOCK_BYTES, max(_LEAST_BLOCK_BYTES, share))
         self.failure: ScratchFailed | None = None
         self._runs: list[Run] = []
         self._made = 0
@@ -69,11 +79,11 @@ class Runs:
         """Write a run of keys with their values. Raises `ScratchFailed` when the disk is full."""
         arranged = self._ordering.arranged
 
-        def values_of(keys: Sequence[Any]) -> blocks.Values:
-            return blocks.flattened(arranged(groups[key]) for key in keys)
+        def values_of(keys: Sequence[Any]) -> Values:
+            return flattened(arranged(groups[key]) for key in keys)
 
         keys = self._ordering.sorted(groups)
-        run = blocks.encoded(keys, values_of, self._block_bytes)
+        run = encoded(keys, values_of, self._block_bytes)
         self._runs.append(self._stored(run, shape_of(keys)))
 
     def merged(self) -> Iterator[Ranked]:
@@ -84,9 +94,8 @@ class Runs:
         return self._merge(self._runs)
 
     def _as_one(self, runs: Sequence[Run]) -> Run:
-        entries = ((key, values) for _, _, key, values in self._merge(runs))
-        merged = blocks.encoded_entries(entries, self._block_bytes)
-        one = self._stored(merged, _common_shape(runs))
+        merged = ((key, values) for _, _, key, values in self._merge(runs))
+        one = self._stored(encoded_entries(merged, self._block_bytes), _common_shape(runs))
         for run in runs:
             run.path.unlink()
         return one
@@ -123,8 +132,8 @@ class Runs:
             with run.path.open("rb") as file:
                 while head := file.read(_LENGTH.size):
                     data = file.read(_LENGTH.unpack(head)[0])
-                    yield from blocks.entries(blocks.decoded(data))
-        except (OSError, blocks.Damaged, struct.error) as error:
+                    yield from entries(decoded(data))
+        except (OSError, Damaged, struct.error) as error:
             self.failure = ScratchFailed(run.path, f"it can't be read again ({error!r})")
             raise self.failure from error
 
