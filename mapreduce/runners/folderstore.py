@@ -59,15 +59,7 @@ class FolderStore(OneByOne):
         check_value(value)
         if if_absent or if_context is not None:
             raise RequestError("a store in a folder knows no conditions")
-        written = self._folder / f"writing-{os.getpid()}-{uuid.uuid4().hex}"
-        try:
-            written.write_bytes(value)
-        except FileNotFoundError:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            written.write_bytes(value)
-        if path.parent != self._folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        written.replace(path)
+        self._write(path, value)
         return Written(("folder",))
 
     def delete(
@@ -101,6 +93,18 @@ class FolderStore(OneByOne):
     ) -> tuple[str, ...]:
         check_key(key)
         return ()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Make a file that is seen whole or not at all."""
+        written = self._folder / f"writing-{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            written.write_bytes(data)
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            written.write_bytes(data)
+        if path.parent != self._folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        written.replace(path)
 
     def _path(self, key: str) -> Path:
         """`key` percent-encoded; the name of its file begins with =, those of folders with +."""

@@ -10,7 +10,7 @@ from mapreduce.engine import events
 from mapreduce.engine.executor import Executor, Outcome
 from mapreduce.engine.orders import JobSpec
 from mapreduce.runners.drive import WORKER, Drive
-from mapreduce.runners.folderstore import FolderStore
+from mapreduce.runners.packstore import PackStore
 from mapreduce.runners.result import Progress, RunResult
 
 _TICK_S = 0.2
@@ -31,9 +31,9 @@ def run(
     with tempfile.TemporaryDirectory(prefix="mapreduce-", ignore_cleanup_errors=True) as folder:
         pieces = Path(folder, "pieces")
         pieces.mkdir()
-        drive = Drive(spec, code, FolderStore(pieces), Path(folder), progress=progress)
+        drive = Drive(spec, code, PackStore(pieces), Path(folder), progress=progress)
         done: SimpleQueue[Outcome] = SimpleQueue()
-        open_store = functools.partial(FolderStore, pieces)
+        open_store = functools.partial(PackStore, pieces)
         try:
             with Executor(slots, open_store, done.put, files="local") as executor:
                 _drive(drive, executor, done, slots)

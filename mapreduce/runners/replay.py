@@ -25,7 +25,7 @@ from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.writing import AttemptOutput
 from mapreduce.errors import JobError, NotAPair
-from mapreduce.runners.folderstore import FolderStore
+from mapreduce.runners.packstore import PackStore
 
 _TASK = re.compile(r"(?:(?P<step>\d+)/)?(?P<kind>map|reduce)-(?P<index>\d+)(?:\.\d+)?")
 
@@ -64,7 +64,7 @@ def replay(store: Store, record: Record, task: TaskName) -> Iterator[Pair]:
         side_files = SideFiles(spec, record["run"], "store", store, scratch)
         held.enter_context(sidefiles.importable(side_files.modules()))
         program = shipping.load(spec, code, record["run"])
-        pieces = FolderStore(scratch / "pieces")
+        pieces = PackStore(scratch / "pieces")
         (scratch / "pieces").mkdir()
         bench = tasks.Bench(store, pieces, "store", scratch, side_files)
         again = _Again(spec, record["run"], task, splits, program, bench)
