@@ -63,6 +63,13 @@ class NotAPair(BadPair):
             remedy = "to give all that another generator gives, write: yield from ..."
         super().__init__(f"{repr(given)[:80]} is no pair (key, value): {remedy}")
 
+    @classmethod
+    def unseen(cls, error: Exception) -> "NotAPair":
+        """The same of something that only the interpreter has seen, as it took it apart."""
+        made = cls(None)
+        made.args = (f"what was given is no pair (key, value): {error}: write: yield key, value",)
+        return made
+
 
 class JobFailed(DynamoError):
     """A job has ended without output. `error` is what its last attempt said."""

@@ -15,7 +15,7 @@ from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.portable_hash import partitions_of
 from mapreduce.data.shuffle.blocks import encoded
 from mapreduce.data.shuffle.combining import Combine, Fold
-from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed, Paired
+from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
 from mapreduce.errors import BadPair, place_of
 
@@ -59,11 +59,10 @@ class Collector:
         self._map_index, self._attempt = map_index, attempt
         self._partitions = partitions
         self._put = put
-        self._combine = combine
         self._partition = partition
         self._ordering = ordering
         self._memory_bytes = memory_bytes
-        self._held: Holding = Counted(combine)
+        self._held: Holding = Folded(combine) if isinstance(combine, Fold) else Counted(combine)
         self._pieces: list[Piece] = []
         self._runs = 0
 
@@ -74,7 +73,7 @@ class Collector:
             if self._held.held_bytes > self._memory_bytes:
                 self._make_room()
             elif isinstance(self._held, Counted):
-                self._held = self._with_other_values(self._held)
+                self._held = self._held.as_listed()
             elif isinstance(self._held, Listed):
                 self._held = self._held.as_paired()
             rest = self._held.gather(rest, self._memory_bytes)
@@ -83,11 +82,6 @@ class Collector:
         """Write what is left; the pieces of all runs, in order of run and partition."""
         self._write_run()
         return tuple(self._pieces)
-
-    def _with_other_values(self, counted: Counted) -> Holding:
-        if isinstance(self._combine, Fold):
-            return counted.as_folded(self._combine)
-        return counted.as_listed(self._combine)
 
     def _make_room(self) -> None:
         self._held.shrink()
@@ -108,19 +102,8 @@ class Collector:
             raise
         self.combine_input_records += held.combine_input_records
         self.combine_output_records += held.combine_output_records
-        self._held = self._empty(held)
+        self._held = held.emptied()
         return sum(piece.records for piece in self._pieces[before:])
-
-    def _empty(self, held: Holding) -> Holding:
-        if isinstance(held, Counted):
-            return Counted(self._combine)
-        if isinstance(held, Folded):
-            assert isinstance(self._combine, Fold)
-            return Folded(self._combine, {})
-        if isinstance(held, Paired):
-            return Paired([])
-        assert not isinstance(self._combine, Fold)
-        return Listed(self._combine)
 
     def _write_pieces(self, keys: Collection[Any]) -> None:
         run, self._runs = self._runs, self._runs + 1
