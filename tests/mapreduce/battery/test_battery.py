@@ -19,13 +19,13 @@ from mapreduce.data import formats
 from mapreduce.data.outputs import open_output
 from mapreduce.job import Runner
 from mapreduce.runners.result import RunResult
-from tests.mapreduce.battery import jobs, sequential
-from tests.mapreduce.battery.jobs import BATTERY, ON_CLUSTER, SPILLING, Case
+from tests.mapreduce.battery import sequential
+from tests.mapreduce.battery.jobs import BATTERY, ON_CLUSTER, ON_LOCAL
+from tests.mapreduce.battery.jobs.common import SPILLING, Case, Sum, Words
+from tests.mapreduce.battery.jobs.orders import TEXT, Swap, Unswap
 from tests.mapreduce.battery.sequential import Expected
 from tests.mapreduce.cluster.serving import free_port
 from tests.waiting import wait_until
-
-CASES = pytest.mark.parametrize("case", BATTERY, ids=lambda case: case.name)
 
 
 @cache
@@ -120,12 +120,12 @@ def spelled(value: Any) -> str:
 # On this machine ---------------------------------------------------------------------------------
 
 
-@CASES
+@pytest.mark.parametrize("case", BATTERY, ids=lambda case: case.name)
 def test_inline_writes_the_same_bytes(case: Case, tmp_path: Path) -> None:
     check_here(case, tmp_path, "inline")
 
 
-@CASES
+@pytest.mark.parametrize("case", ON_LOCAL, ids=lambda case: case.name)
 def test_local_writes_the_same_bytes(case: Case, tmp_path: Path) -> None:
     check_here(case, tmp_path, "local")
 
@@ -214,24 +214,25 @@ def test_a_cluster_writes_the_same_bytes(case: Case, ini: Path, store: Client) -
 
 # Chains ------------------------------------------------------------------------------------------
 
-COUNT = Job("count", mapper=jobs.Words, reducer=jobs.Sum, reducers=2, split_bytes=100)
-MOST = Job("most", mapper=jobs.Swap, reducer=jobs.Unswap, descending=True)
+COUNT = Job("count", mapper=Words, reducer=Sum, reducers=2, split_bytes=100)
+MOST = Job("most", mapper=Swap, reducer=Unswap, descending=True)
 
 
-@pytest.mark.parametrize("runner", ["inline", "local", "cluster"])
-def test_what_a_job_gave_is_read_by_the_next(
-    runner: Runner, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    options: dict[str, Any] = {"runner": runner}
-    given = str(tmp_path / "given")
-    if runner == "cluster":
-        given, options["cluster"] = "/chained", request.getfixturevalue("ini")
-        store_files.write(request.getfixturevalue("store"), given, io.BytesIO(jobs.TEXT))
-    else:
-        Path(given).write_bytes(jobs.TEXT)
+@pytest.mark.parametrize("runner", ["inline", "local"])
+def test_what_a_job_gave_is_read_by_the_next(runner: Runner, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(TEXT)
+    check_chain(given, runner=runner)
+
+
+def test_what_a_job_gave_is_read_by_the_next_on_a_cluster(ini: Path, store: Client) -> None:
+    store_files.write(store, "/chained", io.BytesIO(TEXT))
+    check_chain("/chained", runner="cluster", cluster=ini)
+
+
+def check_chain(given: str | Path, **options: Any) -> None:
     counted = COUNT.run(given, **options)
     most = MOST.run(counted, **options)
-
-    [text] = sequential.read(COUNT, [Input("in")], {"in": jobs.TEXT})
+    [text] = sequential.read(COUNT, [Input("in")], {"in": TEXT})
     counts = [pair for part in sequential.evaluate(COUNT, [text]).main for pair in part]
     assert list(most) == sequential.evaluate(MOST, [sequential.Given({"": counts})]).main[0]

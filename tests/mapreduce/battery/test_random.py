@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from mapreduce import Input, Job, Mapper, Reducer, Step
 from tests.mapreduce.battery import sequential
-from tests.mapreduce.battery.jobs import PLAIN_KEYS, Listed, Sum, first_of, shown
+from tests.mapreduce.battery.jobs.common import Listed, Sum
+from tests.mapreduce.battery.jobs.keys import PLAIN_KEYS, shown
+from tests.mapreduce.battery.jobs.spills import first_of
 
 LONG = "x" * 60_000
 """Some values of this length are more than a task may hold."""
