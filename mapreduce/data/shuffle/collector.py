@@ -15,7 +15,9 @@ from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.portable_hash import partitions_of
 from mapreduce.data.shuffle.blocks import encoded
 from mapreduce.data.shuffle.combining import Combine, Fold
-from mapreduce.data.shuffle.holding import Counted, Folded, Holding, Listed
+from mapreduce.data.shuffle.counting import Counted, Folded
+from mapreduce.data.shuffle.holding import Holding
+from mapreduce.data.shuffle.listing import Listed
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
 from mapreduce.errors import BadPair, place_of
 

@@ -1,0 +1,148 @@
+"""Pairs in memory of which each key needs one thing: how often it came, or one folded value."""
+
+import itertools
+import operator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from mapreduce.api import Pair
+from mapreduce.data.shuffle.blocks import Values, flattened
+from mapreduce.data.shuffle.combining import Combine, Fold, combined
+from mapreduce.data.shuffle.holding import NOTHING, Holding, Rest, check_pair, next_batch
+from mapreduce.data.shuffle.listing import Listed
+from mapreduce.data.shuffle.sizes import POINTER_BYTES, Mean
+
+_NUMBER_BYTES = 32
+
+
+class Counted(Holding):
+    """How often each key came with the one value that all pairs have."""
+
+    def __init__(self, combine: Combine | None) -> None:
+        super().__init__()
+        self.value: Any = None
+        self._counts: dict[Any, int] = {}
+        self._combine = combine
+        self._taken = 0
+
+    @property
+    def groups(self) -> dict[Any, int]:
+        return self._counts
+
+    @property
+    def records(self) -> int:
+        return sum(self._counts.values())
+
+    @property
+    def held_bytes(self) -> int:
+        keys = len(self._counts) * (self._keys.size + _NUMBER_BYTES)
+        # Without a combiner the values have to be made when they are written.
+        values = 0 if self._combine else self._taken * POINTER_BYTES
+        return sys.getsizeof(self._counts) + keys + values
+
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        counts, value = self._counts, self.value
+        get = counts.get
+        batch = 1
+        for pair in pairs:
+            check_pair(pair)
+            key, one = pair
+            if not counts:
+                self.value = value = one
+            if one is not value:
+                return itertools.chain((pair,), pairs)
+            counts[key] = get(key, 0) + 1
+            for key, one in itertools.islice(pairs, batch):
+                if one is not value:
+                    return itertools.chain(((key, one),), pairs)
+                counts[key] = get(key, 0) + 1
+            self._taken += batch + 1
+            size = self._keys.add(key)
+            if self.held_bytes > limit_bytes:
+                return pairs
+            batch = next_batch(batch, size, limit_bytes)
+        return None
+
+    def values_of(self, keys: Sequence[Any]) -> Values:
+        value, combine = self.value, self._combine
+        numbers = list(map(self._counts.__getitem__, keys))
+        if combine is None:
+            return numbers, [value for number in numbers for _ in range(number)]
+        self.combine_input_records += sum(numbers)
+        same = itertools.repeat
+        found = flattened(combined(combine, k, same(value, n)) for k, n in zip(keys, numbers))
+        self.combine_output_records += len(found[1])
+        return found
+
+    def emptied(self) -> "Counted":
+        return Counted(self._combine)
+
+    def as_listed(self) -> "Listed":
+        """The same pairs, for those that follow with other values."""
+        return Listed(self._combine, {key: [self.value] * n for key, n in self._counts.items()})
+
+
+class Folded(Holding):
+    """One value for each key, folded with each that comes."""
+
+    def __init__(self, fold: Fold) -> None:
+        super().__init__()
+        self._fold = fold
+        self._values: dict[Any, Any] = {}
+        self._records = 0
+        self._sizes = Mean()
+
+    @property
+    def groups(self) -> dict[Any, Any]:
+        return self._values
+
+    @property
+    def records(self) -> int:
+        return self._records
+
+    @property
+    def held_bytes(self) -> int:
+        each = self._keys.size + self._sizes.size
+        return sys.getsizeof(self._values) + len(self._values) * each
+
+    def _look(self, key: Any) -> int:
+        return self._keys.add(key) + self._sizes.add(self._values[key])
+
+    def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
+        take = self._add if self._fold.function is operator.add else self._apply
+        batch = 1
+        for pair in pairs:
+            check_pair(pair)
+            self._records += take((pair,)) + take(itertools.islice(pairs, batch))
+            size = self._look(pair[0])
+            if self.held_bytes > limit_bytes:
+                return pairs
+            batch = next_batch(batch, size, limit_bytes)
+        return None
+
+    def _add(self, pairs: Iterable[Pair]) -> int:
+        """Fold some pairs; returns their number. An operator is quicker than its function."""
+        values, get, count = self._values, self._values.get, 0
+        for key, value in pairs:
+            held = get(key, NOTHING)
+            values[key] = value if held is NOTHING else held + value
+            count += 1
+        return count
+
+    def _apply(self, pairs: Iterable[Pair]) -> int:
+        values, get, function, count = self._values, self._values.get, self._fold.function, 0
+        for key, value in pairs:
+            held = get(key, NOTHING)
+            values[key] = value if held is NOTHING else function(held, value)
+            count += 1
+        return count
+
+    def values_of(self, keys: Sequence[Any]) -> Values:
+        self.combine_input_records += self._records
+        self._records = 0
+        self.combine_output_records += len(keys)
+        return None, list(map(self._values.__getitem__, keys))
+
+    def emptied(self) -> "Folded":
+        return Folded(self._fold)
