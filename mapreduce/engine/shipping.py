@@ -238,6 +238,7 @@ def load(spec: JobSpec, data: bytes, run: str) -> Program:
     Errors of the user's own code pass through; a class that the source does not have is a
     `SourceError`.
     """
+    _forget_stand_ins()
     if spec.code.kind == "pickle":
         return _unpickled(spec, data)
     module = load_source(data, spec.code.filename, f"mapreduce_job_{run}")
@@ -316,8 +317,19 @@ def _unpickled(spec: JobSpec, data: bytes) -> Program:
         )
     program, beside = pickle.loads(data)
     for (home, name), made in beside.items():
-        setattr(sys.modules.setdefault(home, ModuleType(home)), name, made)
+        setattr(sys.modules.setdefault(home, _StandIn(home)), name, made)
     return Program(*program)
+
+
+class _StandIn(ModuleType):
+    """A module of the program that described a job, where the job runs: the classes sent of it."""
+
+
+def _forget_stand_ins() -> None:
+    """Those of the last job: the next may bring, or find, the whole module of that name."""
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, _StandIn):
+            del sys.modules[name]
 
 
 def _step(module: ModuleType, code: Code, step: StepSpec) -> Step:

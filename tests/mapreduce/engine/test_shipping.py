@@ -1,5 +1,6 @@
 """User code arrives as it was written, and what is wrong with it is said before it runs."""
 
+import importlib
 import subprocess
 import sys
 import traceback
@@ -184,6 +185,22 @@ def test_classes_of_main_run_where_main_is_not(tmp_path: Path) -> None:
     assert told.stdout.decode().strip() == (
         "[('a', Point(x=1)), ('b', Point(x=1)), ('c', Point(x=1))]"
     )
+
+
+def test_what_stood_for_a_module_does_not_hide_it_from_the_next_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "described.py").write_text("class Words: ...\nLIMIT = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = importlib.import_module("described").Words
+    code, data = shipping.pickle_program(Program((words,), (Step(mapper=words),)))
+    monkeypatch.delitem(sys.modules, "described")  # as on another machine
+    shipping.load(job_spec(code=code), data, "first")
+    assert not hasattr(sys.modules["described"], "LIMIT")
+
+    source = b"from described import LIMIT\nclass Last:\n    limit = LIMIT\n"
+    [last] = shipping.load(job_spec(mapper="Last"), source, "second").mappers
+    assert last.limit == 3
 
 
 def test_what_can_not_be_pickled_is_one_clear_error() -> None:
