@@ -15,7 +15,7 @@ from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.portable_hash import partitions_of
 from mapreduce.data.shuffle.blocks import encoded
 from mapreduce.data.shuffle.combining import Combine, Fold
-from mapreduce.data.shuffle.counting import Counted, Folded
+from mapreduce.data.shuffle.counting import Counted
 from mapreduce.data.shuffle.holding import Holding
 from mapreduce.data.shuffle.listing import Listed
 from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
@@ -64,7 +64,7 @@ class Collector:
         self._partition = partition
         self._ordering = ordering
         self._memory_bytes = memory_bytes
-        self._held: Holding = Folded(combine) if isinstance(combine, Fold) else Counted(combine)
+        self._held: Holding = Counted(combine)
         self._pieces: list[Piece] = []
         self._runs = 0
 
@@ -75,7 +75,7 @@ class Collector:
             if self._held.held_bytes > self._memory_bytes:
                 self._make_room()
             elif isinstance(self._held, Counted):
-                self._held = self._held.as_listed()
+                self._held = self._held.with_other_values()
             elif isinstance(self._held, Listed):
                 self._held = self._held.as_paired()
             rest = self._held.gather(rest, self._memory_bytes)

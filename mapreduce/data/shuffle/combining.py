@@ -1,5 +1,8 @@
 """Combiners: fewer pairs, before they leave the mapper's side."""
 
+import functools
+import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +20,17 @@ class Fold(NamedTuple):
     """
 
     function: Callable[[Any, Any], Any]
+
+    def times_each(self, value: Any, counts: list[int]) -> list[Any]:
+        """What so many times the same value fold to, for each of several keys.
+
+        >>> Fold(operator.add).times_each(2, [3, 1]), Fold(operator.add).times_each("ab", [2])
+        ([6, 2], ['abab'])
+        """
+        if self.function is operator.add and type(value) is int:
+            return counts if value == 1 else [value * count for count in counts]
+        same = itertools.repeat
+        return [functools.reduce(self.function, same(value, count)) for count in counts]
 
 
 def combined(combine: Combine, key: Any, values: Iterable[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ _NUMBER_BYTES = 32
 class Counted(Holding):
     """How often each key came with the one value that all pairs have."""
 
-    def __init__(self, combine: Combine | None) -> None:
+    def __init__(self, combine: Combine | Fold | None) -> None:
         super().__init__()
         self.value: Any = None
         self._counts: dict[Any, int] = {}
@@ -70,28 +70,40 @@ class Counted(Holding):
         if combine is None:
             return numbers, [value for number in numbers for _ in range(number)]
         self.combine_input_records += sum(numbers)
-        same = itertools.repeat
-        found = flattened(combined(combine, k, same(value, n)) for k, n in zip(keys, numbers))
+        found = self._combined(combine, keys, numbers)
         self.combine_output_records += len(found[1])
         return found
+
+    def _combined(self, combine: Combine | Fold, keys: Sequence[Any], numbers: list[int]) -> Values:
+        value, same = self.value, itertools.repeat
+        if isinstance(combine, Fold):
+            return None, combine.times_each(value, numbers)
+        return flattened(combined(combine, k, same(value, n)) for k, n in zip(keys, numbers))
 
     def emptied(self) -> "Counted":
         return Counted(self._combine)
 
-    def as_listed(self) -> "Listed":
-        """The same pairs, for those that follow with other values."""
-        return Listed(self._combine, {key: [self.value] * n for key, n in self._counts.items()})
+    def with_other_values(self) -> "Folded | Listed":
+        """The same pairs, held in another way, as other values follow."""
+        combine, counts = self._combine, self._counts
+        if isinstance(combine, Fold):
+            values = combine.times_each(self.value, list(counts.values()))
+            return Folded(combine, dict(zip(counts, values)), self.records)
+        return Listed(combine, {key: [self.value] * n for key, n in counts.items()})
 
 
 class Folded(Holding):
-    """One value for each key, folded with each that comes."""
+    """One value for each key, folded with each that comes. `values` and `records` are what has been
+    folded already."""
 
-    def __init__(self, fold: Fold) -> None:
+    def __init__(self, fold: Fold, values: dict[Any, Any] | None = None, records: int = 0) -> None:
         super().__init__()
         self._fold = fold
-        self._values: dict[Any, Any] = {}
-        self._records = 0
+        self._values = values or {}
+        self._records = records
         self._sizes = Mean()
+        for key in itertools.islice(self._values, 1):
+            self._look(key)
 
     @property
     def groups(self) -> dict[Any, Any]:
