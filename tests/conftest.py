@@ -9,7 +9,6 @@ import pytest
 
 from tests.waiting import wait_until
 
-
 # The simulations make millions of small objects and hardly a circle of them: to look for circles
 # less often saves a twentieth of their time.
 gc.set_threshold(50_000, 20, 100)
