@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from dynamo.errors import DynamoError, RequestError
 
@@ -160,19 +161,17 @@ def _one_step(
     from mapreduce.engine.orders import JobSpec, StepSpec
 
     step = StepSpec(**{option: given[option] for option in _STEP if option in given})
-    input_format = given.get("input_format", "text")
-    read = [InputSpec(path, input_format) for path in inputs]
+    read = [InputSpec(path) for path in inputs]
     for mapper, path in own_inputs:
-        read.append(InputSpec(path, input_format, 1 + code.mappers.index(mapper)))
+        read.append(InputSpec(path, mapper=1 + code.mappers.index(mapper)))
     if not inputs and own_inputs and "mapper" not in given:
-        step = _structs_replace(step, mapper=own_inputs[0][0])
+        step = msgspec.structs.replace(step, mapper=own_inputs[0][0])
     steps = shipping.check_source(source, code, [step])
     return JobSpec(name="job", inputs=tuple(read), output=output, code=code, steps=steps)
 
 
 def _changed(spec: "JobSpec", name: str, given: dict[str, Any]) -> "JobSpec":
     """`spec` with what the options say of the job as a whole."""
-    from mapreduce.data.inputs import InputSpec
     from mapreduce.engine import sidefiles
 
     changes: dict[str, Any] = {"name": name}
@@ -188,12 +187,6 @@ def _changed(spec: "JobSpec", name: str, given: dict[str, Any]) -> "JobSpec":
     changes["modules"] = spec.modules + sidefiles.given(given.get("modules", ()))
     if "input_format" in given:
         changes["inputs"] = tuple(
-            InputSpec(read.path, given["input_format"], read.mapper) for read in spec.inputs
+            msgspec.structs.replace(read, format=given["input_format"]) for read in spec.inputs
         )
-    return _structs_replace(spec, **changes)
-
-
-def _structs_replace(struct: Any, **changes: Any) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(struct, **changes)
+    return msgspec.structs.replace(spec, **changes)

@@ -120,9 +120,11 @@ def block(job: str, partition: int, map_index: int, attempt: int, run: int, bloc
     return f"{home(job, partition)}:{map_index:05d}.{attempt}.{run}:{block:05d}"
 
 
+def piece_key(job: str, piece: Piece, index: int) -> str:
+    """The key of one block of a piece."""
+    return block(job, piece.partition, piece.map_index, piece.attempt, piece.run, index)
+
+
 def piece_keys(job: str, piece: Piece) -> list[str]:
     """The keys of all blocks of a piece, in order."""
-    return [
-        block(job, piece.partition, piece.map_index, piece.attempt, piece.run, index)
-        for index in range(piece.blocks)
-    ]
+    return [piece_key(job, piece, index) for index in range(piece.blocks)]

@@ -52,7 +52,7 @@ def piece_fetch(store: Store, job: str) -> shuffle.Fetch:
     quorum, and then from all replicas. What stays damaged is given as it is."""
 
     def fetch(wanted: Sequence[tuple[Piece, int]]) -> list[bytes | None]:
-        keys = [_key(job, piece, index) for piece, index in wanted]
+        keys = [paths.piece_key(job, piece, index) for piece, index in wanted]
         found = _values(store, keys, 1)
         for read in (_values, _values_of_all):
             if bad := [key for key, data in found.items() if data is None or not is_whole(data)]:
@@ -60,10 +60,6 @@ def piece_fetch(store: Store, job: str) -> shuffle.Fetch:
         return [found[key] for key in keys]
 
     return fetch
-
-
-def _key(job: str, piece: Piece, index: int) -> str:
-    return paths.block(job, piece.partition, piece.map_index, piece.attempt, piece.run, index)
 
 
 def _values(store: Store, keys: Sequence[str], r: int | None = None) -> dict[str, bytes | None]:

@@ -82,7 +82,6 @@ class Run:
         self._phases = phases(spec)
         self._current = 0
         self._splits: list[Split] = []
-        self._homes: list[tuple[str, ...]] = []
         self._pieces: list[list[Piece]] | None = None
 
     @property
@@ -106,13 +105,16 @@ class Run:
     @property
     def output(self) -> str:
         """The folder that the current step writes."""
-        if self.phase.step == len(self.spec.steps) - 1:
-            return self.spec.output
-        return self._between(self.phase.step)
+        return self.spec.output if self._is_final else self._between(self.phase.step)
 
     @property
     def output_format(self) -> str:
-        return self.spec.output_format if self.output == self.spec.output else BETWEEN
+        return self.spec.output_format if self._is_final else BETWEEN
+
+    @property
+    def _is_final(self) -> bool:
+        """True if the current step makes the job's output."""
+        return self.phase.step == len(self.spec.steps) - 1
 
     def _between(self, step: int) -> str:
         return f"{self._work}/step-{step + 1}"
@@ -133,12 +135,11 @@ class Run:
         self.splits = self._splits
         if is_sampling:
             self.splits = sampling.thinned(self._splits)
-        self._homes = [self._home(store, index) for index in range(self.reducers)]
         self._pieces = None
         return JobStarted(
             self.job,
             tuple(split.nodes for split in self.splits),
-            tuple(self._homes),
+            tuple(self._home(store, index) for index in range(self.reducers)),
             self.spec.max_attempts,
         )
 
@@ -229,7 +230,7 @@ class Run:
     @property
     def _merged(self) -> str:
         """The name of the one file of output, "" if there is one for each partition."""
-        if not self.spec.merged or self.output != self.spec.output:
+        if not self.spec.merged or not self._is_final:
             return ""
         return outputs.merged_name(formats.writing(self.spec.output_format).extension)
 
@@ -238,8 +239,7 @@ class Run:
         if self.phase.sampling:
             return
         parts = _parts(results)
-        is_final = self.output == self.spec.output
-        if is_final:
+        if self._is_final:
             parts += self.named_parts
         else:
             parts = [part for part in parts if outputs.is_main(part.name)]

@@ -159,7 +159,7 @@ def mapped(task: Task, limit: int | None = None) -> Iterator[Pair]:
 def reduced(task: Task) -> Iterator[Pair]:
     """All that the reducer gives for the partition."""
     assert task.step.reducer is not None
-    groups = _groups(task, task.ordering)
+    groups = _groups(task)
     reducer = calling.made(task.step.reducer, task.context)
     return calling.reduce_pairs(reducer, groups, task.counters)
 
@@ -251,7 +251,7 @@ def _collected(
     return pieces
 
 
-def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
+def _groups(task: Task) -> Iterator[shuffle.Group]:
     order = task.order
     task.counters.update(
         reduce_input_records=sum(piece.records for piece in order.pieces),
@@ -260,7 +260,7 @@ def _groups(task: Task, ordering: Ordering) -> Iterator[shuffle.Group]:
     return shuffle.grouped(
         order.pieces,
         piece_fetch(task.bench.pieces, order.attempt.task.job),
-        ordering=ordering,
+        ordering=task.ordering,
         memory_bytes=order.spec.memory_bytes,
         scratch=task.bench.scratch,
         counters=task.counters,
@@ -279,7 +279,7 @@ def _sample_keys(task: Task) -> tuple[Piece, ...]:
 
 def _store_borders(task: Task) -> None:
     """Take the borders of all partitions from the sampled keys."""
-    keys = [key for key, values in _groups(task, task.ordering) for _ in values]
+    keys = [key for key, values in _groups(task) for _ in values]
     borders = sampling.borders(keys, task.step.reducers)
     key = paths.borders(task.order.run, task.order.step)
     task.bench.pieces.put(key, pickle.dumps(borders, protocol=5))

@@ -24,7 +24,7 @@ from mapreduce.engine.orders import JobSpec, TaskOrder
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.writing import AttemptOutput
-from mapreduce.errors import JobError, NotAPair
+from mapreduce.errors import JobError
 from mapreduce.runners.packstore import PackStore
 
 _TASK = re.compile(r"(?:(?P<step>\d+)/)?(?P<kind>map|reduce)-(?P<index>\d+)(?:\.\d+)?")
@@ -82,7 +82,7 @@ class _Again(NamedTuple):
     def mapped(self) -> Iterator[Pair]:
         task = self._opened(self._order("map", self.task.number))
         with calling.explained(task.context):
-            yield from _pairs(tasks.mapped(task))
+            yield from map(calling.checked, tasks.mapped(task))
 
     def reduced(self) -> Iterator[Pair]:
         self._bring_borders()
@@ -92,7 +92,7 @@ class _Again(NamedTuple):
             pieces += [piece for piece in made if piece.partition == self.task.number]
         task = self._opened(self._order("reduce", self.task.number, tuple(pieces)))
         with calling.explained(task.context):
-            yield from _pairs(tasks.reduced(task))
+            yield from map(calling.checked, tasks.reduced(task))
 
     def _bring_borders(self) -> None:
         key = paths.borders(self.run, self.task.step)
@@ -117,13 +117,6 @@ class _Again(NamedTuple):
         """The task with named outputs that nobody keeps."""
         folder = FolderOutput(self.bench.scratch / "named")
         return tasks.opened(order, self.program, self.bench, AttemptOutput(order, folder, folder))
-
-
-def _pairs(given: Iterator[Any]) -> Iterator[Pair]:
-    for pair in given:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise NotAPair(pair)
-        yield pair[0], pair[1]
 
 
 def _plan(store: Store, record: Record, spec: JobSpec, task: TaskName) -> list[Split]:
