@@ -28,6 +28,10 @@ _VERSION_FIELDS = (
 )
 
 
+_EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
+"""Which extra of this package brings the library of a protocol."""
+
+
 def opened(url: str, *, anew: bool = False) -> tuple[FileSystem, str]:
     """The file system of a URL, and the path of the URL in it.
 
@@ -41,13 +45,24 @@ def opened(url: str, *, anew: bool = False) -> tuple[FileSystem, str]:
             fs, path = url_to_fs(url)
     except ImportError as error:
         raise JobError(
-            f"{url!r} can't be opened: {error}; use pip, wherever the job's tasks run"
+            f"{url!r} can't be opened: {error}; {_remedy(url)}, wherever the job's tasks run"
         ) from error
     except ValueError as error:
         raise JobError(f"{url!r} can't be opened: {error}") from error
     if anew:
         fs.invalidate_cache()
     return fs, str(path)
+
+
+def _remedy(url: str) -> str:
+    """How to get the library that a URL needs.
+
+    >>> _remedy("s3://bucket/key"), _remedy("gs://bucket/key")
+    ("pip install 'dynamo-mapreduce[s3]'", 'use pip')
+    """
+    schemes = [part.partition("://")[0] for part in url.split("::")]
+    extra = next((_EXTRAS[scheme] for scheme in schemes if scheme in _EXTRAS), None)
+    return f"pip install 'dynamo-mapreduce[{extra}]'" if extra else "use pip"
 
 
 def url_of(given: str, path: str) -> str:

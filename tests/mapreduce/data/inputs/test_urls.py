@@ -1,9 +1,11 @@
 """What only URLs have: libraries, servers that don't answer, requests that cost time."""
 
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry
 
 from dynamo.store import MemoryStore
 from mapreduce.data import inputs
@@ -20,7 +22,7 @@ def plan(url: str, split_bytes: int = 1 << 20) -> list[inputs.Split]:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://bucket/key", "Install s3fs"),
+        ("gs://bucket/key", "install gcsfs .*; use pip"),
         ("nothing://a", "Protocol not known: nothing"),
         ("http://127.0.0.1:1/a.txt", "Cannot connect to host 127.0.0.1"),
     ],
@@ -28,6 +30,13 @@ def plan(url: str, split_bytes: int = 1 << 20) -> list[inputs.Split]:
 def test_what_can_not_be_opened_says_why(url: str, message: str) -> None:
     with pytest.raises(JobError, match=message):
         plan(url)
+
+
+def test_a_library_that_is_missing_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(_registry, "s3", raising=False)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(JobError, match=r"Install s3fs.*pip install 'dynamo-mapreduce\[s3\]'"):
+        plan("s3://bucket/key")
 
 
 def test_a_server_that_refuses_is_told(tmp_path: Path) -> None:
