@@ -37,6 +37,8 @@ class Locality(StrEnum):
 
     NODE = "node"
     """Beside a store node that holds the data."""
+    HOST = "host"
+    """On the machine of a store node that holds the data."""
     REMOTE = "remote"
     """Elsewhere: the data crosses the network."""
     ANY = "any"
@@ -62,6 +64,15 @@ class Event(msgspec.Struct, frozen=True, tag=True):
     """Something that happened."""
 
 
+class Done(msgspec.Struct, frozen=True, array_like=True):
+    """A task that was finished under an earlier leader, and by which attempt."""
+
+    attempt: AttemptId
+    worker: str
+    locality: Locality
+    result: Any
+
+
 class JobStarted(Event, frozen=True):
     """A job is to run: for each of its tasks the store nodes that hold the task's data.
 
@@ -73,10 +84,44 @@ class JobStarted(Event, frozen=True):
     map_nodes: tuple[tuple[str, ...], ...]
     reduce_nodes: tuple[tuple[str, ...], ...]
     max_attempts: int = 4
+    hosts: dict[str, str] = {}
+    """The machines of nodes, as far as they are known."""
+    priority: float = 1.0
+    """The weight of its fair share: a job of priority 2 gets twice the slots of one of 1."""
+    max_running: int = 0
+    """At most so many of its tasks run at once; 0 for no limit."""
+    slow_start: float = 0.05
+    """Reduces may start when this part of the maps is done, in slots that nothing else wants."""
+    backups: bool = True
+    """Slow tasks near the end of a stage are run twice, and the first that ends wins."""
+    done: tuple[Done, ...] = ()
+    """Tasks that need not run, as an earlier leader has seen them finish."""
+    first_attempt: int = 1
+    """Attempts are numbered from here: an earlier leader may have used the numbers before."""
+    resumed: bool = False
+    """True if attempts of an earlier leader may still run: their workers will tell of them."""
 
 
 class JobKilled(Event, frozen=True):
     """The user wants the job to stop."""
+
+    job: str
+
+
+class TaskKilled(Event, frozen=True):
+    """The user wants what runs of this task to stop; it starts again."""
+
+    task: TaskId
+
+
+class JobPaused(Event, frozen=True):
+    """The user wants no further task of the job to start; what runs goes on."""
+
+    job: str
+
+
+class JobResumed(Event, frozen=True):
+    """The user wants a paused job to go on."""
 
     job: str
 
@@ -89,6 +134,12 @@ class WorkerReported(Event, frozen=True):
     node: str
     slots: int
     running: tuple[AttemptId, ...] = ()
+    host: str = ""
+    """The machine it is on, or "" if that is not known."""
+    draining: bool = False
+    """True: it is to get no further task."""
+    progress: tuple[tuple[AttemptId, float], ...] = ()
+    """How much of its work a running attempt has done, from 0 to 1, where that is known."""
 
 
 class WorkerLost(Event, frozen=True):
@@ -146,6 +197,25 @@ class RunAttempt(Action, frozen=True):
     worker: str
     attempt: AttemptId
     locality: Locality
+    failures: int = 0
+    """How often the task has failed before."""
+    backup: bool = False
+    """True if another attempt of the task runs already."""
+
+
+class AttemptWon(Action, frozen=True):
+    """The task is done by this attempt: to be remembered, should another master take over."""
+
+    attempt: AttemptId
+    worker: str
+    locality: Locality
+    result: Any
+
+
+class OutputLost(Action, frozen=True):
+    """The map task's output can't be read any more, and it runs again: to be remembered too."""
+
+    task: TaskId
 
 
 class KillAttempt(Action, frozen=True):
