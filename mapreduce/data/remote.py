@@ -28,6 +28,7 @@ _VERSION_FIELDS = (
 )
 
 
+_BUCKETS = {"s3", "gs", "gcs", "abfs", "az", "oss"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 """Which extra of this package brings the library of a protocol."""
 
@@ -82,6 +83,12 @@ def url_of(given: str, path: str) -> str:
 
 def is_http(fs: FileSystem) -> bool:
     return "http" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def has_buckets(fs: FileSystem) -> bool:
+    """True for object stores, whose paths begin with a bucket: they know no folders and no rename,
+    and to make a folder there would make the bucket if its name is mistyped."""
+    return bool(_BUCKETS & set(fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)))
 
 
 def is_archive(fs: FileSystem) -> bool:

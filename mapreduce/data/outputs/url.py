@@ -5,6 +5,7 @@ it copied, and readers wait for `_SUCCESS`.
 """
 
 import contextlib
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -15,6 +16,10 @@ from mapreduce.data.outputs.tree import TreeOutput
 from mapreduce.errors import JobError
 
 _BLOCK_BYTES = 4 << 20
+_UPLOAD_BYTES = 8 << 20
+"""What is sent at once, and held in memory until then; s3fs itself would hold 50 MB of each file.
+S3 makes a file of 10,000 such at most: 80 GiB."""
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 class UrlOutput(TreeOutput):
@@ -31,11 +36,15 @@ class UrlTree:
         self._url = url.rstrip("/")
         self._fs, path = remote.opened(url)
         self._root = path.rstrip("/")
+        self._has_buckets = remote.has_buckets(self._fs)
 
     def __str__(self) -> str:
         return self._url
 
     def occupied(self) -> bool:
+        if _WILDCARD.search(self._root):
+            # What it is to delete fsspec takes for a pattern, so other folders would be met too.
+            raise JobError(f"the output {self._url!r} has a wildcard, * ? or [: name one folder")
         try:
             with remote.told(self._url, "looked up"):
                 return bool(self._list()) or bool(self._fs.isfile(self._root))
@@ -54,11 +63,12 @@ class UrlTree:
     def create(self, name: str) -> BinaryIO:
         path = self._path(name)
         with remote.told(self._url, "written to"):
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            return cast(BinaryIO, self._fs.open(path, "wb"))
+            if not self._has_buckets:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            return cast(BinaryIO, self._fs.open(path, "wb", block_size=_UPLOAD_BYTES))
 
     def read(self, name: str) -> Iterator[bytes]:
-        with remote.told(self._url, "read"), self._fs.open(self._path(name), "rb") as file:
+        with remote.told(self._url, "read"), self._opened(name) as file:
             while block := file.read(_BLOCK_BYTES):
                 yield block
 
@@ -68,7 +78,12 @@ class UrlTree:
 
     def move(self, name: str, to: str) -> None:
         with remote.told(self._url, "written to"):
-            self._fs.mv(self._path(name), self._path(to))
+            if not self._has_buckets:
+                self._fs.mv(self._path(name), self._path(to))
+                return
+            # `mv` asks more, and does not tell of a file that may not be deleted.
+            self._fs.cp_file(self._path(name), self._path(to))
+            self._fs.rm_file(self._path(name))
 
     def remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError), remote.told(self._url, "written to"):
@@ -99,6 +114,10 @@ class UrlTree:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [entry for entry in found if entry["name"].rstrip("/") != self._root]
+
+    def _opened(self, name: str) -> Any:
+        """A stream that holds nothing beside what is asked for."""
+        return self._fs.open(self._path(name), "rb", cache_type="none")
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -17,6 +17,7 @@ import fsspec
 from dynamo import files
 from dynamo.store import MemoryStore
 from mapreduce.data.locations import Files
+from tests.mapreduce import s3
 
 
 class StorePlace:
@@ -122,6 +123,23 @@ class MemoryUrlPlace(StorePlace):
         self.fs.rm(f"{self.folder}/{name}")
 
 
+class S3Place(StorePlace):
+    """Files in a bucket."""
+
+    plain: Files = "local"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = s3.new_folder()
+        self.fs = s3.client()
+
+    def put(self, name: str, content: bytes) -> None:
+        self.fs.pipe_file(self.path(name), content)
+
+    def remove(self, name: str) -> None:
+        self.fs.rm_file(self.path(name))
+
+
 class HttpPlace(LocalPlace):
     """Files of a web server."""
 
@@ -168,7 +186,7 @@ class WithoutLength(WithoutRanges):
 
 
 SERVERS = {"http": WithRanges, "http-whole": WithoutRanges, "http-endless": WithoutLength}
-KINDS = ["store", "keys", "local", "file", "zip", "memory", *SERVERS]
+KINDS = ["store", "keys", "local", "file", "zip", "memory", "s3", *SERVERS]
 
 
 @contextmanager
@@ -178,7 +196,7 @@ def place_of(kind: str, folder: Path) -> Iterator[StorePlace]:
         with served(SERVERS[kind], folder) as address:
             yield HttpPlace(folder, address)
         return
-    made = {"store": StorePlace, "keys": KeyPlace, "memory": MemoryUrlPlace}
+    made = {"store": StorePlace, "keys": KeyPlace, "memory": MemoryUrlPlace, "s3": S3Place}
     here = {"local": LocalPlace, "file": FileUrlPlace, "zip": ZipPlace}
     yield made[kind]() if kind in made else here[kind](folder)
 

@@ -57,7 +57,7 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("split_bytes", [1 << 20, 7001, 600])
+@pytest.mark.parametrize("split_bytes", [1 << 20, 7001, 1500])
 def test_every_line_is_read_once_whatever_the_size_of_splits(
     place: StorePlace, split_bytes: int
 ) -> None:

@@ -18,8 +18,9 @@ from mapreduce.data.outputs import Output, StoreOutput, open_output
 from mapreduce.data.outputs.folder import Folder
 from mapreduce.data.outputs.tree import Tree, TreeOutput
 from mapreduce.data.outputs.url import UrlTree
+from tests.mapreduce import s3
 
-KINDS = ["store", "folder", "file", "memory"]
+KINDS = ["store", "folder", "file", "memory", "s3"]
 
 
 class Faults:
@@ -110,14 +111,19 @@ class TreePlace:
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind = kind
-        urls = {"file": f"file://{folder}/out", "memory": f"memory://{uuid.uuid4().hex}/out"}
-        self.path = urls.get(kind, str(folder / "out"))
+        urls = {"file": f"file://{folder}", "memory": f"memory://{uuid.uuid4().hex}"}
+        if kind == "s3":
+            urls["s3"] = s3.new_folder()
+        self.path = urls.get(kind, str(folder)) + "/out"
         self.fs: Any
         self.fs, self.root = fsspec.core.url_to_fs(self.path)
+        if kind == "s3":
+            self.fs = s3.client()
         self.tree: Tree = UrlTree(self.path) if kind in urls else Folder(Path(self.path))
         self.output = open_output("local", self.path, MemoryStore())
 
     def visible(self) -> dict[str, bytes]:
+        self.fs.invalidate_cache()
         return {
             name: self.fs.cat_file(f"{self.root}/{name}")
             for name in self._files()
