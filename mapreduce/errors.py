@@ -9,6 +9,7 @@ DynamoError
 │       └── BadRecord       an input that does not have its format
 │           └── BadPair         user code gave what can't be shuffled or written
 │               └── NotAPair        something that is no pair (key, value)
+├── NotLeader           this master stands by: ask the one that leads
 ├── JobFailed           a job has ended without output; carries the user's own traceback
 ├── ScratchFailed       the local disk of a task is full, or fails
 └── PieceLost           intermediate data is gone or damaged: its map task has to run again
@@ -69,6 +70,16 @@ class NotAPair(BadPair):
         made = cls(None)
         made.args = (f"what was given is no pair (key, value): {error}: write: yield key, value",)
         return made
+
+
+class NotLeader(DynamoError):
+    """The master `name` does not lead. `address` is that of the one that does, if it is known."""
+
+    def __init__(self, name: str, leader: str = "", address: str = "") -> None:
+        remedy = f"master {leader} does: ask it at {address}" if leader else "nor does another yet"
+        super().__init__(f"master {name} does not lead; {remedy}")
+        self.leader = leader
+        self.address = address
 
 
 class JobFailed(DynamoError):

@@ -21,7 +21,8 @@ from zmq.error import ZMQError
 from dynamo.errors import NodeFailed, RequestError
 from dynamo.store import Store, check_value
 from mapreduce.cluster import messages
-from mapreduce.cluster.dispatcher import Dispatcher
+from mapreduce.cluster.leadership import Leadership
+from mapreduce.cluster.requests import Requests
 from mapreduce.engine.orders import JobSpec, StepSpec
 from mapreduce.engine.scheduler import Policy
 
@@ -55,8 +56,11 @@ class MasterService:
     says why, before anything has been changed.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+
+    def _requests(self) -> Requests:
+        return self._leadership.term.requests
 
     @_checked
     def new_job(self, spec: dict, code: bytes) -> dict[str, Any]:  # type: ignore[type-arg]
@@ -64,43 +68,43 @@ class MasterService:
         `StepSpec` beside them: at least name, inputs (a list of paths in the store) and output;
         `code` is the text of its source file."""
         check_value(code)
-        record = self._dispatcher.new_job(_spec(spec), code)
+        record = self._requests().new_job(_spec(spec), code)
         return _plain(record)
 
     @_checked
     def run_job(self, name: str) -> dict[str, Any]:
         """Start a job that is new, failed or killed."""
-        return _plain(self._dispatcher.run_job(name))
+        return _plain(self._requests().run_job(name))
 
     @_checked
     def kill_job(self, name: str) -> dict[str, Any]:
         """Stop a running job: its processes end within two seconds."""
-        return _plain(self._dispatcher.kill_job(name))
+        return _plain(self._requests().kill_job(name))
 
     @_checked
     def job_status(self, name: str) -> dict[str, Any]:
         """The record of one job."""
-        return _plain(self._dispatcher.record(name))
+        return _plain(self._requests().record(name))
 
     @_checked
     def jobs(self) -> list[dict[str, Any]]:
         """The records of all jobs, the oldest first."""
-        return [_plain(record) for record in self._dispatcher.all_records()]
+        return [_plain(record) for record in self._requests().all_records()]
 
     @_checked
     def output(self, name: str) -> dict[str, Any]:
         """The path and files of a job's output."""
-        return self._dispatcher.output(name)
+        return self._requests().output(name)
 
     @_checked
     def workers(self) -> list[dict[str, Any]]:
         """The workers that are alive."""
-        return [_plain(worker) for worker in self._dispatcher.workers()]
+        return [_plain(worker) for worker in self._requests().workers()]
 
     @_checked
     def report(self, report: bytes) -> bytes:
         """For workers only: a report there, orders back; see `mapreduce.cluster.messages`."""
-        return messages.encode(self._dispatcher.report(messages.decode_report(report)))
+        return messages.encode(self._leadership.term.reports.report(messages.decode_report(report)))
 
 
 def _spec(given: dict[str, Any]) -> JobSpec:
@@ -151,12 +155,12 @@ def serve(
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
     check_loopback(name, host)
-    dispatcher = Dispatcher(store, policy)
-    rpc = zerorpc.Server(MasterService(dispatcher), heartbeat=None)
+    leadership = Leadership(name, store, policy)
+    rpc = zerorpc.Server(MasterService(leadership), heartbeat=None)
     stopped = Event()
     try:
         _listen(rpc, name, host, port)
-        dispatcher.start()
+        leadership.start()
         calls = gevent.spawn(rpc.run)
         calls.link(lambda _: stopped.set())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -167,7 +171,7 @@ def serve(
             raise NodeFailed(f"master {name} stops, its port failed: {calls.exception}")
         calls.kill()
     finally:
-        dispatcher.stop()
+        leadership.stop()
         rpc.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from dynamo import files
 from dynamo.errors import QuorumFailed
 from dynamo.store import MemoryStore
-from mapreduce.cluster.dispatcher import Dispatcher
+from mapreduce.cluster.leadership import Leadership, Term
 from mapreduce.cluster.messages import Orders, Report
 from mapreduce.data.outputs import StoreOutput
 from mapreduce.engine.events import JobState
@@ -49,16 +49,16 @@ def store():
 
 
 @pytest.fixture
-def dispatcher(store):
-    dispatcher = Dispatcher(store)
-    dispatcher.start()
-    dispatcher.new_job(SPEC, SOURCE)
-    yield dispatcher
-    dispatcher.stop()
+def term(store):
+    leadership = Leadership("m1", store)
+    leadership.start()
+    leadership.term.requests.new_job(SPEC, SOURCE)
+    yield leadership.term
+    leadership.stop()
 
 
-def report(dispatcher: Dispatcher, number: int, *finished: Outcome) -> Orders:
-    return dispatcher.report(
+def report(term: Term, number: int, *finished: Outcome) -> Orders:
+    return term.reports.report(
         Report(worker="w1", node="", slots=1, session="s", number=number, finished=finished)
     )
 
@@ -69,45 +69,45 @@ def until(condition, what: str) -> None:
             gevent.sleep(0.01)
 
 
-def test_the_master_answers_while_the_store_does_not(dispatcher, store):
-    report(dispatcher, 1)
+def test_the_master_answers_while_the_store_does_not(term, store):
+    report(term, 1)
     store.may_go_on.clear()
-    starting = gevent.spawn(dispatcher.run_job, "wc")
-    until(lambda: dispatcher.record("wc").state is JobState.RUNNING, "the start")
+    starting = gevent.spawn(term.requests.run_job, "wc")
+    until(lambda: term.requests.record("wc").state is JobState.RUNNING, "the start")
     with pytest.raises(JobError, match="running already"):
-        dispatcher.run_job("wc")
+        term.requests.run_job("wc")
     store.may_go_on.set()
     starting.get(timeout=5.0)
-    assert len(report(dispatcher, 2).run) == 1
+    assert len(report(term, 2).run) == 1
 
 
-def test_a_job_killed_while_it_is_planned_gives_no_orders(dispatcher, store):
-    report(dispatcher, 1)
+def test_a_job_killed_while_it_is_planned_gives_no_orders(term, store):
+    report(term, 1)
     store.may_go_on.clear()
-    starting = gevent.spawn(dispatcher.run_job, "wc")
-    until(lambda: dispatcher.record("wc").state is JobState.RUNNING, "the start")
-    dispatcher.kill_job("wc")
+    starting = gevent.spawn(term.requests.run_job, "wc")
+    until(lambda: term.requests.record("wc").state is JobState.RUNNING, "the start")
+    term.requests.kill_job("wc")
     store.may_go_on.set()
     assert starting.get(timeout=5.0).state is JobState.KILLED
-    assert report(dispatcher, 2) == Orders()
+    assert report(term, 2) == Orders()
 
 
-def test_a_plan_that_fails_leaves_the_job_as_it_was(dispatcher, store):
-    report(dispatcher, 1)
+def test_a_plan_that_fails_leaves_the_job_as_it_was(term, store):
+    report(term, 1)
     files.remove(store, "/books/a")
     with pytest.raises(JobError, match="no input '/books'"):
-        dispatcher.run_job("wc")
-    assert dispatcher.record("wc").state is JobState.NEW
+        term.requests.run_job("wc")
+    assert term.requests.record("wc").state is JobState.NEW
 
 
-def test_a_commit_that_fails_fails_the_job_and_leaves_no_output(dispatcher, store):
-    report(dispatcher, 1)
-    dispatcher.run_job("wc")
-    [order] = report(dispatcher, 2).run
+def test_a_commit_that_fails_fails_the_job_and_leaves_no_output(term, store):
+    report(term, 1)
+    term.requests.run_job("wc")
+    [order] = report(term, 2).run
     part = StoreOutput(store, "/out/wc").write("part-00000", "map-0.1", [(b"be\t2\n", 1)])
     store.refused = "/out/wc"
-    report(dispatcher, 3, Outcome(attempt=order.attempt, result=TaskResult(parts=(part,))))
-    until(lambda: dispatcher.record("wc").state is JobState.FAILED, "the end")
-    assert "could not be committed" in dispatcher.record("wc").error
+    report(term, 3, Outcome(attempt=order.attempt, result=TaskResult(parts=(part,))))
+    until(lambda: term.requests.record("wc").state is JobState.FAILED, "the end")
+    assert "could not be committed" in term.requests.record("wc").error
     until(lambda: len(list(store.list("file:"))) == 1, "only the input's chunk to be left")
     assert files.under(store, "/out/wc") == []
