@@ -61,12 +61,12 @@ def wait_for_end(
     master: "Connection", name: str, detached: Callable[[], bool] = lambda: False
 ) -> Record:
     """Show progress bars until a job has ended, or `detached` says so; returns its last record."""
-    from cli.progress import job_bars
+    from mapreduce.runners.bars import job_bars
 
     with job_bars() as show_bars:
         while True:
             record = master.job_status(name)
-            show_bars(job_view.bars(record))
+            show_bars(record)
             if job_view.ended(record) or detached():
                 return record
             time.sleep(POLL_S)

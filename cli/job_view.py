@@ -9,40 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-import msgspec
 
 from cli import show
+from mapreduce.runners.bars import STAGES, label
 
 Record = Mapping[str, Any]
 
 ENDED = ("succeeded", "failed", "killed")
-STAGES = ("map", "reduce")
 TASKS_SHOWN = 10
 JOB_COLUMNS = ("job", "state", "map", "reduce", "created", "time", "output")
 
 
 def ended(record: Record) -> bool:
     return record["state"] in ENDED
-
-
-def bars(status: Record | Any) -> dict[str, tuple[int, int]]:
-    """Stage -> tasks done and their number, for progress bars; without those that have no tasks.
-
-    `status` is a record, or the `JobStatus` of a job without a cluster.
-    """
-    told = status if isinstance(status, Mapping) else msgspec.to_builtins(status)
-    counted = {stage: (told[stage]["done"], told[stage]["total"]) for stage in STAGES}
-    if told["sampling"]:
-        return {_label("sample", told): counted["map"]}
-    return {_label(stage, told): count for stage, count in counted.items() if count[1]}
-
-
-def _label(stage: str, told: Record) -> str:
-    """
-    >>> _label("map", {"step": 2, "steps": 5}), _label("map", {"step": 1, "steps": 1})
-    ('2/5 map', 'map')
-    """
-    return f"{told['step']}/{told['steps']} {stage}" if told["steps"] > 1 else stage
 
 
 def job_row(record: Record) -> tuple[str, ...]:
@@ -70,7 +49,7 @@ def summary(record: Record) -> list[str]:
     lines = [f"job {record['name']}: {_state(record)}"]
     lines += _told(record["told"][: record["step"] - 1], record["steps"])
     lines += [
-        _line(_label(stage, record), record[stage]) for stage in STAGES if record[stage]["total"]
+        _line(label(stage, record), record[stage]) for stage in STAGES if record[stage]["total"]
     ]
     lines += _running(record["tasks"])
     lines += _counters(record["counters"])
@@ -95,9 +74,9 @@ def _told(ended_steps: Sequence[Record], steps: int) -> list[str]:
     for number, step in enumerate(ended_steps, 1):
         for stage, counts in step.items():
             if counts["tasks"]:
-                label = _label(stage, {"step": number, "steps": steps})
+                name = label(stage, {"step": number, "steps": steps})
                 done = {"done": counts["tasks"], "total": counts["tasks"]}
-                lines.append(_line(label, {**counts, **done}))
+                lines.append(_line(name, {**counts, **done}))
     return lines
 
 

@@ -21,7 +21,6 @@ from dynamo.errors import DynamoError, RequestError
 
 if TYPE_CHECKING:
     from mapreduce.cluster.connection import Connection
-    from mapreduce.runners.result import Progress
 
 
 @click.command(name="new_job", short_help="Describe a job: its code, inputs and output.")
@@ -226,14 +225,13 @@ def run(
       mapreduce run examples/wordcount.py book.txt -o out/
       python -m pdb -m cli.mapreduce run wc.py book.txt -o out/ --runner inline --limit 100
     """
-    from cli.progress import job_bars
     from mapreduce.runners import inline, local
+    from mapreduce.runners.bars import job_bars
 
     if limit and runner != "inline":
         raise RequestError("--limit is for one process: give --runner inline with it")
     spec, code = describe(_job_name(source), source, inputs, output, **options)
-    with job_bars() as show_bars:
-        progress: Progress = lambda status: show_bars(job_view.bars(status))  # noqa: E731
+    with job_bars() as progress:
         if runner == "inline":
             result = inline.run(spec, code, limit=limit, progress=progress)
         else:

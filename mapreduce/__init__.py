@@ -7,8 +7,9 @@ from mapreduce.data.portable_hash import partition_of
 
 if TYPE_CHECKING:
     from mapreduce.job import Job
+    from mapreduce.runners.cluster import Cluster
 
-__all__ = ["Input", "Job", "Mapper", "Reducer", "Step", "partition_of"]
+__all__ = ["Cluster", "Input", "Job", "Mapper", "Reducer", "Step", "partition_of"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from mapreduce.job import Job
 
         return Job
+    if name == "Cluster":  # brings gevent and zerorpc
+        from mapreduce.runners.cluster import Cluster
+
+        return Cluster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

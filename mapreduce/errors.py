@@ -19,6 +19,8 @@ from pathlib import Path
 
 from dynamo.errors import DynamoError, RequestError
 
+TRACEBACK = "Traceback (most recent call last):"
+
 
 class JobError(RequestError):
     """The job can't run as its user gave it."""
@@ -90,6 +92,20 @@ class JobFailed(DynamoError):
         self.job = job
         self.state = state
         self.error = error
+
+    @property
+    def traceback(self) -> str:
+        """The user's own traceback, as it was where the task ran; "" if it was another failure.
+
+        >>> error = "map-00003 failed in its only attempt; the last one said:\\n"
+        >>> error += "Traceback (most recent call last):\\n  ...\\nValueError: my own"
+        >>> print(JobFailed("wc", "failed", error).traceback)
+        Traceback (most recent call last):
+          ...
+        ValueError: my own
+        """
+        _, head, rest = self.error.partition(TRACEBACK)
+        return head + rest
 
 
 class ScratchFailed(DynamoError):

@@ -15,6 +15,7 @@ from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import checks, shipping, sidefiles
 from mapreduce.engine.orders import Code, JobSpec
 from mapreduce.errors import JobError
+from mapreduce.runners import bars
 from mapreduce.runners.result import Progress, RunResult
 
 Runner = Literal["local", "inline", "cluster"]
@@ -101,30 +102,31 @@ class Job:
         runner: Runner = "local",
         processes: int | None = None,
         cluster: str | Path = "cluster.ini",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> RunResult:
         """Run over `inputs`: files, folders or globs; with runner "cluster" paths in the store.
 
         Without an `output` folder the result holds the pairs as the objects that the reducer
         yielded; they are in a temporary place and go with the result. `processes` is for "local",
-        `cluster` names the configuration for "cluster". Raises `JobFailed`, or for "inline" what
-        user code raises.
+        `cluster` names the configuration for "cluster". `progress` is a function that hears how far
+        the job is, or True for progress bars. Raises `JobFailed`, or for "inline" what user code
+        raises.
         """
         if runner not in ("local", "inline", "cluster"):
             raise JobError(f"no runner {runner!r}; there are local, inline and cluster")
-        given = tuple(map(_as_input, inputs)) or self.inputs
         if runner == "cluster":
             # Not before it is needed: it brings gevent and zerorpc.
-            from mapreduce.runners import cluster as on_cluster
+            from mapreduce.runners.cluster import Cluster
 
-            there = "" if output is None else str(output)
-            spec, code = self._pickled(given, there, output is None, same_machine=False)
-            return on_cluster.run(spec, code, cluster=cluster, progress=progress)
+            return Cluster(cluster).run(self, *inputs, output=output, progress=progress)
         kept = Path(tempfile.mkdtemp(prefix="mapreduce-out-")) if output is None else None
         try:
             there = str(kept or output)
-            spec, code = self._pickled(given, there, output is None, same_machine=True)
-            result = _run_here(spec, code, runner, processes, progress)
+            spec, code = self.pickled(
+                *inputs, output=there, as_objects=output is None, same_machine=True
+            )
+            with bars.told(progress) as tell:
+                result = _run_here(spec, code, runner, processes, tell)
         except BaseException:
             if kept is not None and kept.exists():
                 kept.rmdir()
@@ -138,13 +140,16 @@ class Job:
         given = tuple(map(_as_input, inputs)) or self.inputs
         return self._with_files(self._described(code, given, output, self.output_format))
 
-    def _pickled(
-        self, inputs: Sequence[Input], output: str, as_objects: bool, same_machine: bool
+    def pickled(
+        self, *inputs: Given, output: str, as_objects: bool, same_machine: bool = False
     ) -> tuple[JobSpec, bytes]:
-        program = shipping.Program(mappers_of(self.steps, inputs), self.steps)
+        """The same with its classes as they are in this program, and these as bytes. `as_objects`:
+        the output is pickled pairs, whatever the job's own format."""
+        given = tuple(map(_as_input, inputs)) or self.inputs
+        program = shipping.Program(mappers_of(self.steps, given), self.steps)
         code, data = shipping.pickle_program(program, same_machine=same_machine)
         output_format = "pickle" if as_objects else self.output_format
-        return self._with_files(self._described(code, inputs, output, output_format)), data
+        return self._with_files(self._described(code, given, output, output_format)), data
 
     def _with_files(self, spec: JobSpec) -> JobSpec:
         # Not before the job is run: a source file that makes it is loaded where it is not described
@@ -215,7 +220,7 @@ def _as_input(given: Given) -> Input:
 
 
 def _run_here(
-    spec: JobSpec, code: bytes, runner: Runner, processes: int | None, progress: Progress | None
+    spec: JobSpec, code: bytes, runner: Runner, processes: int | None, progress: Progress
 ) -> RunResult:
     if runner == "inline":
         from mapreduce.runners import inline

@@ -66,7 +66,13 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "mapreduce.engine",
         "mapreduce.runners",
     ),
-    "mapreduce": ("mapreduce.errors", "mapreduce.api", "mapreduce.data", "mapreduce.job"),
+    "mapreduce": (
+        "mapreduce.errors",
+        "mapreduce.api",
+        "mapreduce.data",
+        "mapreduce.runners",
+        "mapreduce.job",
+    ),
 }
 
 STORE_DOOR = (
@@ -78,7 +84,7 @@ STORE_DOOR = (
 )
 """All that mapreduce sees of the store."""
 
-CONNECTS = ("mapreduce.cluster", "mapreduce.runners.cluster", "mapreduce.job")
+CONNECTS = ("mapreduce.cluster", "mapreduce.runners.connections")
 """Who may also open a connection to a cluster, and read where it is."""
 CONNECTION = ("dynamo.net.client", "dynamo.config")
 
@@ -93,7 +99,7 @@ ONE_DOOR: Mapping[str, tuple[str, ...]] = {
     "lz4": ("mapreduce.data.codecs",),
     "pyarrow": ("mapreduce.data.formats.parquet",),
     "click": ("cli",),
-    "rich": ("cli",),
+    "rich": ("cli", "mapreduce.runners.bars"),
 }
 
 PURE = (

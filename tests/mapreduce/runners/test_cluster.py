@@ -9,14 +9,12 @@ from cli.cluster_processes import ClusterProcesses
 from dynamo import config, files
 from dynamo.errors import ConfigError
 from dynamo.net.client import Client
-from mapreduce import Job, Mapper, Reducer, Step
-from mapreduce.engine import shipping
+from mapreduce import Cluster, Job, Mapper, Reducer
 from mapreduce.engine.events import JobState
 from mapreduce.errors import JobError, JobFailed
-from mapreduce.runners.cluster import ClusterJob, Connection, let_go
+from mapreduce.runners.handle import JobHandle
 from mapreduce.runners.replay import parse_task, replay
 from tests.mapreduce.cluster.serving import free_port
-from tests.mapreduce.specs import job_spec
 from tests.waiting import wait_until
 
 INI = """
@@ -56,6 +54,12 @@ class Endless(Mapper):
             pass
 
 
+class Talks(Words):
+    def map(self, key, value):
+        print(f"reading {value!r}")
+        return super().map(key, value)
+
+
 class NoPair(Mapper):
     def map(self, key, value):
         yield value
@@ -84,15 +88,14 @@ def open_store(ini: Path) -> Client:
     return Client(list(config.load(ini).node_addresses.values()))
 
 
-def connection(ini: Path) -> Connection:
-    return Connection(config.load(ini).masters[0].address)
+@pytest.fixture(scope="module")
+def cluster(ini):
+    with Cluster(ini) as cluster:
+        yield cluster
 
 
-def job_of(ini: Path, store: Client, name: str, mapper: type, **changes: object) -> ClusterJob:
-    steps = (Step(mapper=mapper, reducer=Sum),)
-    code, data = shipping.pickle_program(shipping.Program((mapper,), steps))
-    spec = job_spec(name, code=code, steps=tuple(map(shipping.named, steps)), **changes)
-    return ClusterJob.submit(spec, data, connection(ini), store)
+def submit(cluster: Cluster, name: str, mapper: type, **changes: object) -> JobHandle:
+    return cluster.submit(Job(name, mapper=mapper, reducer=Sum, **changes), "/books", name=name)
 
 
 EXPECTED = [("be", 2), ("not", 1), ("or", 1), ("to", 2)]
@@ -120,11 +123,11 @@ def test_an_output_without_a_name_goes_with_its_result(ini):
 
 
 def test_a_result_may_die_in_any_thread_even_in_that_of_its_store(ini):
-    store = open_store(ini)
-    files.write(store, "/tmp/mapreduce/dying/part-00000", io.BytesIO(b"be\t2\n"))
-    store._hub.post(lambda: let_go(store, "/tmp/mapreduce/dying"))
-    with open_store(ini) as other:
-        wait_until(lambda: not files.under(other, "/tmp/mapreduce/dying"), 10, "the output to go")
+    with Cluster(ini) as cluster:
+        results = [cluster.run(Job("dying", mapper=Words, reducer=Sum), "/books")]
+        folder = results[0].output
+        cluster.store._hub.post(results.clear)
+        wait_until(lambda: not files.under(cluster.store, folder), 10, "the output to go")
 
 
 def test_a_named_output_stays(ini):
@@ -138,21 +141,56 @@ def test_a_named_output_stays(ini):
         job.run("/books", output="/out/named", runner="cluster", cluster=ini)
 
 
-def test_a_job_step_by_step(ini):
-    with open_store(ini) as store:
-        job = job_of(ini, store, "steps", Words, output_format="pickle")
-        assert job.wait(20.0).state is JobState.SUCCEEDED
-        assert list(job.results()) == EXPECTED
+def test_a_job_step_by_step(cluster):
+    seen = []
+    job = submit(cluster, "steps", Words)
+    assert job.wait(20.0, progress=seen.append).state is JobState.SUCCEEDED
+    assert seen[-1] == job.status()
+    assert list(job.results()) == EXPECTED
+    assert job.counters["lines"] == 2
+    assert repr(job) == "<JobHandle steps>"
+    assert "steps" in [other.name for other in cluster.jobs("st*", state="succeeded")]
+    assert cluster.jobs("st*", state="failed") == []
+    with pytest.raises(JobError, match="no job 'nobody'"):
+        cluster.job("nobody")
 
 
-def test_waiting_has_an_end_and_a_killed_job_has_no_results(ini):
-    with open_store(ini) as store:
-        job = job_of(ini, store, "endless", Endless)
-        wait_until(lambda: job.status().map.running, 10, "the job to run")
-        assert job.wait(timeout_s=0.1).state is JobState.RUNNING
-        assert job.kill().state is JobState.KILLED
-        with pytest.raises(JobFailed, match="job 'endless' killed"):
-            job.results()
+def test_results_wait_for_the_jobs_end_and_outlive_the_cluster(ini):
+    result = Cluster(ini).submit(Job("late", mapper=Words, reducer=Sum), "/books").results()
+    assert list(result) == EXPECTED
+
+
+def test_waiting_has_an_end_and_a_killed_job_has_no_results(cluster):
+    job = submit(cluster, "endless", Endless)
+    wait_until(lambda: job.status().map.running, 10, "the job to run")
+    assert job.wait(timeout_s=0).state is JobState.RUNNING
+    assert job.kill().state is JobState.KILLED
+    with pytest.raises(JobFailed, match="job 'endless' killed"):
+        job.results()
+
+
+def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(cluster):
+    def press(status):
+        raise KeyboardInterrupt
+
+    job = submit(cluster, "interrupted", Endless)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            job.wait(progress=press)
+        assert "Cluster(...).job('interrupted') comes back to it" in caught.value.__notes__[0]
+        assert cluster.job("interrupted").status().state is JobState.RUNNING
+    finally:
+        job.kill()
+
+
+def test_what_tasks_print_is_in_the_logs(cluster):
+    job = submit(cluster, "talks", Talks)
+    job.wait(20.0)
+    wait_until(job.logs, 10, "the log to be kept")
+    assert [(log.step, log.attempt, log.text) for log in job.logs("map-00000")] == [
+        ("1", "map-00000.1", "reading 'to be or'\nreading 'not to be'\n")
+    ]
+    assert job.logs("reduce") == []
 
 
 def test_a_failed_job_raises_the_users_traceback(ini):
@@ -161,6 +199,8 @@ def test_a_failed_job_raises_the_users_traceback(ini):
         job.run("/books", runner="cluster", cluster=ini)
     assert "in map" in str(caught.value)
     assert "ValueError: my own mistake" in str(caught.value)
+    assert caught.value.traceback.startswith("Traceback (most recent call last):")
+    assert "ValueError: my own mistake" in caught.value.traceback
 
 
 def test_what_is_no_pair_is_told_by_its_place_and_record(ini):
@@ -204,39 +244,36 @@ class Careless(Words):
         return super().map(key, value)
 
 
-def test_a_task_that_failed_can_be_replayed_on_its_own_split(ini):
-    with open_store(ini) as store:
-        job = job_of(ini, store, "careless", Careless, max_attempts=1)
-        assert job.wait(20.0).state is JobState.FAILED
-        record = connection(ini).job_status("careless")
-        seen = []
-        with pytest.raises(ValueError, match="no 'not to be'") as caught:
-            seen += replay(store, record, parse_task("map-00000.1"))
-        assert caught.traceback[-1].name == "map"
-        assert connection(ini).job_status("careless") == record
+def test_a_task_that_failed_can_be_replayed_on_its_own_split(cluster):
+    job = submit(cluster, "careless", Careless, max_attempts=1)
+    assert job.wait(20.0).state is JobState.FAILED
+    record = job.record()
+    seen = []
+    with pytest.raises(ValueError, match="no 'not to be'") as caught:
+        seen += replay(cluster.store, record, parse_task("map-00000.1"))
+    assert caught.traceback[-1].name == "map"
+    assert job.record() == record
 
 
-def test_every_task_of_a_job_can_be_replayed(ini):
-    with open_store(ini) as store:
-        job = job_of(ini, store, "replayed", Words)
-        assert job.wait(20.0).state is JobState.SUCCEEDED
-        record = connection(ini).job_status("replayed")
-        keys = set(store.list(""))
-        mapped = list(replay(store, record, parse_task("map-0")))
-        assert mapped == [(word, 1) for word in ["to", "be", "or", "not", "to", "be"]]
-        assert list(replay(store, record, parse_task("1/reduce-0"))) == EXPECTED
-        assert set(store.list("")) <= keys  # the master cleans up meanwhile
+def test_every_task_of_a_job_can_be_replayed(cluster):
+    job = submit(cluster, "replayed", Words)
+    assert job.wait(20.0).state is JobState.SUCCEEDED
+    record, store = job.record(), cluster.store
+    keys = set(store.list(""))
+    mapped = list(replay(store, record, parse_task("map-0")))
+    assert mapped == [(word, 1) for word in ["to", "be", "or", "not", "to", "be"]]
+    assert list(replay(store, record, parse_task("1/reduce-0"))) == EXPECTED
+    assert set(store.list("")) <= keys  # the master cleans up meanwhile
 
 
-def test_what_can_not_be_replayed_is_named(ini):
-    with open_store(ini) as store:
-        job_of(ini, store, "once", Words).wait(20.0)
-        record = connection(ini).job_status("once")
-        for task, says in (
-            ("map", "names no task"),
-            ("2/map-0", "has 1 steps, not 2"),
-            ("map-7", "has 1 map tasks, numbered from 0; there is no 7"),
-            ("reduce-1", "has 1 reduce tasks"),
-        ):
-            with pytest.raises(JobError, match=says):
-                list(replay(store, record, parse_task(task)))
+def test_what_can_not_be_replayed_is_named(cluster):
+    job = submit(cluster, "once", Words)
+    job.wait(20.0)
+    for task, says in (
+        ("map", "names no task"),
+        ("2/map-0", "has 1 steps, not 2"),
+        ("map-7", "has 1 map tasks, numbered from 0; there is no 7"),
+        ("reduce-1", "has 1 reduce tasks"),
+    ):
+        with pytest.raises(JobError, match=says):
+            list(replay(cluster.store, job.record(), parse_task(task)))

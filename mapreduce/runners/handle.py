@@ -1,0 +1,155 @@
+"""A job on a cluster, for a program that does something else meanwhile, or comes back to it."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from dynamo.errors import Unreachable
+from mapreduce.cluster import records
+from mapreduce.cluster.connection import Record
+from mapreduce.data import outputs
+from mapreduce.engine import sidefiles
+from mapreduce.engine.events import JobState
+from mapreduce.engine.status import JobStatus
+from mapreduce.engine.summary import summarise
+from mapreduce.errors import JobFailed
+from mapreduce.runners import bars, logs, notebook
+from mapreduce.runners.connections import Connections
+from mapreduce.runners.logs import Log
+from mapreduce.runners.result import Progress, RunResult
+
+POLL_S = 0.1
+PATIENCE_S = 10.0
+
+
+class JobHandle:
+    """The job `name` of a cluster: what can be asked of it and done with it.
+
+    Every call asks the master anew: a handle may be kept for long, and any number of programs may
+    have one. Calls raise `JobError` if the job is not in the state
+    for them, and `Unreachable` if no master answers.
+    """
+
+    def __init__(self, name: str, to: Connections) -> None:
+        self.name = name
+        self._to = to
+        self._master = to.master
+        self._store = to.store
+
+    def record(self) -> Record:
+        """All that the master says of the job, as plain data: `mapreduce status --json`."""
+        return self._master.job_status(self.name)
+
+    def status(self) -> JobStatus:
+        """Where the job stands; times are seconds since 1970."""
+        return _as_status(self.record())
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counters of all tasks that are done, the user's among them; each task counts once."""
+        counters: dict[str, int] = self.record()["counters"]
+        return counters
+
+    def wait(
+        self, timeout_s: float | None = None, progress: Progress | bool | None = None
+    ) -> JobStatus:
+        """Return when the job has ended, or `timeout_s` is over.
+
+        `progress` is a function that hears how far it is, or True for progress bars, which a
+        notebook shows if nothing is said. Ctrl-C ends the waiting, and not the job. While no
+        master answers this goes on asking, for `PATIENCE_S` at most.
+        """
+        with self._shown(progress) as show:
+            try:
+                return self._wait(timeout_s, show)
+            except KeyboardInterrupt as interrupt:
+                interrupt.add_note(
+                    f"job {self.name} goes on; Cluster(...).job({self.name!r}) comes back to it, "
+                    "and its kill() ends it"
+                )
+                raise
+
+    def _wait(self, timeout_s: float | None, show: Callable[[Record], object]) -> JobStatus:
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        heard_at = time.monotonic()
+        while True:
+            try:
+                record = self.record()
+            except Unreachable:
+                if time.monotonic() - heard_at > PATIENCE_S:
+                    raise
+            else:
+                heard_at = time.monotonic()
+                show(record)
+                status = _as_status(record)
+                if status.state.ended or (give_up_at is not None and heard_at > give_up_at):
+                    return status
+            time.sleep(POLL_S)
+
+    @contextlib.contextmanager
+    def _shown(self, progress: Progress | bool | None) -> Iterator[Callable[[Record], object]]:
+        """What shows how far the job is."""
+        if notebook.is_here() and not callable(progress) and progress is not False:
+            with notebook.live(self.record()) as show:
+                yield show
+        else:
+            with bars.told(progress) as tell:
+                yield lambda record: tell(_as_status(record))
+
+    def run(self) -> JobStatus:
+        """Start the job again, which has failed or was killed."""
+        return _as_status(self._master.run_job(self.name))
+
+    def kill(self) -> JobStatus:
+        """Stop the job: its processes end, and its intermediate data goes."""
+        return _as_status(self._master.kill_job(self.name))
+
+    def results(self) -> RunResult:
+        """The output of the job, once it has succeeded: this waits for its end. Raises `JobFailed`
+        with the remote traceback if there is none."""
+        self.wait(progress=False)
+        record = self.record()
+        if record["state"] != JobState.SUCCEEDED:
+            raise JobFailed(self.name, record["state"], record["error"])
+        output = outputs.open_output("store", record["output"], self._store)
+        return RunResult(
+            record["output"],
+            record["output_format"],
+            _summary(record),
+            [name for name in output.files() if outputs.holds_output(name)],
+            functools.partial(_read, self._to, record["output"]),
+        )
+
+    def logs(self, task: str | None = None) -> list[Log]:
+        """What the attempts of the latest run have printed, or only those of `task`: a kind, a
+        task or an attempt, such as "map", "map-00003" or "map-00003.1"."""
+        run = self.record()["run"]
+        return list(logs.read(self._store, run, task)) if run else []
+
+    def forget_files(self) -> None:
+        """Delete the side files and modules of the job, which can't run again without them."""
+        sidefiles.remove(self._store, records.read_spec(self._store, self.name)[0])
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.name}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.job(self.record())
+
+
+def _read(to: Connections, folder: str, part: str) -> Iterator[bytes]:
+    """The blocks of a part of the output; the connections stay open for as long as it is wanted."""
+    yield from outputs.open_output("store", folder, to.store).read(part)
+
+
+def _as_status(record: Record) -> JobStatus:
+    return msgspec.convert({**record, "job": record["name"]}, JobStatus)
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    seconds = (record["ended_at"] or time.time()) - record["started_at"]
+    return summarise(record["name"], seconds, record["told"], record["counters"])
