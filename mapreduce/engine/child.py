@@ -26,26 +26,13 @@ from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
 from mapreduce.engine import paths, shipping, sidefiles, tasks
-from mapreduce.engine.events import AttemptId, TaskId
-from mapreduce.engine.orders import TaskOrder, TaskResult
+from mapreduce.engine.events import TaskId
+from mapreduce.engine.orders import Outcome, TaskOrder
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Note, Watch
 from mapreduce.errors import JobError, PieceLost
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How an attempt ended. `result` is None if it failed, and then `error` says why."""
-
-    attempt: AttemptId
-    result: TaskResult | None = None
-    error: str = ""
-    """For people: the user's own traceback, or how the process died."""
-    lost: tuple[TaskId, ...] = ()
-    """Map tasks whose output this reduce attempt could not read."""
-    output: str = ""
-    """What user code printed, the last 64 KiB of it."""
 
 
 def main(fd: int) -> None:
@@ -68,6 +55,7 @@ def main(fd: int) -> None:
     # Millions of pairs that nothing can free make each search for garbage long, and vain.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    gc.enable()
     child = Child(open_store, files, scratch, Watch(send))
     while True:
         order = msgspec.msgpack.decode(orders.get(), type=TaskOrder)

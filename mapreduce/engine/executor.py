@@ -25,9 +25,8 @@ import msgspec
 
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
-from mapreduce.engine.child import Outcome
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.orders import Outcome, TaskOrder
 from mapreduce.engine.watching import Note
 
 __all__ = ["Executor", "Outcome"]
@@ -40,9 +39,11 @@ _LOOK_AGAIN_S = 0.5
 """A dead child whose own children still hold its socket is noticed after this time."""
 
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[2]); "
     "from mapreduce.engine import child; child.main(int(sys.argv[1]))"
 )
+"""What a child runs. There is no garbage among modules, so nobody need search it while they are
+imported."""
 
 
 class Executor:

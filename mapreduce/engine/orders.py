@@ -9,8 +9,11 @@ import msgspec
 
 from mapreduce.data.inputs import InputSpec, Split
 from mapreduce.data.outputs import Part
-from mapreduce.data.shuffle import Piece
-from mapreduce.engine.events import AttemptId
+from mapreduce.data.pieces import Piece
+from mapreduce.engine.events import AttemptId, TaskId
+
+BETWEEN = "pickle"
+"""The format of what goes from step to step."""
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,3 +120,16 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     counters: dict[str, int] = {}
     seconds: float = 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How an attempt ended. `result` is None if it failed, and then `error` says why."""
+
+    attempt: AttemptId
+    result: TaskResult | None = None
+    error: str = ""
+    """For people: the user's own traceback, or how the process died."""
+    lost: tuple[TaskId, ...] = ()
+    """Map tasks whose output this reduce attempt could not read."""
+    output: str = ""
+    """What user code printed, the last 64 KiB of it."""

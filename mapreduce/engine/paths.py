@@ -19,7 +19,7 @@ that is meant for one reducer shares the routing part in braces, and so lives on
 import re
 
 from dynamo.errors import RequestError
-from mapreduce.data.shuffle import Piece
+from mapreduce.data.pieces import Piece
 from mapreduce.engine.events import AttemptId
 
 JOBS = "job:"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.data import shuffle
-from mapreduce.data.shuffle import Piece
+from mapreduce.data.pieces import Piece
 from mapreduce.data.shuffle.blocks import is_whole
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId

@@ -18,14 +18,11 @@ from dynamo.store import Store
 from mapreduce.data import formats, inputs, outputs, sampling
 from mapreduce.data.inputs import Files, InputSpec, Split
 from mapreduce.data.outputs import Part
-from mapreduce.data.shuffle import Piece
+from mapreduce.data.pieces import Piece
 from mapreduce.engine import paths, summary
 from mapreduce.engine.events import AttemptId, JobStarted
-from mapreduce.engine.orders import JobSpec, TaskOrder, TaskResult
+from mapreduce.engine.orders import BETWEEN, JobSpec, TaskOrder, TaskResult
 from mapreduce.engine.status import JobStatus
-
-BETWEEN = "pickle"
-"""The format of what goes from step to step."""
 
 Results = Callable[[str], Sequence[TaskResult]]
 """The results of the winning map attempts of a phase, in order of task."""

@@ -6,7 +6,7 @@ of the processes that run tasks, before the job's own code is loaded.
 """
 
 import contextlib
-import secrets
+import os
 import shutil
 import sys
 import zipfile
@@ -79,7 +79,7 @@ def uploaded(spec: JobSpec, store: Store) -> JobSpec:
 
     They get a folder of their own: a job of this name may be there already.
     """
-    folder = f"{FOLDER}/{spec.name}-{secrets.token_hex(4)}"
+    folder = f"{FOLDER}/{spec.name}-{os.urandom(4).hex()}"
     return msgspec.structs.replace(
         spec,
         files=tuple(_uploaded(side, f"{folder}/files", store) for side in spec.files),

@@ -21,9 +21,8 @@ from mapreduce.data.inputs import Files, InputSpec
 from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
 from mapreduce.engine import calling, paths
-from mapreduce.engine.orders import TaskOrder, TaskResult
+from mapreduce.engine.orders import BETWEEN, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
-from mapreduce.engine.run import BETWEEN
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Watch, Watched

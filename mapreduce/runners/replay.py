@@ -17,7 +17,7 @@ from mapreduce.api import Pair
 from mapreduce.cluster import records, runs
 from mapreduce.cluster.connection import Record
 from mapreduce.data.inputs import Split
-from mapreduce.data.outputs import FolderOutput
+from mapreduce.data.outputs.folder import FolderOutput
 from mapreduce.engine import calling, paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import JobSpec, TaskOrder

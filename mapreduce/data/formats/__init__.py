@@ -11,21 +11,14 @@ b'be\\t2\\nor\\t1\\n'
 [('be', '2'), ('or', '1')]
 """
 
+import importlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from mapreduce.api import Pair
-from mapreduce.data.formats.comma_separated import ReadCsv, WriteCsv
 from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, WriteFormat
-from mapreduce.data.formats.fixed import ReadFixed
-from mapreduce.data.formats.json_lines import ReadJsonLines, WriteJsonLines
-from mapreduce.data.formats.lines import ReadPairs, ReadText, WriteText
 from mapreduce.data.formats.options import name_of, parse
-from mapreduce.data.formats.parquet import ReadParquet, WriteParquet
-from mapreduce.data.formats.pickled import ReadPickle, WritePickle
-from mapreduce.data.formats.raw import WriteRaw
-from mapreduce.data.formats.tab_separated import ReadTsv, WriteTsv
-from mapreduce.data.formats.whole import ReadWhole
 
 __all__ = [
     "Batch",
@@ -39,26 +32,51 @@ __all__ = [
     "writing",
 ]
 
-INPUT_FORMATS: Mapping[str, type[ReadFormat]] = {
-    "text": ReadText,
-    "pairs": ReadPairs,
-    "csv": ReadCsv,
-    "tsv": ReadTsv,
-    "jsonlines": ReadJsonLines,
-    "pickle": ReadPickle,
-    "whole": ReadWhole,
-    "fixed": ReadFixed,
-    "parquet": ReadParquet,
-}
-OUTPUT_FORMATS: Mapping[str, type[WriteFormat]] = {
-    "text": WriteText,
-    "csv": WriteCsv,
-    "tsv": WriteTsv,
-    "jsonlines": WriteJsonLines,
-    "pickle": WritePickle,
-    "raw": WriteRaw,
-    "parquet": WriteParquet,
-}
+Format = TypeVar("Format")
+
+
+class Formats(Mapping[str, type[Format]]):
+    """Formats by name, each imported when it is asked for: a process that runs tasks needs one or
+    two, and all of them would make its start a tenth longer."""
+
+    def __init__(self, **places: str) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> type[Format]:
+        module, _, made = self._places[name].partition(".")
+        found: Any = importlib.import_module(f"{__name__}.{module}")
+        return getattr(found, made)  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+
+INPUT_FORMATS: Mapping[str, type[ReadFormat]] = Formats(
+    text="lines.ReadText",
+    pairs="lines.ReadPairs",
+    csv="comma_separated.ReadCsv",
+    tsv="tab_separated.ReadTsv",
+    jsonlines="json_lines.ReadJsonLines",
+    pickle="pickled.ReadPickle",
+    whole="whole.ReadWhole",
+    fixed="fixed.ReadFixed",
+    parquet="parquet.ReadParquet",
+)
+OUTPUT_FORMATS: Mapping[str, type[WriteFormat]] = Formats(
+    text="lines.WriteText",
+    csv="comma_separated.WriteCsv",
+    tsv="tab_separated.WriteTsv",
+    jsonlines="json_lines.WriteJsonLines",
+    pickle="pickled.WritePickle",
+    raw="raw.WriteRaw",
+    parquet="parquet.WriteParquet",
+)
 
 
 def reading(name: str) -> ReadFormat:

@@ -4,10 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from dynamo.store import Store
 from mapreduce.data.codecs import codec_of, decompress
-from mapreduce.data.inputs.keys import KeySource
-from mapreduce.data.inputs.local import LocalSource
 from mapreduce.data.inputs.sources import InputSource
-from mapreduce.data.inputs.store import StoreSource
 from mapreduce.data.locations import file_name
 from mapreduce.data.slices import Reader, Slice, Source
 
@@ -31,15 +28,22 @@ class Sources:
 
 
 def _open_source(source: Source, store: Store) -> InputSource:
+    # Each is imported by the processes that use it: fsspec alone takes longer than a small task.
     match source:
         case "store":
+            from mapreduce.data.inputs.store import StoreSource
+
             return StoreSource(store)
         case "key":
+            from mapreduce.data.inputs.keys import KeySource
+
             return KeySource(store)
         case "local":
+            from mapreduce.data.inputs.local import LocalSource
+
             return LocalSource()
         case "url":
-            from mapreduce.data.inputs.url import UrlSource  # fsspec takes a while to import
+            from mapreduce.data.inputs.url import UrlSource
 
             return UrlSource()
 

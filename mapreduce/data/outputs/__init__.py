@@ -5,7 +5,6 @@ from pathlib import Path
 from dynamo.store import Store
 from mapreduce.data.locations import Files, is_url
 from mapreduce.data.outputs.contract import Output, PartWriter
-from mapreduce.data.outputs.folder import FolderOutput
 from mapreduce.data.outputs.parts import (
     Part,
     check_output_name,
@@ -16,14 +15,11 @@ from mapreduce.data.outputs.parts import (
     named_part_name,
     part_name,
 )
-from mapreduce.data.outputs.store import StoreOutput
 
 __all__ = [
-    "FolderOutput",
     "Output",
     "Part",
     "PartWriter",
-    "StoreOutput",
     "check_output_name",
     "holds_output",
     "is_main",
@@ -38,8 +34,15 @@ __all__ = [
 def open_output(kind: Files, path: str, store: Store) -> Output:
     """The output folder at `path`: an fsspec URL, or else a path in the store, or on this machine,
     as `kind` says."""
+    # Each is imported by the processes that use it: fsspec alone takes longer than a small task.
     if is_url(path):
-        from mapreduce.data.outputs.url import UrlOutput  # fsspec takes a while to import
+        from mapreduce.data.outputs.url import UrlOutput
 
         return UrlOutput(path)
-    return StoreOutput(store, path) if kind == "store" else FolderOutput(Path(path))
+    if kind == "store":
+        from mapreduce.data.outputs.store import StoreOutput
+
+        return StoreOutput(store, path)
+    from mapreduce.data.outputs.folder import FolderOutput
+
+    return FolderOutput(Path(path))

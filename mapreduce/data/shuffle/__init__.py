@@ -5,10 +5,10 @@ sorted run of one map attempt for one partition. Both keep to a budget of memory
 what is stored stands in `blocks`, docs/shuffle.md follows a pair on its way.
 """
 
+from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece, Put
 from mapreduce.data.shuffle.collector import Collector, Partition
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.grouping import grouped
-from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Fetch, Group, Piece, Put
 
 __all__ = [
     "MEMORY_BYTES",

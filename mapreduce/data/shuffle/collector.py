@@ -12,13 +12,13 @@ from typing import Any
 
 from mapreduce.api import Pair
 from mapreduce.data.ordering import PLAIN, Ordering
+from mapreduce.data.pieces import MEMORY_BYTES, Piece, Put
 from mapreduce.data.portable_hash import partitions_of
 from mapreduce.data.shuffle.blocks import encoded
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.counting import Counted
 from mapreduce.data.shuffle.holding import Holding
 from mapreduce.data.shuffle.listing import Listed
-from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Piece, Put
 from mapreduce.errors import BadPair, place_of
 
 Partition = Callable[[Any, int], int]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.data.ordering import PLAIN, Ordering
+from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece
 from mapreduce.data.shuffle.blocks import Columns, Damaged, decoded
-from mapreduce.data.shuffle.pieces import MEMORY_BYTES, Fetch, Group, Piece
 from mapreduce.data.shuffle.runs import Ranked, Runs
 from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, sampled_size
 from mapreduce.errors import PieceLost

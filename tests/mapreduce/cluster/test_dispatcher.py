@@ -11,7 +11,7 @@ from dynamo.errors import QuorumFailed
 from dynamo.store import MemoryStore
 from mapreduce.cluster.leadership import Leadership, Term
 from mapreduce.cluster.messages import Orders, Report
-from mapreduce.data.outputs import StoreOutput
+from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine.events import JobState
 from mapreduce.engine.executor import Outcome
 from mapreduce.engine.orders import TaskResult

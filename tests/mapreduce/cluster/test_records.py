@@ -10,7 +10,7 @@ from dynamo import files
 from dynamo.errors import DynamoError, QuorumFailed
 from dynamo.store import MemoryStore
 from mapreduce.cluster import records, runs
-from mapreduce.data.outputs import StoreOutput
+from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, JobState, TaskId
 from mapreduce.engine.orders import TaskResult

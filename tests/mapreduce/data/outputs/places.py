@@ -14,8 +14,9 @@ import fsspec
 from dynamo import files
 from dynamo.errors import QuorumFailed
 from dynamo.store import MemoryStore, Written
-from mapreduce.data.outputs import Output, StoreOutput, open_output
+from mapreduce.data.outputs import Output, open_output
 from mapreduce.data.outputs.folder import Folder
+from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.data.outputs.tree import Tree, TreeOutput
 from mapreduce.data.outputs.url import UrlTree
 from tests.mapreduce import s3

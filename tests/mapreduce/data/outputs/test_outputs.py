@@ -11,7 +11,9 @@ from dynamo.errors import RequestError
 from dynamo.store import MemoryStore
 from mapreduce.data import formats, inputs
 from mapreduce.data.inputs import InputSpec
-from mapreduce.data.outputs import FolderOutput, Output, Part, StoreOutput
+from mapreduce.data.outputs import Output, Part
+from mapreduce.data.outputs.folder import FolderOutput
+from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.errors import JobError, OutputExists
 from tests.mapreduce.data.outputs.places import KINDS, Place, StorePlace, place_of
 
