@@ -1,8 +1,9 @@
 """What a put or get may ask for beside its key and value, checked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from dynamo.errors import RequestError
 from dynamo.values.versions import Context
@@ -15,8 +16,7 @@ Resolver = Literal["siblings", "last_write"] | Callable[[Sequence[bytes]], bytes
 makes one value of them (a function of the values, newest first)."""
 
 
-@dataclass(frozen=True)
-class PutOptions:
+class PutOptions(msgspec.Struct, frozen=True):
     """What a put asks for beside its key and value, checked; see `dynamo.store.Store.put`."""
 
     context: Context | None = None

@@ -8,10 +8,11 @@ one process, for tests and for jobs that run without a cluster. One battery of t
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from threading import Lock
 from typing import Protocol
+
+import msgspec
 
 from dynamo.errors import Conflict, RequestError, TooLarge
 from dynamo.options import PutOptions, Resolver, check_resolver
@@ -22,8 +23,7 @@ KEY_LIMIT_BYTES = 1024
 VALUE_LIMIT_BYTES = 8 << 20
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What a get found: the live values newest first, their context, the nodes that answered.
 
     No values means that the key was never written or has been deleted. More than one are
@@ -40,8 +40,7 @@ class Reading:
         return self.values[0] if self.values else None
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """What a put or delete did: the nodes known to have stored it.
 
     It gives no context: what stands beside the write, and its writer has not seen, would be covered

@@ -9,8 +9,9 @@ import pytest
 
 from dynamo import files
 from dynamo.store import MemoryStore
-from mapreduce.data import inputs, outputs
+from mapreduce.data import inputs
 from mapreduce.data.inputs import InputSpec
+from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine import paths, shipping, tasks
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
@@ -68,7 +69,7 @@ class Bench:
 
     def text(self, result: TaskResult) -> str:
         [part] = result.parts
-        outputs.StoreOutput(self.store, "/seen").commit([part], {})
+        StoreOutput(self.store, "/seen").commit([part], {})
         return b"".join(files.read(self.store, f"/seen/{part.name}")).decode()
 
 
