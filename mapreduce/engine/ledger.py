@@ -32,8 +32,11 @@ class Attempt:
     locality: Locality
     given_at: float
     began: int
+    """0 for one of an earlier leader's."""
     ended: int = 0
+    ended_at: float | None = None
     state: AttemptState = AttemptState.RUNNING
+    backup: bool = False
 
 
 @dataclass(slots=True)
@@ -43,7 +46,8 @@ class Task:
     id: TaskId
     nodes: tuple[str, ...]
     waiting_since: float
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    """By number: those of an earlier leader have lower ones than this scheduler gives."""
     winner: Attempt | None = None
     result: Any = None
     failures: int = 0
@@ -51,12 +55,12 @@ class Task:
     losses: int = 0
     """Attempts that ended by no fault of their own."""
 
+    given: int = 0
+    """How many attempts this scheduler has given out."""
+
     @property
     def running(self) -> list[Attempt]:
-        return [a for a in self.attempts if a.state is AttemptState.RUNNING]
-
-    def attempt(self, number: int) -> Attempt | None:
-        return self.attempts[number - 1] if 0 < number <= len(self.attempts) else None
+        return [a for a in self.attempts.values() if a.state is AttemptState.RUNNING]
 
 
 class Stage:
@@ -109,6 +113,11 @@ class Job:
     maps: Stage
     reduces: Stage
     started_at: float
+    first_attempt: int = 1
+    """Lower numbers were given by earlier leaders, higher ones by this scheduler."""
+    held_until: float | None = None
+    """Nothing is given out before: workers may still tell that they run some of it."""
+    paused: bool = False
     state: JobState = JobState.RUNNING
     committing: bool = False
     kill_wanted: bool = False
@@ -127,7 +136,8 @@ class Job:
 
     @property
     def attempts(self) -> Iterator[Attempt]:
-        return (a for stage in self.stages for task in stage.tasks for a in task.attempts)
+        tasks = (task for stage in self.stages for task in stage.tasks)
+        return (a for task in tasks for a in task.attempts.values())
 
     def stage(self, kind: str) -> Stage:
         return self.maps if kind == "map" else self.reduces
@@ -146,9 +156,13 @@ class Worker:
     node: str
     slots: int
     seen_at: float
+    draining: bool = False
     attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
     strays: frozenset[AttemptId] = frozenset()
 
     @property
     def free(self) -> int:
+        """How many attempts it may be given."""
+        if self.draining:
+            return 0
         return self.slots - len(self.attempts) - len(self.strays)

@@ -39,8 +39,8 @@ def settles(task: Task, inhabited: Collection[str], now: float, locality_wait_s:
     return not any(node in inhabited for node in task.nodes)
 
 
-def locality(task: Task, worker: Worker) -> Locality:
-    """How near `task` runs to its data on `worker`."""
+def locality(task: Task, node: str) -> Locality:
+    """How near `task` runs to its data beside the store node `node`, "" for none."""
     if not task.nodes:
         return Locality.ANY
-    return Locality.NODE if worker.node in task.nodes else Locality.REMOTE
+    return Locality.NODE if node in task.nodes else Locality.REMOTE

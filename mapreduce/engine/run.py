@@ -138,6 +138,7 @@ class Run:
             tuple(split.nodes for split in self.splits),
             tuple(self._home(store, index) for index in range(self.reducers)),
             self.spec.max_attempts,
+            slow_start=1.0,  # reduces are told of all pieces at once
         )
 
     @property

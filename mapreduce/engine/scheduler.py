@@ -10,6 +10,7 @@ Rules
 - A task that fails is tried again: `retry`. Its first success wins, and no other is ever used.
 - A worker that is silent too long is lost, and so is an attempt that its worker knows nothing of;
   lost attempts start again and don't count as failures.
+- Attempts of an earlier leader, known by their numbers, count like its own once they are heard of.
 - The output of finished maps is in the store and outlives its worker. If a reduce can't read it
   all the same, those maps run again.
 """
@@ -25,17 +26,23 @@ from mapreduce.engine.events import (
     AttemptFailed,
     AttemptId,
     AttemptSucceeded,
+    AttemptWon,
     CommitFailed,
     CommitJob,
     DiscardResult,
+    Done,
     Event,
     JobCommitted,
     JobEnded,
     JobKilled,
+    JobPaused,
+    JobResumed,
     JobStarted,
     JobState,
     KillAttempt,
+    OutputLost,
     RunAttempt,
+    TaskKilled,
     Tick,
     WorkerLost,
     WorkerReported,
@@ -53,6 +60,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that has not reported for so long is lost."""
     order_timeout_s: float = 3.0
     """An attempt given so long ago that its worker doesn't report as running is lost."""
+    takeover_wait_s: float = 2.0
+    """How long nothing of a job is given out that an earlier leader has begun: workers have to tell
+    what they run of it."""
     max_losses: int = 20
     """How often a task may be lost, with its worker or its output, before its job fails. A reduce
     may besides wait once for each of its maps."""
@@ -67,11 +77,12 @@ class Scheduler:
     >>> [run] = scheduler.handle(JobStarted("wc", map_nodes=(("n1",),), reduce_nodes=()), now=0.0)
     >>> run.worker, str(run.attempt), run.locality.value
     ('w1', 'map-00000.1', 'node')
-    >>> scheduler.handle(AttemptSucceeded(run.attempt, "w1", "the result"), now=1.0)
-    [CommitJob(job='wc')]
+    >>> won, commit = scheduler.handle(AttemptSucceeded(run.attempt, "w1", "its result"), now=1.0)
+    >>> won.result, commit
+    ('its result', CommitJob(job='wc'))
     >>> [ended] = scheduler.handle(JobCommitted("wc"), now=1.1)
     >>> ended.state.value, scheduler.map_results("wc")
-    ('succeeded', ['the result'])
+    ('succeeded', ['its result'])
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
@@ -87,6 +98,9 @@ class Scheduler:
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             JobStarted: self._job_started,
             JobKilled: self._job_killed,
+            JobPaused: lambda event: self._pause(event.job, True),
+            JobResumed: lambda event: self._pause(event.job, False),
+            TaskKilled: self._task_killed,
             JobCommitted: self._job_committed,
             CommitFailed: self._commit_failed,
             WorkerReported: self._worker_reported,
@@ -104,6 +118,7 @@ class Scheduler:
         self._actions = []
         self._handlers[type(event)](event)
         self._lose_silent_workers()
+        self._release_jobs()
         self._give_out()
         return self._actions
 
@@ -152,10 +167,46 @@ class Scheduler:
         maps = Stage(event.job, "map", event.map_nodes)
         reduces = Stage(event.job, "reduce", event.reduce_nodes)
         job = Job(event.job, event.max_attempts, maps, reduces, started_at=self._now)
+        job.first_attempt = event.first_attempt
         self._jobs[job.id] = job
         self._turns = {job.id: job, **self._turns}
-        maps.open(self._now)
+        for done in event.done:
+            self._remember(job, done)
+        if event.resumed:
+            job.held_until = self._now + self.policy.takeover_wait_s
+        else:
+            maps.open(self._now)
         self._advance(job)
+
+    def _remember(self, job: Job, done: Done) -> None:
+        """A task was finished under an earlier leader."""
+        task = job.task(done.attempt.task)
+        if task and not task.winner:
+            attempt = Attempt(done.attempt, done.worker, done.locality, self._now, began=0)
+            attempt.state, attempt.ended_at = AttemptState.SUCCEEDED, self._now
+            task.attempts[attempt.id.number] = attempt
+            task.winner, task.result = attempt, done.result
+            job.stage(task.id.kind).done += 1
+
+    def _release_jobs(self) -> None:
+        """Go on with jobs whose workers have had the time to tell what they run."""
+        for job in self._turns.values():
+            if job.held_until is not None and job.held_until <= self._now:
+                job.held_until = None
+                job.maps.open(self._now)
+                self._advance(job)
+
+    def _pause(self, name: str, paused: bool) -> None:
+        if job := self._turns.get(name):
+            job.paused = paused
+
+    def _task_killed(self, event: TaskKilled) -> None:
+        job = self._turns.get(event.task.job)
+        task = job.task(event.task) if job else None
+        if job and task and task.running:
+            for attempt in task.running:
+                self._kill(attempt)
+            job.stage(task.id.kind).queue(task, self._now)
 
     def _job_killed(self, event: JobKilled) -> None:
         job = self._turns.get(event.job)
@@ -181,7 +232,7 @@ class Scheduler:
         if not job.maps.complete:
             return
         job.maps.ended_at = job.maps.ended_at or self._now
-        if job.reduces.started_at is None:
+        if job.reduces.started_at is None and job.held_until is None:
             job.reduces.open(self._now)
         if job.reduces.complete and not job.committing:
             job.reduces.ended_at = self._now
@@ -208,11 +259,14 @@ class Scheduler:
             worker = Worker(event.worker, event.node, event.slots, self._now)
             self._workers[event.worker] = worker
         worker.node, worker.slots, worker.seen_at = event.node, event.slots, self._now
+        worker.draining = event.draining
         running = frozenset(event.running)
         for attempt in list(worker.attempts.values()):
             given_ago_s = self._now - attempt.given_at
             if attempt.id not in running and given_ago_s > self.policy.order_timeout_s:
                 self._lose_running(attempt, f"worker {worker.name} no longer knew of it")
+        for unknown in sorted(running - worker.attempts.keys()):
+            self._adopt(unknown, worker.name)
         worker.strays = running - worker.attempts.keys()
         for stray in sorted(worker.strays):
             self._actions.append(KillAttempt(worker.name, stray))
@@ -229,8 +283,24 @@ class Scheduler:
 
     # Attempts ------------------------------------------------------------------------------------
 
+    def _adopt(self, attempt_id: AttemptId, worker_name: str) -> Attempt | None:
+        """An attempt that this scheduler hasn't heard of, if an earlier leader has given it and it
+        is still of use: from now on it counts as running. None otherwise."""
+        job = self._turns.get(attempt_id.task.job)
+        task = job.task(attempt_id.task) if job else None
+        if not job or not task or task.winner or attempt_id.number in task.attempts:
+            return None
+        if not 0 < attempt_id.number < job.first_attempt:
+            return None
+        worker = self._workers.get(worker_name)
+        locality = placement.locality(task, worker.node if worker else "")
+        attempt = Attempt(attempt_id, worker_name, locality, self._now, began=0)
+        self._register(job, task, attempt)
+        return attempt
+
     def _attempt_succeeded(self, event: AttemptSucceeded) -> None:
         job, task, attempt = self._find(event.attempt)
+        attempt = attempt or self._adopt(event.attempt, event.worker)
         if event.attempt.task.job in self._forgotten:
             return
         if job is None or task is None or attempt is None:
@@ -248,12 +318,15 @@ class Scheduler:
         stage = job.stage(task.id.kind)
         stage.unqueue(task)
         stage.done += 1
+        won = AttemptWon(attempt.id, attempt.worker, attempt.locality, result)
+        self._actions.append(won)
         for other in task.running:
             self._kill(other)
         self._advance(job)
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
         job, task, attempt = self._find(event.attempt)
+        attempt = attempt or self._adopt(event.attempt, event.worker)
         if not job or not task or not attempt or attempt.state is not AttemptState.RUNNING:
             return
         lost = [m for m in map(job.task, event.lost) if m and m.id.kind == "map"]
@@ -275,6 +348,7 @@ class Scheduler:
         map_task.losses += 1
         job.maps.done -= 1
         job.maps.ended_at = None
+        self._actions.append(OutputLost(map_task.id))
         self._try_again(job, map_task, error)
 
     def _lose_running(self, attempt: Attempt, error: str) -> None:
@@ -307,14 +381,14 @@ class Scheduler:
 
     def _close(self, attempt: Attempt, state: AttemptState) -> None:
         """The attempt holds its slot no longer."""
-        attempt.state, attempt.ended = state, self._step
+        attempt.state, attempt.ended, attempt.ended_at = state, self._step, self._now
         if worker := self._workers.get(attempt.worker):
             worker.attempts.pop(attempt.id, None)
 
     def _find(self, attempt: AttemptId) -> tuple[Job | None, Task | None, Attempt | None]:
         job = self._jobs.get(attempt.task.job)
         task = job.task(attempt.task) if job else None
-        return job, task, task.attempt(attempt.number) if task else None
+        return job, task, task.attempts.get(attempt.number) if task else None
 
     # Giving out work -----------------------------------------------------------------------------
 
@@ -329,22 +403,32 @@ class Scheduler:
         """For each job in turn what it would start next."""
         workers = list(self._workers.values())
         for job in self._turns.values():
+            if job.paused or job.held_until is not None:
+                continue
             chosen = placement.choose(job.current, workers, self._now, self.policy.locality_wait_s)
             if chosen:
                 yield job, *chosen
 
     def _start(self, job: Job, task: Task, worker: Worker) -> None:
         attempt = Attempt(
-            id=AttemptId(task.id, len(task.attempts) + 1),
+            id=AttemptId(task.id, job.first_attempt + task.given),
             worker=worker.name,
-            locality=placement.locality(task, worker),
+            locality=placement.locality(task, worker.node),
             given_at=self._now,
             began=self._step,
         )
+        task.given += 1
+        self._register(job, task, attempt)
+        self._actions.append(
+            RunAttempt(worker.name, attempt.id, attempt.locality, failures=task.failures)
+        )
+
+    def _register(self, job: Job, task: Task, attempt: Attempt) -> None:
+        """The attempt runs, and holds its slot."""
         job.stage(task.id.kind).unqueue(task)
-        task.attempts.append(attempt)
-        worker.attempts[attempt.id] = attempt
-        self._actions.append(RunAttempt(worker.name, attempt.id, attempt.locality))
+        task.attempts[attempt.id.number] = attempt
+        if worker := self._workers.get(attempt.worker):
+            worker.attempts[attempt.id] = attempt
 
 
 def _can_win(attempt: Attempt) -> bool:

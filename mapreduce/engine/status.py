@@ -77,7 +77,7 @@ def job_status(job: Job) -> JobStatus:
 
 def stage_status(stage: Stage) -> StageStatus:
     """The counts of one stage."""
-    states = Counter(a.state for task in stage.tasks for a in task.attempts)
+    states = Counter(a.state for task in stage.tasks for a in task.attempts.values())
     running = sum(1 for task in stage.tasks if task.running)
     return StageStatus(
         total=len(stage.tasks),

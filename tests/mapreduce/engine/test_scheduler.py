@@ -1,21 +1,31 @@
 """The rules of the scheduler, each as a list of events and the list of actions they must give."""
 
+import msgspec
+
 from mapreduce.engine.events import (
+    Action,
     AttemptFailed,
     AttemptId,
     AttemptSucceeded,
+    AttemptWon,
     CommitFailed,
     CommitJob,
     DiscardResult,
+    Done,
+    Event,
     JobCommitted,
     JobEnded,
     JobKilled,
+    JobPaused,
+    JobResumed,
     JobStarted,
     JobState,
     KillAttempt,
     Locality,
+    OutputLost,
     RunAttempt,
     TaskId,
+    TaskKilled,
     Tick,
     WorkerLost,
     WorkerReported,
@@ -32,12 +42,20 @@ def reduce_attempt(index: int, number: int = 1, job: str = "job") -> AttemptId:
 
 
 def started(maps: int = 1, reduces: int = 0, job: str = "job", max_attempts: int = 4) -> JobStarted:
-    return JobStarted(job, ((),) * maps, ((),) * reduces, max_attempts)
+    return JobStarted(job, ((),) * maps, ((),) * reduces, max_attempts, slow_start=1.0)
 
 
-def with_workers(*names: str, slots: int = 1, policy: Policy | None = None) -> Scheduler:
+class Quiet(Scheduler):
+    """Says nothing that is for the journal only: `TestJournal` looks at that."""
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        actions = super().handle(event, now)
+        return [a for a in actions if not isinstance(a, AttemptWon | OutputLost)]
+
+
+def with_workers(*names: str, slots: int = 1, policy: Policy | None = None) -> Quiet:
     """A scheduler with living workers, each beside the store node of its own number."""
-    scheduler = Scheduler(policy)
+    scheduler = Quiet(policy)
     for name in names:
         scheduler.handle(WorkerReported(name, name.replace("w", "n"), slots), 0.0)
     return scheduler
@@ -185,7 +203,7 @@ class TestWorkerLoss:
         assert [w.name for w in s.workers()] == ["w2"]
 
     def test_a_task_that_keeps_losing_its_workers_ends_the_job(self):
-        s = Scheduler(Policy(max_losses=2))
+        s = Quiet(Policy(max_losses=2))
         s.handle(started(), 0.0)
         for n in (1, 2, 3):
             s.handle(WorkerReported(f"w{n}", "", 1), 0.0)
@@ -351,6 +369,160 @@ class TestKill:
         s.handle(JobCommitted("job"), 1.0)
         assert s.handle(JobKilled("job"), 2.0) == []
         assert s.handle(JobKilled("other"), 2.0) == []
+
+
+class TestJournal:
+    def test_a_win_is_told_before_what_follows_from_it(self):
+        s = Scheduler()
+        s.handle(WorkerReported("w1", "n1", 1), 0.0)
+        s.handle(started(), 0.0)
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0) == [
+            AttemptWon(map_attempt(0), "w1", Locality.ANY, "m0"),
+            CommitJob("job"),
+        ]
+
+    def test_lost_output_is_told(self):
+        s = Scheduler()
+        s.handle(WorkerReported("w1", "n1", 1), 0.0)
+        s.handle(started(1, 1), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
+        gone = AttemptFailed(reduce_attempt(0), "w1", "missing", (map_attempt(0).task,))
+        assert OutputLost(map_attempt(0).task) in s.handle(gone, 2.0)
+
+
+class TestAnotherLeader:
+    """What an earlier leader has begun, this one ends."""
+
+    def taken_over(self, maps: int = 2, reduces: int = 0, done: int = 0) -> Quiet:
+        s = with_workers("w1", "w2", policy=Policy(takeover_wait_s=2.0))
+        finished = tuple(
+            Done(map_attempt(index), "w9", Locality.NODE, f"m{index}") for index in range(done)
+        )
+        event = msgspec.structs.replace(
+            started(maps, reduces, max_attempts=2), done=finished, first_attempt=101, resumed=True
+        )
+        assert runs(s.handle(event, 0.0)) == []
+        return s
+
+    def test_finished_tasks_are_not_run_again(self):
+        s = self.taken_over(maps=3, done=2)
+        assert runs(s.handle(Tick(), 2.0)) == [("w1", map_attempt(2, 101))]
+        assert s.status("job").map.localities == {"node": 2}
+        s.handle(AttemptSucceeded(map_attempt(2, 101), "w1", "m2"), 3.0)
+        assert s.map_results("job") == ["m0", "m1", "m2"]
+
+    def test_a_finished_task_that_is_reported_again_changes_nothing(self):
+        s = self.taken_over(done=1)
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w9", "m0"), 0.1) == []
+        assert s.handle(AttemptSucceeded(map_attempt(0, 2), "w1", "x"), 0.1) == [
+            DiscardResult(map_attempt(0, 2), "x")
+        ]
+
+    def test_a_job_whose_tasks_are_all_done_commits_at_once(self):
+        s = with_workers()
+        finished = (Done(map_attempt(0), "w9", Locality.NODE, "m0"),)
+        event = msgspec.structs.replace(started(), done=finished, resumed=True)
+        assert s.handle(event, 0.0) == [CommitJob("job")]
+
+    def test_nothing_is_given_out_until_workers_had_time_to_tell_what_they_run(self):
+        s = self.taken_over()
+        assert s.handle(Tick(), 1.9) == []
+        assert [w for w, _ in runs(s.handle(Tick(), 2.0))] == ["w1", "w2"]
+
+    def test_a_running_attempt_is_adopted_and_holds_its_slot(self):
+        s = self.taken_over()
+        running = WorkerReported("w1", "n1", 1, (map_attempt(0),))
+        assert s.handle(running, 0.5) == []
+        assert runs(s.handle(Tick(), 2.0)) == [("w2", map_attempt(1, 101))]
+        assert [a.attempt for a in s.running("job")] == [map_attempt(0), map_attempt(1, 101)]
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 2.5)
+        assert s.map_results("job") == ["m0"]
+
+    def test_an_adopted_attempt_is_lost_with_its_worker(self):
+        s = self.taken_over(maps=1)
+        s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 0.5)
+        assert s.handle(Tick(), 2.0) == []
+        assert runs(s.handle(WorkerLost("w1"), 3.0)) == [("w2", map_attempt(0, 101))]
+
+    def test_an_attempt_that_finished_between_the_leaders_wins(self):
+        s = self.taken_over(maps=1)
+        assert s.handle(AttemptSucceeded(map_attempt(0, 7), "w3", "m0"), 0.5) == [CommitJob("job")]
+
+    def test_one_that_failed_between_them_counts(self):
+        s = self.taken_over(maps=1)
+        s.handle(AttemptFailed(map_attempt(0), "w3", "boom"), 0.5)
+        s.handle(AttemptFailed(map_attempt(0), "w3", "boom"), 0.6)
+        assert s.status("job").map.failed_attempts == 1
+        [run] = s.handle(Tick(), 2.0)
+        assert run.failures == 1
+
+    def test_one_that_turns_up_when_its_task_runs_already_runs_beside_it(self):
+        s = self.taken_over(maps=1)
+        assert runs(s.handle(Tick(), 2.0)) == [("w1", map_attempt(0, 101))]
+        assert s.handle(WorkerReported("w2", "n2", 1, (map_attempt(0),)), 2.5) == []
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w2", "m0"), 3.0) == [
+            KillAttempt("w1", map_attempt(0, 101)),
+            CommitJob("job"),
+        ]
+
+    def test_one_that_nobody_can_have_given_is_a_stray(self):
+        s = self.taken_over(maps=1)
+        for attempt in (map_attempt(0, 300), map_attempt(0, 0), map_attempt(5)):
+            told = s.handle(WorkerReported("w1", "n1", 1, (attempt,)), 0.5)
+            assert told == [KillAttempt("w1", attempt)]
+
+    def test_one_that_this_leader_has_killed_stays_a_stray(self):
+        s = self.taken_over(maps=1)
+        s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 0.5)
+        assert s.handle(TaskKilled(map_attempt(0).task), 1.0) == [KillAttempt("w1", map_attempt(0))]
+        told = s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 1.5)
+        assert told == [KillAttempt("w1", map_attempt(0))]
+
+    def test_reduces_of_an_earlier_leader_are_adopted_too(self):
+        s = self.taken_over(maps=1, reduces=1, done=1)
+        s.handle(WorkerReported("w2", "n2", 1, (reduce_attempt(0, 3),)), 0.5)
+        assert s.handle(Tick(), 2.0) == []
+        assert s.handle(AttemptSucceeded(reduce_attempt(0, 3), "w2", "r"), 3.0) == [
+            CommitJob("job")
+        ]
+
+
+class TestWishes:
+    def test_a_killed_task_starts_again_and_it_counts_as_no_failure(self):
+        s = with_workers("w1")
+        s.handle(started(max_attempts=1), 0.0)
+        assert s.handle(TaskKilled(map_attempt(0).task), 1.0) == [
+            KillAttempt("w1", map_attempt(0)),
+            RunAttempt("w1", map_attempt(0, 2), Locality.ANY),
+        ]
+        assert s.status("job").map.failed_attempts == 0
+
+    def test_killing_a_task_that_does_not_run_changes_nothing(self):
+        s = with_workers("w1")
+        s.handle(started(2), 0.0)
+        for task in (map_attempt(1).task, map_attempt(9).task, map_attempt(0, job="x").task):
+            assert s.handle(TaskKilled(task), 1.0) == []
+
+    def test_a_paused_job_starts_nothing_and_what_runs_goes_on(self):
+        s = with_workers("w1")
+        s.handle(started(2), 0.0)
+        assert s.handle(JobPaused("job"), 0.5) == []
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0) == []
+        assert runs(s.handle(JobResumed("job"), 2.0)) == [("w1", map_attempt(1))]
+
+    def test_a_draining_worker_gets_nothing_new_and_ends_what_it_runs(self):
+        s = with_workers("w1")
+        s.handle(started(2), 0.0)
+        draining = WorkerReported("w1", "n1", 1, (map_attempt(0),), draining=True)
+        assert s.handle(draining, 0.5) == []
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0) == []
+        assert runs(s.handle(WorkerReported("w1", "n1", 1), 2.0)) == [("w1", map_attempt(1))]
+
+    def test_an_order_tells_how_often_its_task_has_failed(self):
+        s = with_workers("w1")
+        [first] = s.handle(started(), 0.0)
+        [second] = s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.0)
+        assert (first.failures, second.failures) == (0, 1)
 
 
 def test_status_counts_each_task_once_and_tells_where_winners_ran():
