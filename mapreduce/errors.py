@@ -15,7 +15,9 @@ DynamoError
 └── PieceLost           intermediate data is gone or damaged: its map task has to run again
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
 from dynamo.errors import DynamoError, RequestError
 
@@ -51,10 +53,24 @@ class BadRecord(JobError):
 
 
 class BadPair(BadRecord):
-    """User code gave what can't be shuffled or written. `is_current` is False if the pair may come
-    from another record than the one that was being mapped."""
+    """User code gave what can't be shuffled or written."""
 
     is_current = True
+    """False if the pair may come from another record than the one that was being mapped."""
+    is_about: Callable[[Any], bool] | None = None
+    """Tells whether something that user code gives is what is wrong here."""
+    output = ""
+    """The named output that the pair was for."""
+
+    def late(self, is_about: Callable[[Any], bool] | None = None) -> Self:
+        """The same error, seen after other records have been mapped."""
+        self.is_current = False
+        self.is_about = is_about or self.is_about
+        return self
+
+    def of_key(self, key: object) -> Self:
+        """The same error, seen late, about a pair of this key."""
+        return self.late(lambda given: is_pair(given) and bool(given[0] == key))
 
 
 class NotAPair(BadPair):
@@ -65,6 +81,7 @@ class NotAPair(BadPair):
         if hasattr(given, "__next__"):
             remedy = "to give all that another generator gives, write: yield from ..."
         super().__init__(f"{repr(given)[:80]} is no pair (key, value): {remedy}")
+        self.is_about = lambda given: not is_pair(given)
 
     @classmethod
     def unseen(cls, error: Exception) -> "NotAPair":
@@ -127,6 +144,11 @@ class PieceLost(DynamoError):
             f"the output of map task {map_index} is lost: {reason}; it has to run again"
         )
         self.map_index = map_index
+
+
+def is_pair(given: Any) -> bool:
+    """True for what can be a pair (key, value)."""
+    return isinstance(given, tuple | list) and len(given) == 2
 
 
 def place_of(function: object) -> str:

@@ -79,7 +79,7 @@ class Ordering(NamedTuple):
         return BadPair(
             f"the keys {_shown(one)} and {_shown(other)} can't be compared: {error}; "
             "give the job a sort_key, a function of the key whose results can be"
-        )
+        ).of_key(other)
 
 
 PLAIN = Ordering()

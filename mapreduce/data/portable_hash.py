@@ -60,6 +60,15 @@ def partitions_of(keys: Collection[Any], partitions: int) -> list[int]:
     return [crc32(written(key)) % partitions for key in keys]
 
 
+def has_partition(key: Any) -> bool:
+    """False for what can't be a key."""
+    try:
+        written(key)
+    except TypeError:
+        return False
+    return True
+
+
 def written(key: Any) -> bytes:
     """One form that equal keys share; within a type only those. TypeError where there is none."""
     if isinstance(key, str):

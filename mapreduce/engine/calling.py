@@ -17,7 +17,7 @@ from dynamo.errors import DynamoError
 from mapreduce.api import Context, Mapper, Pair, Reducer, check_methods
 from mapreduce.data.formats import Batch
 from mapreduce.data.shuffle import Group
-from mapreduce.errors import BadPair, JobError, NotAPair, place_of
+from mapreduce.errors import BadPair, JobError, NotAPair, is_pair, place_of
 
 _NO_PAIRS: tuple[Pair, ...] = ()
 BATCHES_AT_ONCE = 4
@@ -103,7 +103,7 @@ def reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]
 
 def checked(given: Any) -> Pair:
     """What user code gave, if it is a pair; `NotAPair` if not."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
+    if not is_pair(given):
         raise NotAPair(given)
     return given[0], given[1]
 
@@ -142,12 +142,10 @@ def _drained(context: Context) -> list[Pair]:
 def _check_yielded(method: Callable[..., Any], context: Context) -> None:
     """A method that yields can't emit as well: which of the pairs comes first?"""
     if context.emitted and inspect.isgeneratorfunction(method):
-        error = BadPair(
+        raise BadPair(
             f"the pair {_shown(context.emitted[0])} was emitted by a method that is a generator, "
             "as it has a yield: write yield key, value there too, or make it no generator"
-        )
-        error.is_current = False
-        raise error
+        ).late()
 
 
 def _set_up(user: Any) -> None:
@@ -185,14 +183,18 @@ def _end(user: Any) -> Iterator[Pair]:
 
 
 @contextlib.contextmanager
-def explained(context: Context) -> Iterator[None]:
+def explained(context: Context, seek: Callable[[BadPair], str] | None = None) -> Iterator[None]:
     """Let errors say where they come from: the user's method with its file and line, the input, and
-    the record. Those of user code get it as a note, and are the same otherwise."""
+    the record. Those of user code get it as a note, and are the same otherwise.
+
+    `seek` finds that for a pair which is seen to be wrong when its record has gone by, or gives "".
+    """
     try:
         yield
     except BadPair as error:
         if context.where is not None:
-            error.args = (f"{error}\n  {context.where(error.is_current)}",)
+            found = "" if error.is_current or seek is None else seek(error)
+            error.args = (f"{error}\n  {found or context.where(error.is_current)}",)
         raise
     except Exception as error:
         # A `JobError` itself is what the methods of the context raise.

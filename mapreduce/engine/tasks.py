@@ -6,6 +6,7 @@ a sampling phase are the same with another end: keys only, and the borders made 
 """
 
 import contextlib
+import functools
 import pickle
 import time
 from collections import Counter
@@ -20,14 +21,14 @@ from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
 from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
-from mapreduce.engine import calling, paths
+from mapreduce.engine import calling, paths, seeking
 from mapreduce.engine.orders import BETWEEN, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Watch, Watched
 from mapreduce.engine.writing import AttemptOutput
-from mapreduce.errors import JobError
+from mapreduce.errors import BadPair, JobError
 
 
 class Bench(NamedTuple):
@@ -72,7 +73,7 @@ def run(order: TaskOrder, program: Program, bench: Bench, watch: Watch | None = 
     with AttemptOutput(order, *_sinks(order, bench)) as output:
         task = opened(order, program, bench, output)
         watching = watch.over(order.attempt, task.context) if watch else contextlib.nullcontext()
-        with watching, calling.explained(task.context):
+        with watching, explained(task):
             pieces = _do(task)
             parts = output.close()
     counters = +task.counters
@@ -98,6 +99,19 @@ def opened(order: TaskOrder, program: Program, bench: Bench, output: AttemptOutp
         write_named=output.emit,
     )
     return Task(order, program, bench, context, Counter(), output)
+
+
+def explained(task: Task) -> contextlib.AbstractContextManager[None]:
+    """Let errors of a task say where they come from."""
+    return calling.explained(task.context, functools.partial(_sought, task))
+
+
+def _sought(task: Task, error: BadPair) -> str:
+    """Where the pair of an error that is seen late comes from, if it is a map task's."""
+    if task.order.attempt.task.kind != "map":
+        return ""
+    again = opened(task.order, task.program, task.bench, task.output)
+    return seeking.where(error, again.context, lambda: mapped(again))
 
 
 def _sinks(order: TaskOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
@@ -135,7 +149,11 @@ def _count_output(order: TaskOrder, counters: Counter[str], parts: Sequence[outp
 
 def map_task(task: Task) -> tuple[Piece, ...]:
     """Read a split, map it, and store pieces, or output where the step has no reducers."""
-    pairs = mapped(task)
+    return stored(task, mapped(task))
+
+
+def stored(task: Task, pairs: Iterable[Pair]) -> tuple[Piece, ...]:
+    """Store what a map task gives."""
     if task.step.reducer is None:
         task.output.write(pairs)
         return ()
@@ -150,9 +168,9 @@ def reduce_task(task: Task) -> None:
     task.output.write(reduced(task))
 
 
-def mapped(task: Task, limit: int | None = None) -> Iterator[Pair]:
-    """All that the mapper gives for the split, or for its first records."""
-    return calling.map_pairs(_mapper(task), _records(task, limit))
+def mapped(task: Task) -> Iterator[Pair]:
+    """All that the mapper gives for the split, or for some records of one that is sampled."""
+    return calling.map_pairs(_mapper(task), _records(task))
 
 
 def reduced(task: Task) -> Iterator[Pair]:
@@ -194,7 +212,7 @@ def _input(task: Task) -> InputSpec:
     return task.order.spec.inputs[split.slices[0].input if split and split.slices else 0]
 
 
-def _records(task: Task, limit: int | None = None) -> Iterator[Batch]:
+def _records(task: Task) -> Iterator[Batch]:
     """The records of all slices of the split, counted."""
     order, split = task.order, task.order.split
     assert split is not None
@@ -203,7 +221,7 @@ def _records(task: Task, limit: int | None = None) -> Iterator[Batch]:
     reader.prepare(split.slices)
     read = formats.reading(input_format).read
     task.counters["map_input_bytes"] += split.size_bytes
-    left = limit if limit is not None else order.limit
+    left = sampling.RECORDS if order.sampling else order.limit
     for part in split.slices:
         task.context.input = part.path
         for batch in read(part, reader) if left != 0 else ():
@@ -271,8 +289,7 @@ def _groups(task: Task) -> Iterator[shuffle.Group]:
 
 def _sample_keys(task: Task) -> tuple[Piece, ...]:
     """The keys of some records of a thin split, all for one reducer."""
-    pairs = mapped(task, sampling.RECORDS)
-    keys = ((calling.checked(pair)[0], None) for pair in pairs)
+    keys = ((calling.checked(pair)[0], None) for pair in mapped(task))
     return _collected(task, keys, 1, None, None)
 
 

@@ -1,7 +1,8 @@
 """What one attempt writes: its part of the output, and parts of the job's named outputs."""
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -79,7 +80,8 @@ class AttemptOutput:
         self, folder: Output, key: str, name: str, written: formats.WriteFormat
     ) -> "_PartStream":
         is_first = self._order.attempt.task.index == 0 or not self._order.spec.merged
-        stream = _PartStream(folder.open(name, str(self._order.attempt)), written.encoder(is_first))
+        writer = folder.open(name, str(self._order.attempt))
+        stream = _PartStream(key, writer, functools.partial(written.encoder, is_first))
         self._streams[key] = stream
         return stream
 
@@ -93,11 +95,16 @@ def _checked_first(pairs: Iterator[Pair]) -> Iterator[Pair]:
 
 
 class _PartStream:
-    """One part on its way to where it is stored."""
+    """One part on its way to where it is stored; `output` is the named output it belongs to."""
 
-    def __init__(self, writer: PartWriter, encoder: formats.Encoder) -> None:
+    def __init__(
+        self, output: str, writer: PartWriter, make_encoder: Callable[[], formats.Encoder]
+    ) -> None:
+        self._output = output
         self._writer = writer
-        self._encoder = encoder
+        self._make_encoder = make_encoder
+        self._encoder = make_encoder()
+        self._added = 0
         self._waiting: list[Pair] = []
 
     @property
@@ -108,13 +115,29 @@ class _PartStream:
     def add(self, batch: list[Pair]) -> None:
         try:
             data = self._encoder.add(batch)
-        except BadPair:
+        except BadPair as error:
+            error.output = self._output
             raise
         except BadRecord as error:  # what the format can't write
-            wrong = BadPair(str(error))
-            wrong.is_current = False
+            wrong = BadPair(str(error)).late(self._refuser())
+            wrong.output = self._output
             raise wrong from error
+        self._added += len(batch)
         self._writer.write(data, len(batch))
+
+    def _refuser(self) -> Callable[[Any], bool]:
+        """Tells whether a pair is one that the format refuses, by what is known of those before: a
+        format may learn its columns' types from the first ones."""
+        encoder = self._encoder if self._added else None
+
+        def refuses(pair: Any) -> bool:
+            try:
+                (encoder or self._make_encoder()).add([pair])
+            except BadRecord:
+                return True
+            return False
+
+        return refuses
 
     def emit(self, pair: Pair) -> None:
         self._waiting.append(pair)

@@ -80,18 +80,25 @@ class _Again(NamedTuple):
     bench: tasks.Bench
 
     def mapped(self) -> Iterator[Pair]:
+        self._bring_borders()
         task = self._opened(self._order("map", self.task.number))
-        with calling.explained(task.context):
-            yield from map(calling.checked, tasks.mapped(task))
+        pairs = []
+        with tasks.explained(task):
+            for pair in map(calling.checked, tasks.mapped(task)):
+                pairs.append(pair)
+                yield pair
+            tasks.stored(task, pairs)  # some errors are seen only here
 
     def reduced(self) -> Iterator[Pair]:
         self._bring_borders()
         pieces = []
         for index in range(len(self.splits)):
-            made = tasks.map_task(self._opened(self._order("map", index)))
+            task = self._opened(self._order("map", index))
+            with tasks.explained(task):
+                made = tasks.map_task(task)
             pieces += [piece for piece in made if piece.partition == self.task.number]
         task = self._opened(self._order("reduce", self.task.number, tuple(pieces)))
-        with calling.explained(task.context):
+        with tasks.explained(task):
             yield from map(calling.checked, tasks.reduced(task))
 
     def _bring_borders(self) -> None:

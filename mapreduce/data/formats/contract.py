@@ -13,7 +13,7 @@ from mapreduce.data import codecs
 from mapreduce.data.codecs import Codec, Compressor
 from mapreduce.data.formats.ranges import Given, whole_file
 from mapreduce.data.slices import Reader, Slice
-from mapreduce.errors import NotAPair
+from mapreduce.errors import NotAPair, is_pair
 
 Errors = Literal["strict", "replace", "ignore", "surrogateescape"]
 """What becomes of bytes that are not UTF-8, and of characters that have none: `bytes.decode`."""
@@ -200,10 +200,8 @@ def checked(pairs: list[Any]) -> list[Pair]:
 
 
 def _pair(given: Any) -> Pair:
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        error = NotAPair(given)
-        error.is_current = False  # pairs are written many at a time
-        raise error
+    if not is_pair(given):
+        raise NotAPair(given).late()  # pairs are written many at a time
     return given[0], given[1]
 
 

@@ -192,7 +192,7 @@ def _encoded(keys: list[Any], counts: list[int] | None, values: list[Any]) -> li
                 f"a single pair of {len(packed):,} bytes, compressed, is over the limit of "
                 f"{VALUE_LIMIT_BYTES:,}; its key is {str(keys[0])[:60]!r}: write large values to "
                 "files, and yield their names"
-            )
+            ).late(lambda given: len(pickle.dumps(given, protocol=5)) > VALUE_LIMIT_BYTES)
     return [Block(_CHECKSUM.pack(zlib.crc32(packed)) + packed, len(values), len(body))]
 
 
@@ -224,7 +224,7 @@ def pickled(columns: tuple[list[Any], list[int] | None, list[Any]]) -> bytes:
             f"the pair ({repr(key)[:60]}, {repr(value)[:60]}) can't be sent to its reducer: "
             f"{error}; keys and values have to be picklable: yield plain data, or objects of "
             "classes at the top level of a module"
-        ) from error
+        ).late(lambda given: not _pickles(given)) from error
 
 
 def _pickles(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.pieces import MEMORY_BYTES, Piece, Put
-from mapreduce.data.portable_hash import partitions_of
+from mapreduce.data.portable_hash import has_partition, partitions_of
 from mapreduce.data.shuffle.blocks import encoded
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.counting import Counted
@@ -100,7 +100,7 @@ class Collector:
             if held.groups:
                 self._write_pieces(held.groups)
         except BadPair as error:
-            error.is_current = False
+            error.late()
             raise
         self.combine_input_records += held.combine_input_records
         self.combine_output_records += held.combine_output_records
@@ -136,7 +136,9 @@ class Collector:
         try:
             return partitions_of(groups, self._partitions)
         except TypeError as error:
-            raise BadPair(str(error)) from error
+            group_of = group_key or _itself
+            wrong = BadPair(str(error))
+            raise wrong.late(lambda given: not has_partition(group_of(given[0]))) from error
 
     def _placed(self, keys: Collection[Any]) -> list[int]:
         """What the job's partitioner says, checked."""
@@ -153,5 +155,9 @@ class Collector:
                 raise BadPair(
                     f"the partitioner {place_of(function)} gave {repr(number)[:60]} for the key "
                     f"{repr(key)[:60]}: it must give an int from 0 to {partitions - 1}"
-                )
+                ).of_key(key)
         return numbers
+
+
+def _itself(key: Any) -> Any:
+    return key

@@ -43,11 +43,11 @@ def combined(combine: Combine, key: Any, values: Iterable[Any]) -> list[Any]:
             raise BadPair(
                 f"the combiner {place_of(combine)} gave {repr(pair)[:60]}, which is no pair: "
                 "yield key, value"
-            ) from None
+            ).of_key(key) from None
         if new_key is not key and new_key != key:
             raise BadPair(
                 f"the combiner {place_of(combine)} made a pair with the key {repr(new_key)[:60]} "
                 f"from values of {repr(key)[:60]}: a combiner must keep the key it is given"
-            )
+            ).of_key(key)
         kept.append(value)
     return kept

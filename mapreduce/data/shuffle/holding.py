@@ -20,7 +20,7 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data.shuffle.blocks import Values
 from mapreduce.data.shuffle.sizes import Mean
-from mapreduce.errors import BadPair, NotAPair
+from mapreduce.errors import BadPair, NotAPair, is_pair
 
 LOOK_PAIRS = 4096
 """One in as many pairs is looked at."""
@@ -94,15 +94,25 @@ def next_batch(batch: int, pair_bytes: int, limit_bytes: int) -> int:
 
 def check_pair(pair: Any) -> None:
     """A text of two characters would unpack like a pair."""
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
+    if not is_pair(pair):
         raise NotAPair(pair)
 
 
 def no_key(key: Any, error: TypeError) -> BadPair:
-    return BadPair(
+    wrong = BadPair(
         f"{repr(key)[:60]} can't be a key: {error}; a key must be hashable, such as a text, a "
         "number, or a tuple of these"
     )
+    wrong.is_about = lambda given: not _is_hashable(given[0])
+    return wrong
+
+
+def _is_hashable(key: Any) -> bool:
+    try:
+        hash(key)
+    except TypeError:
+        return False
+    return True
 
 
 def _wrong(error: Exception) -> BadPair | None:

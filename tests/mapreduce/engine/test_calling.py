@@ -185,7 +185,7 @@ LATE: dict[str, tuple[Callable[[str], Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("body", "options", "message"), LATE.values(), ids=LATE.keys())
-def test_what_is_seen_later_names_the_pair_and_the_method_but_no_record(
+def test_what_is_seen_later_names_the_pair_and_the_method_but_no_record_that_is_not_sought(
     body: Callable[[str], Any], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BadPair, match=message) as caught:

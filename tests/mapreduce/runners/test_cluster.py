@@ -1,6 +1,7 @@
 """A job on a cluster from a Python program: over real store nodes, master and worker."""
 
 import io
+import threading
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,19 @@ def test_every_task_of_a_job_can_be_replayed(cluster):
     assert mapped == [(word, 1) for word in ["to", "be", "or", "not", "to", "be"]]
     assert list(replay(store, record, parse_task("1/reduce-0"))) == EXPECTED
     assert set(store.list("")) <= keys  # the master cleans up meanwhile
+
+
+class Locks(Mapper):
+    def map(self, key, value):
+        yield value, threading.Lock() if value == "not to be" else 1
+
+
+def test_a_replay_names_the_record_of_what_is_seen_late(cluster):
+    job = submit(cluster, "late", Locks, max_attempts=1)
+    assert job.wait(20.0).state is JobState.FAILED
+    for task in ("map-0", "reduce-0"):
+        with pytest.raises(JobError, match=r"pickle(?s:.*)at the record \(\d+, 'not to be'\)"):
+            list(replay(cluster.store, job.record(), parse_task(task)))
 
 
 def test_what_can_not_be_replayed_is_named(cluster):

@@ -1,5 +1,6 @@
 """What users do wrong is one error that names the place, the input, the record and the remedy."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -75,12 +76,46 @@ class ListKeys(Mapper):
 
 class Locks(Mapper):
     def map(self, key, value):
-        yield value, threading.Lock()
+        yield value, threading.Lock() if value == "or not" else 1
+
+
+class LocksOnce(Mapper):
+    """Does something else when the split is mapped again."""
+
+    lines = 0
+
+    def map(self, key, value):
+        LocksOnce.lines += 1
+        yield value, threading.Lock() if self.lines == 2 else 1
+
+
+class NoKeys(Mapper):
+    def map(self, key, value):
+        yield math.nan if value == "or not" else value, 1
+
+
+class Surrogates(Mapper):
+    def map(self, key, value):
+        self.context.emit(key, "\udcff" if value == "or not" else value, to="seen")
+        yield key, value
+
+
+class Types(Mapper):
+    """The types of columns are learnt from the first pairs."""
+
+    def map(self, key, value):
+        for number in range(5000):
+            yield key, value if number == 4999 and value == "or not" else number
 
 
 class OtherKeys(Reducer):
     def reduce(self, key, values):
-        yield len(key), sum(values)
+        yield len(key) if key == "not" else key, sum(values)
+
+
+class CombinesToNumbers(Reducer):
+    def reduce(self, key, values):
+        yield sum(values)
 
 
 class Undeclared(Mapper):
@@ -127,7 +162,11 @@ class ReducesToNumbers(Reducer):
 
 
 def too_high(key, partitions):
-    return partitions
+    return partitions if key == "not" else 0
+
+
+def by_length(key):
+    return None if key == "not" else key
 
 
 def no_fold(one, other):
@@ -141,6 +180,8 @@ def lines_of(made: Any) -> str:
 
 FIRST = "at the record (0, 'to be') of"
 """Where what is always wrong is noticed."""
+SECOND = "at the record (6, 'or not') of"
+"""Where what is wrong there is told, though it is noticed when a block is written."""
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no pair": (
         {"mapper": NoPair, "reducer": Sum},
@@ -152,7 +193,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no pair late in a map-only job": (
         {"mapper": LatePair},
-        ["'or not' is no pair", "yield key, value", lines_of(LatePair.map), "over"],
+        ["'or not' is no pair", "yield key, value", lines_of(LatePair.map), SECOND],
     ),
     "no pair in a total order": (
         {"mapper": NoPair, "reducer": Sum, "total_order": True, "reducers": 2},
@@ -172,7 +213,15 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "keys that can't be compared": (
         {"mapper": UnorderedKeys, "reducer": Sum},
-        ["Unordered to be", "no order", "__lt__", "sort_key", lines_of(UnorderedKeys.map), "over"],
+        ["Unordered to be", "no order", "__lt__", "sort_key", lines_of(UnorderedKeys.map), FIRST],
+    ),
+    "a sort_key that can't be compared": (
+        {"mapper": Words, "reducer": Sum, "sort_key": by_length, "reducers": 1},
+        ["the keys 'or' and 'not' can't be compared", "sort_key", lines_of(Words.map), SECOND],
+    ),
+    "keys that equal nothing": (
+        {"mapper": NoKeys, "reducer": Sum},
+        ["nan can't be a key", lines_of(NoKeys.map), SECOND],
     ),
     "keys that can't be hashed": (
         {"mapper": ListKeys, "reducer": Sum},
@@ -180,19 +229,41 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "unpicklable values": (
         {"mapper": Locks, "reducer": Sum},
-        ["cannot pickle '_thread.lock'", "yield plain data", lines_of(Locks.map), "over"],
+        ["cannot pickle '_thread.lock'", "yield plain data", lines_of(Locks.map), SECOND],
+    ),
+    "unpicklable values that don't come again": (
+        {"mapper": LocksOnce, "reducer": Sum},
+        ["cannot pickle '_thread.lock'", "yield plain data", lines_of(LocksOnce.map), "over"],
     ),
     "unpicklable output": (
         {"mapper": Locks, "output_format": "pickle"},
-        ["cannot pickle '_thread.lock'", lines_of(Locks.map), "over"],
+        ["cannot pickle '_thread.lock'", lines_of(Locks.map), SECOND],
+    ),
+    "output that is no text": (
+        {"mapper": Surrogates, "outputs": {"seen": "text"}, "output_format": "csv"},
+        ["can't be written as UTF-8", "errors=", lines_of(Surrogates.map), SECOND],
+    ),
+    "output of another type": (
+        {"mapper": Types, "output_format": "parquet"},
+        ["(6, 'or not')", "does not fit its column", lines_of(Types.map), SECOND],
     ),
     "a partitioner out of range": (
         {"mapper": Words, "reducer": Sum, "partitioner": too_high, "reducers": 3},
-        [lines_of(too_high), "gave 3 for the key 'to'", "from 0 to 2", "over"],
+        [
+            lines_of(too_high),
+            "gave 3 for the key 'not'",
+            "from 0 to 2",
+            lines_of(Words.map),
+            SECOND,
+        ],
     ),
     "a combiner that changes the key": (
         {"mapper": Words, "reducer": Sum, "combiner": OtherKeys},
-        [lines_of(OtherKeys.reduce), "the key 2 from values of 'be'", "must keep the key", "over"],
+        [lines_of(OtherKeys.reduce), "the key 3 from values of 'not'", "must keep the key", SECOND],
+    ),
+    "a combiner that gives no pair": (
+        {"mapper": Words, "reducer": Sum, "combiner": CombinesToNumbers},
+        [lines_of(CombinesToNumbers.reduce), "2, which is no pair", lines_of(Words.map), FIRST],
     ),
     "an undeclared output": (
         {"mapper": Undeclared, "outputs": {"errors": "text"}},
@@ -251,7 +322,7 @@ def test_local_says_the_same(name: str, text: Path, tmp_path: Path) -> None:
 def check_says(message: str, said: list[str], text: Path) -> None:
     for words in said:
         assert words in message
-    if FIRST in said or "over" in said:
+    if {FIRST, SECOND, "over"} & set(said):
         assert repr(str(text)) in message
 
 
