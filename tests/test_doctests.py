@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for package in ("dynamo", "mapreduce", "cli")
     for path in sorted((ROOT / package).rglob("*.py"))
     if ">>> " in path.read_text()
