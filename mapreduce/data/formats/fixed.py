@@ -7,6 +7,7 @@ A file whose size is no multiple of N is refused.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mapreduce.data.formats.contract import Batch
 from mapreduce.data.formats.lines import place
@@ -25,9 +26,7 @@ class ReadFixed:
         if self.size < 1:
             raise ValueError(f"size is at least 1 byte, not {self.size}")
 
-    @property
-    def splittable(self) -> bool:
-        return True
+    splittable: ClassVar[bool] = True
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         size = self.size

@@ -34,10 +34,7 @@ class ReadJsonLines:
 
     pairs: bool = False
     errors: Errors = "strict"
-
-    @property
-    def splittable(self) -> bool:
-        return True
+    splittable: ClassVar[bool] = True
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         for position, block in line_blocks(part, reader):

@@ -16,7 +16,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from mapreduce.api import Pair
 from mapreduce.data.codecs import codec_of
@@ -32,10 +32,7 @@ class ReadText:
     """(position, line)."""
 
     errors: Errors = "strict"
-
-    @property
-    def splittable(self) -> bool:
-        return True
+    splittable: ClassVar[bool] = True
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         for position, block in line_blocks(part, reader):
@@ -48,10 +45,7 @@ class ReadPairs:
     """(key, value) of lines with a tab."""
 
     errors: Errors = "strict"
-
-    @property
-    def splittable(self) -> bool:
-        return True
+    splittable: ClassVar[bool] = True
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         for position, block in line_blocks(part, reader):

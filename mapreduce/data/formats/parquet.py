@@ -15,7 +15,7 @@ import importlib.util
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from mapreduce.api import Pair
 from mapreduce.data.formats.contract import (
@@ -45,9 +45,7 @@ class ReadParquet:
     def __post_init__(self) -> None:
         _check_installed()
 
-    @property
-    def splittable(self) -> bool:
-        return False
+    splittable: ClassVar[bool] = False
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         import pyarrow

@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mapreduce.api import Pair
 from mapreduce.data.formats.contract import Batch, BlockFormat, ReadFormat, shown
@@ -33,9 +33,7 @@ _HEAD = struct.Struct(">8sIQ")
 class ReadPickle:
     """The pairs that were written. Only read what you trust: a pickle can run any program."""
 
-    @property
-    def splittable(self) -> bool:
-        return True
+    splittable: ClassVar[bool] = True
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         window = _Window(part, reader)

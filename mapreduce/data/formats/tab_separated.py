@@ -32,10 +32,7 @@ class ReadTsv(ReadRows):
     """(position, fields)."""
 
     escapes: bool = True
-
-    @property
-    def splittable(self) -> bool:
-        return True
+    splittable: ClassVar[bool] = True
 
     def rows(self, part: Slice, reader: Reader) -> Iterator[Rows]:
         for position, block in line_blocks(part, reader):

@@ -7,6 +7,7 @@ A file is read into memory as it is, its line ends too, and is never cut.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mapreduce.data.formats.contract import Batch, Errors
 from mapreduce.data.formats.lines import decoded
@@ -19,10 +20,7 @@ class ReadWhole:
 
     bytes: bool = False
     errors: Errors = "strict"
-
-    @property
-    def splittable(self) -> bool:
-        return False
+    splittable: ClassVar[bool] = False
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         content = b"".join(reader.read(part, part.start, part.stop))
