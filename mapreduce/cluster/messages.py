@@ -9,7 +9,7 @@ import msgspec
 from dynamo.errors import RequestError
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.orders import PhaseOrder, TaskOrder
 from mapreduce.engine.watching import Note
 
 HOLD_S = 0.5
@@ -38,6 +38,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker has to do, kills first. The report they answer has been taken in."""
 
     kill: tuple[AttemptId, ...] = ()
+    phases: tuple[PhaseOrder, ...] = ()
+    """Those of the attempts in `run`, each once."""
     run: tuple[TaskOrder, ...] = ()
 
 
