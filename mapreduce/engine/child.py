@@ -23,7 +23,6 @@ import msgspec
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
-from mapreduce.data.inputs import Files
 from mapreduce.engine import killing, limits, paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import TaskId
 from mapreduce.engine.orders import (
