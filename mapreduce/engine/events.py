@@ -100,6 +100,8 @@ class JobStarted(Event, frozen=True):
     """Attempts are numbered from here: an earlier leader may have used the numbers before."""
     resumed: bool = False
     """True if attempts of an earlier leader may still run: their workers will tell of them."""
+    paused: bool = False
+    """True: no task starts before `JobResumed`."""
 
 
 class JobKilled(Event, frozen=True):

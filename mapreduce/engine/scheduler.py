@@ -48,7 +48,14 @@ from mapreduce.engine.events import (
     WorkerReported,
 )
 from mapreduce.engine.ledger import Attempt, AttemptState, Job, Stage, Task, Worker
-from mapreduce.engine.status import JobStatus, RunningAttempt, WorkerStatus, job_status
+from mapreduce.engine.status import (
+    JobStatus,
+    RunningAttempt,
+    TaskTimes,
+    WorkerStatus,
+    job_status,
+    task_times,
+)
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +138,9 @@ class Scheduler:
     def workers(self) -> list[WorkerStatus]:
         """The living workers, in order of name."""
         return [
-            WorkerStatus(w.name, w.node, w.slots, len(w.attempts), self._now - w.seen_at)
+            WorkerStatus(
+                w.name, w.node, w.slots, len(w.attempts), self._now - w.seen_at, w.draining
+            )
             for w in sorted(self._workers.values(), key=lambda w: w.name)
         ]
 
@@ -140,6 +149,10 @@ class Scheduler:
         attempts = (a for a in self._jobs[job].attempts if a.state is AttemptState.RUNNING)
         oldest_first = sorted(attempts, key=lambda a: (a.given_at, a.id))
         return [RunningAttempt(a.id, a.worker, self._now - a.given_at) for a in oldest_first]
+
+    def tasks(self, job: str) -> list[TaskTimes]:
+        """When each task of `job` ran: the maps, then the reduces."""
+        return task_times(self._jobs[job])
 
     def map_results(self, job: str) -> list[Any]:
         """The results of the winning map attempts, in order of task; unfinished ones left out."""
@@ -167,7 +180,7 @@ class Scheduler:
         maps = Stage(event.job, "map", event.map_nodes)
         reduces = Stage(event.job, "reduce", event.reduce_nodes)
         job = Job(event.job, event.max_attempts, maps, reduces, started_at=self._now)
-        job.first_attempt = event.first_attempt
+        job.first_attempt, job.paused = event.first_attempt, event.paused
         self._jobs[job.id] = job
         self._turns = {job.id: job, **self._turns}
         for done in event.done:

@@ -4,8 +4,8 @@ from collections import Counter
 
 import msgspec
 
-from mapreduce.engine.events import AttemptId, JobState
-from mapreduce.engine.ledger import AttemptState, Job, Stage
+from mapreduce.engine.events import AttemptId, JobState, Locality, TaskId
+from mapreduce.engine.ledger import Attempt, AttemptState, Job, Stage, Task
 
 
 class StageStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +51,37 @@ class RunningAttempt(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class AttemptTimes(msgspec.Struct, frozen=True):
+    """When an attempt ran, where, and how it ended: `state` is one of `ledger.AttemptState`, in
+    small letters. `ended_at` is None while it runs."""
+
+    attempt: AttemptId
+    worker: str
+    locality: Locality
+    state: str
+    started_at: float
+    ended_at: float | None
+    backup: bool
+
+
+class TaskTimes(msgspec.Struct, frozen=True):
+    """The attempts of a task, in order of number. `state` is "done", "running" or "waiting"."""
+
+    task: TaskId
+    state: str
+    attempts: tuple[AttemptTimes, ...]
+
+
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """A living worker. `silent_s`: seconds since its last report."""
+    """A living worker. `silent_s`: seconds since its last report. One that is `draining` gets no
+    further tasks."""
 
     name: str
     node: str
     slots: int
     running: int
     silent_s: float
+    draining: bool = False
 
 
 def job_status(job: Job) -> JobStatus:
@@ -89,4 +112,33 @@ def stage_status(stage: Stage) -> StageStatus:
         localities=dict(Counter(t.winner.locality.value for t in stage.tasks if t.winner)),
         started_at=stage.started_at,
         ended_at=stage.ended_at,
+    )
+
+
+def task_times(job: Job) -> list[TaskTimes]:
+    """When all tasks of a job ran: the maps, then the reduces."""
+    return [
+        TaskTimes(
+            task.id, _state(task), tuple(_times(task.attempts[n]) for n in sorted(task.attempts))
+        )
+        for stage in job.stages
+        for task in stage.tasks
+    ]
+
+
+def _state(task: Task) -> str:
+    if task.winner:
+        return "done"
+    return "running" if task.running else "waiting"
+
+
+def _times(attempt: Attempt) -> AttemptTimes:
+    return AttemptTimes(
+        attempt.id,
+        attempt.worker,
+        attempt.locality,
+        attempt.state.name.lower(),
+        attempt.given_at,
+        attempt.ended_at,
+        attempt.backup,
     )
