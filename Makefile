@@ -8,10 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
 
-.PHONY: help demo test check lint types simulate bench clean
+.PHONY: help demo test check lint types simulate simulate-jobs bench clean
 
 help:  ## What can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %s; try: make PYTHON=python3.11" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -36,6 +36,9 @@ check: lint types test  ## What CI runs
 
 simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many on all cores (SEED=n SEEDS=1000)
 	$(BIN)/python -m dynamo.simulation --seed $(SEED) --seeds $(SEEDS)
+
+simulate-jobs: $(READY)  ## The same for the scheduler of jobs (SEED=n, or SEEDS=10000 for some minutes)
+	$(BIN)/python -m tests.simulation.jobs --seed $(SEED) --seeds $(SEEDS)
 
 bench: $(READY)  ## Every benchmark, side by side in one run (about six minutes, with the extra bench installed fifteen)
 	$(BIN)/python -m benchmarks

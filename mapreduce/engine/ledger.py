@@ -95,9 +95,9 @@ class Stage:
             self._beside.setdefault(node, {})[task.id.index] = task
 
     def unqueue(self, task: Task) -> None:
-        self.waiting.pop(task.id.index, None)
-        for node in task.nodes:
-            self._beside[node].pop(task.id.index, None)
+        if self.waiting.pop(task.id.index, None):
+            for node in task.nodes:
+                self._beside[node].pop(task.id.index)
 
     def first_beside(self, node: str) -> Task | None:
         """The task that has waited longest among those whose data is on `node`."""

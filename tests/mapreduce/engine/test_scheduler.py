@@ -438,6 +438,14 @@ class TestAnotherLeader:
         s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 2.5)
         assert s.map_results("job") == ["m0"]
 
+    def test_an_attempt_is_adopted_before_its_task_waits_for_a_place(self):
+        s = with_workers("w1")
+        event = JobStarted("job", (("n2",),), (), first_attempt=101, resumed=True)
+        s.handle(event, 0.0)
+        assert s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 0.5) == []
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
+        assert s.status("job").map.localities == {"remote": 1}
+
     def test_an_adopted_attempt_is_lost_with_its_worker(self):
         s = self.taken_over(maps=1)
         s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 0.5)

@@ -1,0 +1,383 @@
+"""A cluster that follows from a seed: clock, network, store, workers, masters, people, trouble.
+
+Time is virtual. While the world is rough, all that the plan says goes wrong; after it everything
+works, and every job must end. Then the cluster must be as idle as it looks.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple
+
+from mapreduce.engine.events import (
+    AttemptId,
+    JobEnded,
+    JobKilled,
+    JobPaused,
+    JobResumed,
+    JobStarted,
+    JobState,
+    TaskId,
+    TaskKilled,
+)
+from mapreduce.engine.scheduler import Policy, Scheduler
+from tests.simulation.jobs.master import Master, Record
+from tests.simulation.jobs.plan import JobPlan, Plan
+from tests.simulation.jobs.rules import Violation, check
+from tests.simulation.jobs.work import Part, Store, evaluate
+from tests.simulation.jobs.worker import Worker
+
+SETTLING_S = 12.0
+"""When all jobs have ended, the workers have heard of it within this time."""
+LONGEST_S = 40.0
+"""No attempt takes longer, so that jobs without backups end in time too."""
+PROBE = "probe"
+
+
+class Run(NamedTuple):
+    """A world that has been, and what was wrong with it."""
+
+    world: World
+    violations: tuple[Violation, ...]
+
+    @classmethod
+    def of(cls, world: World) -> Run:
+        """Let `world` run, up to its first violation."""
+        try:
+            world.run()
+        except Violation as violation:
+            return cls(world, (violation,))
+        except Exception as error:
+            error.add_note(f"in the world of seed {world.plan.seed}: {command(world.plan.seed)}")
+            raise
+        return cls(world, ())
+
+    @property
+    def report(self) -> str:
+        seed = self.world.plan.seed
+        return "\n".join([f"seed {seed}", *map(str, self.violations), f"see it: {command(seed)}"])
+
+
+def simulate(plan: Plan, scheduler: type[Scheduler] = Scheduler) -> Run:
+    return Run.of(World(plan, scheduler))
+
+
+def simulate_seed(seed: int) -> Run:
+    return simulate(Plan.drawn(seed))
+
+
+def command(seed: int) -> str:
+    """How a person sees the world of a seed."""
+    return f"make simulate-jobs SEED={seed}"
+
+
+class World:
+    """The world of `plan`. `run` it; raises `Violation`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        scheduler: type[Scheduler] = Scheduler,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.dice = Random(plan.seed)
+        self.now = 0.0
+        self.rough = True
+        self.store = Store()
+        self.records: dict[str, Record] = {}
+        self.workers = {worker.name: Worker(self, worker) for worker in plan.workers}
+        self.leader: Master | None = None
+        self.former: Master | None = None
+        """One that led before, and may still believe that it does."""
+        self.term = 0
+        """Of the newest leader: writes of older ones are refused."""
+        self.attempts: set[AttemptId] = set()
+        """All that were ever given out, by whichever leader."""
+        self.failures: Counter[TaskId] = Counter()
+        self.failed_commits: set[str] = set()
+        self.outputs: dict[str, tuple[list[Part], Counter[str]]] = {}
+        self.counted: Counter[str] = Counter()
+        """What happened how often, for the tests of the world itself."""
+        self._policy = Policy(max_losses=plan.max_losses)
+        self._make_scheduler = scheduler
+        self._tell = tell
+        self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._noted = 0
+
+    def run(self) -> None:
+        """From the beginning until all jobs have ended and the cluster is idle again."""
+        self._arrange()
+        bound = self.plan.rough_s + self.plan.bound_s
+        while not self._over:
+            left = ", ".join(name for name, r in self.records.items() if not r.state.ended)
+            check(self.now < bound, f"never ended: {left}")
+            self._step()
+        self._settle()
+        self._probe()
+
+    # Time and messages ---------------------------------------------------------------------------
+
+    def at(self, when: float, do: Callable[..., None], *args: Any) -> None:
+        self._noted += 1
+        heapq.heappush(self._agenda, (max(when, self.now), self._noted, do, args))
+
+    def after(self, seconds: float, do: Callable[..., None], *args: Any) -> None:
+        self.at(self.now + seconds, do, *args)
+
+    def send(self, deliver: Callable[..., None], *args: Any) -> None:
+        """A message, which may get lost, come late or come twice."""
+        if self.chance(self.plan.losses):
+            self.counted["messages lost"] += 1
+            return
+        self.after(self._latency(), deliver, *args)
+        if self.chance(self.plan.losses):
+            self.counted["messages twice"] += 1
+            self.after(self._latency(), deliver, *args)
+
+    def _latency(self) -> float:
+        late = self.chance(self.plan.losses)
+        return self.dice.uniform(0.3, 8.0) if late else self.dice.uniform(0.001, 0.02)
+
+    def chance(self, probability: float) -> bool:
+        return self.rough and probability > 0 and self.dice.random() < probability
+
+    def duration(self, speed: float) -> float:
+        """How long an attempt takes."""
+        seconds = self.dice.expovariate(1.0) * self.plan.task_s / speed + 0.01
+        if self.chance(self.plan.stragglers):
+            self.counted["stragglers"] += 1
+            seconds = min(20 * seconds, LONGEST_S)
+        return seconds
+
+    def say(self, who: str, what: str) -> None:
+        if self._tell:
+            self._tell(f"{self.now:8.3f}  {who:<5} {what}")
+
+    def _step(self) -> None:
+        self.now, _, do, args = heapq.heappop(self._agenda)
+        do(*args)
+
+    def _until(self, when: float) -> None:
+        while self._agenda and self._agenda[0][0] <= when:
+            self._step()
+        self.now = when
+
+    @property
+    def _over(self) -> bool:
+        return len(self.records) == len(self.plan.jobs) and all(
+            record.state.ended for record in self.records.values()
+        )
+
+    # What happens --------------------------------------------------------------------------------
+
+    def _arrange(self) -> None:
+        plan = self.plan
+        self._elect()
+        for worker in self.workers.values():
+            worker.leader = self.leader
+            self.after(self.dice.uniform(0.0, 0.5), worker.beat)
+        for job in plan.jobs:
+            self.at(job.starts_at, self.submit, job)
+        for count, trouble in (
+            (plan.crashes, self._crash),
+            (plan.stalls, self._stall),
+            (plan.gone, self._lose_pieces),
+            (plan.wishes, self._wish),
+            (plan.masters, self._change_masters),
+        ):
+            for _ in range(count):
+                self.at(self.dice.uniform(0.0, plan.rough_s), self._if_rough, trouble)
+        self.at(plan.rough_s, self._if_rough, self._calm_down)
+
+    def _if_rough(self, do: Callable[[], None]) -> None:
+        if self.rough:
+            do()
+
+    def _any_worker(self) -> Worker:
+        return self.workers[self.dice.choice(self.plan.workers).name]
+
+    def _crash(self) -> None:
+        worker = self._any_worker()
+        if worker.alive:
+            self.counted["crashes"] += 1
+            worker.crash()
+            self.after(self.dice.choice((0.5, 3.0, 8.0, 100.0)), worker.come_back)
+
+    def _stall(self) -> None:
+        self._any_worker().stall(self.dice.uniform(1.0, 9.0))
+
+    def _lose_pieces(self) -> None:
+        """What one attempt has made for the reducers can't be read any more."""
+        if self.store.pieces:
+            attempt = self.dice.choice(sorted(self.store.pieces))
+            self.say("store", f"loses the pieces of {attempt} of {attempt.task.job}")
+            self.counted["pieces lost"] += 1
+            del self.store.pieces[attempt]
+
+    def _calm_down(self) -> None:
+        """From now on all goes well."""
+        self.say("world", "calms down")
+        self.rough = False
+        for worker in self.workers.values():
+            worker.stalled_until = self.now
+            worker.draining = False
+            worker.come_back()
+        if self.leader is None:
+            self._elect()
+        for record in self.records.values():
+            self._resume(record)
+
+    # Masters -------------------------------------------------------------------------------------
+
+    def some_leader(self) -> Master | None:
+        """Whom a worker finds: the leader, or one that believes to be it."""
+        if self.former and self.former.alive and self.chance(0.5):
+            return self.former
+        return self.leader
+
+    def _change_masters(self) -> None:
+        """The leader dies and another one leads after a while; or both believe that they lead."""
+        old = self.leader
+        if old is None:
+            return
+        self.counted["leaders"] += 1
+        if self.dice.random() < 0.6:
+            old.die()
+            self.leader = None
+            self.after(self.dice.choice((0.3, 1.0, 6.0)), self._elect)
+        else:
+            self.counted["two leaders"] += 1
+            self.former = old
+            old.write_s = self.dice.uniform(0.1, 4.0)
+            self._elect()
+            self.after(self.dice.uniform(0.0, 6.0), old.die)
+
+    def _elect(self) -> None:
+        if self.rough or self.leader is None:
+            self.term += 1
+            self.leader = Master(self, self.term, self._make_scheduler(self._policy))
+            self.leader.lead()
+
+    # What people do ------------------------------------------------------------------------------
+
+    def submit(self, job: JobPlan) -> None:
+        """`run_job`; with no master about, the user tries again."""
+        if self.leader is None:
+            self.after(0.5, self.submit, job)
+            return
+        self.records[job.name] = Record(job)
+        self.leader.take_up(self.records[job.name])
+
+    def _wish(self) -> None:
+        running = [r for r in self.records.values() if not r.state.ended]
+        if running and self.leader:
+            record = self.dice.choice(running)
+            self.dice.choice((self._kill, self._pause, self._kill_task, self._drain))(record)
+
+    def _kill(self, record: Record) -> None:
+        record.kill_wanted = True
+        self._wants(JobKilled(record.plan.name))
+
+    def _pause(self, record: Record) -> None:
+        record.paused = True
+        self._wants(JobPaused(record.plan.name))
+        self.after(self.dice.uniform(0.5, 10.0), self._resume, record)
+
+    def _resume(self, record: Record) -> None:
+        if record.paused:
+            record.paused = False
+            self._wants(JobResumed(record.plan.name))
+
+    def _kill_task(self, record: Record) -> None:
+        job = record.plan
+        kind = self.dice.choice(("map", "reduce"))
+        if count := job.maps if kind == "map" else job.reduces:
+            self._wants(TaskKilled(TaskId(job.name, kind, self.dice.randrange(count))))
+
+    def _drain(self, record: Record) -> None:
+        """A worker is to stop: it ends what it does, and is started anew later."""
+        worker = self._any_worker()
+        worker.draining = True
+        self.counted["drains"] += 1
+        self.say(worker.name, "drains")
+        self.after(self.dice.uniform(1.0, 8.0), self._restart, worker)
+
+    def _restart(self, worker: Worker) -> None:
+        if worker.alive and worker.draining:
+            worker.crash()
+            worker.come_back()
+
+    def _wants(self, event: Any) -> None:
+        self.say("user", f"wants {event}")
+        self.counted[type(event).__name__] += 1
+        if self.leader:
+            self.leader.tell(event)
+
+    # What tasks and masters ask ------------------------------------------------------------------
+
+    def job(self, attempt: AttemptId) -> JobPlan:
+        return self.records[attempt.task.job].plan
+
+    def discard(self, attempt: AttemptId) -> None:
+        self.store.discard(attempt)
+
+    def commit(self, record: Record) -> None:
+        """The decided output becomes visible: it must be there, and what a sequential run gives."""
+        job, winners = record.plan, record.winners or []
+        check(not job.hopeless, f"{job.name} has committed, and its mapper raises")
+        last = [w for w in winners if w.attempt.task.kind == "reduce" or not job.reduces]
+        for winner in last:
+            kept = winner.attempt in self.store.parts
+            check(kept, f"the output of {job.name} was discarded: {winner.attempt}")
+        counters: Counter[str] = Counter()
+        for winner in winners:
+            counters.update(winner.counters)
+        output = [self.store.parts[w.attempt] for w in last]
+        expected_output, expected_counters = evaluate(job)
+        check(output == expected_output, f"the output of {job.name} is not a sequential run's")
+        check(
+            +counters == +expected_counters,
+            f"the counters of {job.name}: {dict(counters)}, not {dict(expected_counters)}",
+        )
+        self.counted["skipped"] += counters["skipped"]
+        first = self.outputs.setdefault(job.name, (output, counters))
+        check(first == (output, counters), f"{job.name} was committed twice, with two outputs")
+
+    def end(self, record: Record, ended: JobEnded) -> None:
+        check(not record.state.ended, f"{ended.job} ended twice")
+        committed = ended.job in self.outputs
+        check(committed == (ended.state is JobState.SUCCEEDED), f"{ended.job} is {ended.state}")
+        self.counted[ended.state.value] += 1
+        record.state = ended.state
+        self.store.sweep(ended.job)
+
+    # The end -------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Nothing is left of the jobs anywhere: no attempt, and no output that nobody wants."""
+        if self.rough:
+            self._calm_down()
+        self._until(self.now + SETTLING_S)
+        assert self.leader
+        for worker in self.workers.values():
+            check(not worker.running, f"{worker.name} still works on {list(worker.running)}")
+        check(not self.leader.watch.open, f"never closed: {self.leader.watch.open}")
+        for status in self.leader.scheduler.workers():
+            check(status.running == 0, f"a slot of {status.name} has leaked")
+        for name in filter(self.leader.scheduler.knows, self.records):
+            check(not self.leader.scheduler.running(name), f"tasks of {name} still run")
+        used = {w.attempt for record in self.records.values() for w in record.winners or ()}
+        left = [a for a in self.store.parts if a not in used and self.leader.watch.answers_for(a)]
+        check(not left, f"output that nobody wants was not discarded: {left}")
+
+    def _probe(self) -> None:
+        """A job of as many tasks as there are slots starts all of them at once."""
+        assert self.leader
+        actions = self.leader.scheduler.handle(
+            JobStarted(PROBE, ((),) * self.plan.slots, (), backups=False), self.now
+        )
+        check(len(actions) == self.plan.slots, f"{self.plan.slots} slots took {len(actions)} tasks")
