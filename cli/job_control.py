@@ -23,12 +23,12 @@ POLL_S = 0.2
 
 
 def open_master(config: ClusterConfig) -> "Connection":
-    """The master of the cluster, for calls."""
+    """The masters of the cluster, for calls."""
     if not config.masters:
         raise ConfigError(f"{config.path}: no [master NAME], and so no jobs; add one")
     from mapreduce.cluster.connection import Connection  # slow to import
 
-    return Connection(config.masters[0].address)
+    return Connection(config.master_addresses.values())
 
 
 def create(

@@ -1,5 +1,6 @@
 """The commands of `mapreduce` that are about jobs on a cluster."""
 
+import contextlib
 import itertools
 import pdb
 import re
@@ -372,16 +373,25 @@ def _node_rows(config: ClusterConfig) -> list[Row]:
 def _master_and_worker_rows(config: ClusterConfig) -> list[Row]:
     if not config.masters:
         return []
-    master = config.masters[0]
-    try:
-        workers = {worker["name"]: worker for worker in open_master(config).workers()}
-        rows = [("master", master.name, master.address, "up", "")]
-    except DynamoError as error:
-        workers = {}
-        rows = [("master", master.name, master.address, "no answer", str(error))]
+    masters = open_master(config)
+    standings = masters.standings()
+    rows = [_master_row(m.name, m.address, standings.get(m.address)) for m in config.masters]
+    workers = {}
+    if any(standing["leads"] for standing in standings.values()):
+        with contextlib.suppress(DynamoError):
+            workers = {worker["name"]: worker for worker in masters.workers()}
     for worker in config.workers:
         alive = workers.get(worker.name)
         details = f"{alive['running']} of {alive['slots']} slots at work" if alive else ""
         state = "up" if alive else "no answer"
         rows.append(("worker", worker.name, f"beside {worker.node}", state, details))
     return rows
+
+
+def _master_row(name: str, address: str, standing: dict[str, Any] | None) -> Row:
+    if standing is None:
+        return ("master", name, address, "no answer", "")
+    if standing["leads"]:
+        return ("master", name, address, "up", f"leads, term {standing['term']}")
+    leader = standing["leader"]
+    return ("master", name, address, "up", f"stands by{f' for {leader}' if leader else ''}")

@@ -17,15 +17,16 @@ def write_config(
 ) -> ClusterConfig:
     """Write a cluster.ini into `folder` and load it.
 
-    Nodes are n1, n2, ..., the master is m1, and worker w1 is beside n1 and so on. `settings` are
+    Nodes are n1, n2, ..., masters m1, m2, ..., and worker w1 is beside n1 and so on. `settings` are
     further lines of its section [cluster].
     """
-    ports = iter(free_ports(nodes + masters))
+    ports = iter(free_ports(nodes + 2 * masters))
     lines = ["[cluster]", settings]
     for number in range(1, nodes + 1):
         lines += [f"[node n{number}]", f"address = 127.0.0.1:{next(ports)}"]
     for number in range(1, masters + 1):
         lines += [f"[master m{number}]", f"address = 127.0.0.1:{next(ports)}"]
+        lines += [f"election = 127.0.0.1:{next(ports)}"] if masters > 1 else []
     for number in range(1, workers + 1):
         lines += [f"[worker w{number}]", f"node = n{(number - 1) % nodes + 1}"]
         lines += [f"slots = {slots}"] if slots else []

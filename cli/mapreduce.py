@@ -39,7 +39,7 @@ def main() -> None:
 @main.command(short_help="Start everything in cluster.ini.")
 @config_option
 def up(config: ClusterConfig) -> None:
-    """Start all store nodes, the master and the workers of cluster.ini in the background.
+    """Start all store nodes, the masters and the workers of cluster.ini in the background.
 
     Returns when each of them answers. What runs already stays as it is. Logs are in the folder
     `log` of the cluster's data folder.
@@ -74,14 +74,13 @@ def master(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
     Example:
       mapreduce master m1
     """
-    address = config.master(name).address
+    me = config.master(name)
     from dynamo.net.client import Client
     from mapreduce.cluster import master
 
-    host, _, port = address.rpartition(":")
-    ready = say_ready(f"master {name} answers on {address}", ready_fd)
+    ready = say_ready(f"master {name} answers on {me.address}", ready_fd)
     with Client(list(config.node_addresses.values()), timeout_s=config.timeout_s) as store:
-        master.serve(name, host, int(port), store, ready)
+        master.serve(me, config.masters, store, ready)
 
 
 @main.command(short_help="Run a worker.")
@@ -106,7 +105,8 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
         timeout_s=config.timeout_s,
     )
     ready = say_ready(f"worker {name} beside node {me.node} has found the master", ready_fd)
-    worker.serve(name, me.node, me.slots, config.masters[0].address, open_store, ready)
+    masters = list(config.master_addresses.values())
+    worker.serve(name, me.node, me.slots, masters, open_store, ready)
 
 
 for command in jobs.COMMANDS:

@@ -34,10 +34,13 @@ class NodeConfig:
 
 @dataclass(frozen=True)
 class MasterConfig:
-    """The MapReduce master: where it listens."""
+    """A MapReduce master: where it listens, and its folder. `election` is where the masters find
+    each other to elect the one that leads; "" for a master that is alone."""
 
     name: str
     address: str
+    election: str
+    data: Path
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,11 @@ class ClusterConfig:
     def node_addresses(self) -> dict[str, str]:
         """Node name -> host:port, in the order of the file."""
         return {node.name: node.address for node in self.nodes}
+
+    @property
+    def master_addresses(self) -> dict[str, str]:
+        """Master name -> host:port, in the order of the file."""
+        return {master.name: master.address for master in self.masters}
 
 
 # How a value is read: each of these raises ValueError with what was expected ---------------------
@@ -204,7 +212,16 @@ NODE_KEYS = (
     Key("address", loopback_address, REQUIRED, "host:port the node listens on"),
     Key("data", folder, None, "the node's folder, relative to this file; default data/NAME"),
 )
-MASTER_KEYS = (Key("address", loopback_address, REQUIRED, "host:port the master listens on"),)
+MASTER_KEYS = (
+    Key("address", loopback_address, REQUIRED, "host:port the master listens on"),
+    Key(
+        "election",
+        loopback_address,
+        None,
+        "host:port at which it elects, with the other masters, the one that leads; needed where "
+        "there is more than one master",
+    ),
+)
 WORKER_KEYS = (
     Key("node", name_of, REQUIRED, "the store node beside this worker"),
     Key("slots", count, None, "tasks at once; default: this machine's CPUs over all workers"),
@@ -227,9 +244,9 @@ def load(path: str | Path) -> ClusterConfig:
             f"{path}: no nodes; a cluster needs at least one section [node NAME] with an address"
         )
     nodes = _nodes(path, clusters[0], sections["node"])
-    masters = tuple(MasterConfig(s.name, s.get("address")) for s in sections["master"])
-    _check_unique("address", [*sections["node"], *sections["master"]], lambda s: s.get("address"))
-    _check_masters(sections["master"])
+    masters = _masters(path, clusters[0], sections["master"])
+    _check_addresses([*sections["node"], *sections["master"]])
+    _check_master_folders(sections["master"], masters, nodes)
     return ClusterConfig(
         path=path,
         **_cluster_values(clusters[0], len(nodes)),
@@ -356,7 +373,7 @@ def _nodes(path: Path, cluster: _Section, sections: list[_Section]) -> tuple[Nod
         own = section.get("data")
         return _path(path, own) if own else base / section.name
 
-    _check_unique("data", sections, data)
+    _check_folders(sections, data)
     return tuple(NodeConfig(s.name, s.get("address"), data(s)) for s in sections)
 
 
@@ -373,21 +390,51 @@ def _workers(
     return tuple(WorkerConfig(s.name, s.get("node"), s.get("slots") or share) for s in sections)
 
 
-def _check_masters(sections: list[_Section]) -> None:
-    if len(sections) > 1:
-        raise sections[1].error(
-            "", f"{sections[0].title} is already the master, and there can be one only"
-        )
-
-
-def _check_unique(
-    key: str, sections: Iterable[_Section], value_of: Callable[[_Section], object]
-) -> None:
-    owners: dict[object, _Section] = {}
+def _masters(path: Path, cluster: _Section, sections: list[_Section]) -> tuple[MasterConfig, ...]:
     for section in sections:
-        other = owners.setdefault(value_of(section), section)
+        if len(sections) > 1 and not section.has("election"):
+            raise section.error(
+                "",
+                "there is more than one master, and so each needs the key 'election': "
+                "a host:port of its own at which they elect the one that leads",
+            )
+    base = _path(path, cluster.get("data"))
+    return tuple(
+        MasterConfig(s.name, s.get("address"), s.get("election") or "", base / s.name)
+        for s in sections
+    )
+
+
+def _check_master_folders(
+    sections: list[_Section], masters: Iterable[MasterConfig], nodes: Iterable[NodeConfig]
+) -> None:
+    owners = {node.data: node.name for node in nodes}
+    for section, master in zip(sections, masters):
+        if master.data in owners:
+            raise section.error(
+                "",
+                f"its folder {master.data} is that of [node {owners[master.data]}]; "
+                "give one of them another name",
+            )
+
+
+def _check_addresses(sections: Iterable[_Section]) -> None:
+    """No two servers listen at one address, and none twice."""
+    owners: dict[str, str] = {}
+    for section in sections:
+        for key in ("address", "election"):
+            if key == "address" or section.has(key):
+                owner = owners.setdefault(section.get(key), f"{key} of {section.title}")
+                if owner != f"{key} of {section.title}":
+                    raise section.error(key, f"it is the {owner}: each needs its own")
+
+
+def _check_folders(sections: Iterable[_Section], folder_of: Callable[[_Section], Path]) -> None:
+    owners: dict[Path, _Section] = {}
+    for section in sections:
+        other = owners.setdefault(folder_of(section), section)
         if other is not section:
-            raise section.error(key, f"{other.title} has the same {key}: each needs its own")
+            raise section.error("data", f"{other.title} has the same data: each needs its own")
 
 
 def _named(path: Path, kind: str, there: Iterable[Server], name: str) -> Server:

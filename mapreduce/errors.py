@@ -10,6 +10,7 @@ DynamoError
 │           └── BadPair         user code gave what can't be shuffled or written
 │               └── NotAPair        something that is no pair (key, value)
 ├── NotLeader           this master stands by: ask the one that leads
+├── TermOver            this master has led, and another does by now
 ├── JobFailed           a job has ended without output; carries the user's own traceback
 ├── ScratchFailed       the local disk of a task is full, or fails
 └── PieceLost           intermediate data is gone or damaged: its map task has to run again
@@ -99,6 +100,14 @@ class NotLeader(DynamoError):
         super().__init__(f"master {name} does not lead; {remedy}")
         self.leader = leader
         self.address = address
+
+
+class TermOver(DynamoError):
+    """What a master wanted to do in `term` is refused: another one has begun to lead."""
+
+    def __init__(self, term: int) -> None:
+        super().__init__(f"term {term} is over: another master leads")
+        self.term = term
 
 
 class JobFailed(DynamoError):

@@ -94,6 +94,7 @@ ONE_DOOR: Mapping[str, tuple[str, ...]] = {
     "gevent": ("dynamo.net", "mapreduce.cluster"),
     "zmq": ("dynamo.net", "mapreduce.cluster"),
     "plyvel": ("dynamo.disk.leveldb",),
+    "pysyncobj": ("mapreduce.cluster.election",),
     "fsspec": ("mapreduce.data.remote",),
     "cloudpickle": ("mapreduce.engine.shipping",),
     "lz4": ("mapreduce.data.codecs",),

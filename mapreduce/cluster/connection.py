@@ -1,4 +1,5 @@
-"""The master as its clients see it: plain calls, and errors that are one clear line.
+"""The masters as their clients see them: plain calls to whichever leads, and errors that are one
+clear line.
 
 >>> master = Connection("127.0.0.1:1")
 >>> master.jobs()
@@ -7,9 +8,12 @@ Traceback (most recent call last):
 dynamo.errors.Unreachable: no master answers at 127.0.0.1:1 (start it with `mapreduce up`)
 """
 
+import contextlib
 import socket
 import threading
+import time
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -24,20 +28,30 @@ from mapreduce.engine.orders import JobSpec
 PLANNING_TIMEOUT_S = 120.0
 """`new_job` and `run_job` look up every input."""
 
+PLANS = ("new_job", "run_job")
+LOOK_S = 3.0
+KNOCK_S = 1.0
+"""What changes nothing is asked of the next master after so long: this one may stand still."""
+ONLY_LOOKS = ("job_status", "jobs", "workers", "output")
+ASK_AGAIN_S = 0.1
+
 Record = dict[str, Any]
 
 
 class Connection:
-    """The master at `address` ("host:port"), for any number of threads; one call at a time.
+    """The masters at `addresses` ("host:port", one or several), for any number of threads; one call
+    at a time. A call goes to the master that leads, wherever that is by then.
 
     Records of jobs are plain dicts with the fields of `mapreduce.cluster.records.JobRecord`.
-    Calls raise `Unreachable` if no master answers within `timeout_s`, and otherwise what the
-    master answers: a `JobError` if the request itself is wrong, else a `DynamoError`.
+    Calls raise `Unreachable` if no master that leads answers within `timeout_s`, and otherwise what
+    the master answers: a `JobError` if the request itself is wrong, else a `DynamoError`.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
-        self.address = address
+    def __init__(self, addresses: str | Iterable[str], *, timeout_s: float = 10.0) -> None:
+        self.addresses = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         self._timeout_s = timeout_s
+        self._leader = self.addresses[0]
+        """Where one was last seen to lead."""
         # Its own: the ids of two threads' calls could be the same in one that they share.
         self._context = zerorpc.Context()
         self._lock = threading.Lock()
@@ -82,39 +96,102 @@ class Connection:
         found: Record = self._call(method, *args)
         return found
 
-    def _call(self, method: str, *args: object) -> Any:
-        """One call by a client of its own: one that waited in vain for a dead peer stays wedged."""
-        self._knock()
-        timeout_s = PLANNING_TIMEOUT_S if method in ("new_job", "run_job") else self._timeout_s
-        with self._lock:
-            client = zerorpc.Client(context=self._context, timeout=timeout_s, heartbeat=None)
-            client._events.setsockopt(LINGER, 0)
-            try:
-                client.connect(f"tcp://{self.address}")
-                return client(method, *args)
-            except zerorpc.RemoteError as error:
-                raise _translated(error) from None
-            except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
-                raise Unreachable(
-                    f"the master at {self.address} did not answer {method} in {timeout_s:g} s; "
-                    "it may have done it all the same: see `mapreduce jobs`"
-                ) from None
-            finally:
-                client.close()
+    def standings(self) -> dict[str, dict[str, Any]]:
+        """What each master that answers says of who leads, by its address: "master", its own name,
+        "leads", whether it does so itself, "term", and "leader", the name of the one that does."""
+        found = {}
+        for address in self.addresses:
+            with contextlib.suppress(DynamoError), self._lock:
+                found[address] = self._ask(address, "leader", (), KNOCK_S)
+        return found
 
-    def _knock(self) -> None:
-        """zerorpc would wait its whole time for a port where nobody listens."""
-        host, _, port = self.address.rpartition(":")
+    # Finding the one that leads ------------------------------------------------------------------
+
+    def _call(self, method: str, *args: object) -> Any:
+        give_up_at = time.monotonic() + self._timeout_s
+        with self._lock:
+            while True:
+                there = False
+                for address in sorted(self.addresses, key=lambda one: one != self._leader):
+                    try:
+                        answer = self._ask_leader(address, method, args)
+                    except _NotThere:
+                        continue
+                    except (_Elsewhere, _Silent):
+                        there = True
+                        continue
+                    self._leader = address
+                    return answer
+                if not there:
+                    raise Unreachable(
+                        f"no master answers at {', '.join(self.addresses)} "
+                        "(start it with `mapreduce up`)"
+                    )
+                if time.monotonic() > give_up_at:
+                    raise Unreachable(
+                        f"none of the masters at {', '.join(self.addresses)} has come to lead in "
+                        f"{self._timeout_s:g} s; a majority of them has to run: see "
+                        "`mapreduce status`"
+                    )
+                time.sleep(ASK_AGAIN_S)
+
+    def _ask_leader(self, address: str, method: str, args: tuple[object, ...]) -> Any:
+        """A call that changes something is made once only, where there is one that lives."""
+        if len(self.addresses) > 1:
+            if method in ONLY_LOOKS:
+                return self._ask(address, method, args, LOOK_S)
+            if not self._ask(address, "leader", (), KNOCK_S)["leads"]:
+                raise _Elsewhere(address)
+        timeout_s = PLANNING_TIMEOUT_S if method in PLANS else self._timeout_s
         try:
-            socket.create_connection((host, int(port)), timeout=self._timeout_s).close()
-        except OSError:
+            return self._ask(address, method, args, timeout_s)
+        except _Silent:
             raise Unreachable(
-                f"no master answers at {self.address} (start it with `mapreduce up`)"
+                f"the master at {address} did not answer {method} in {timeout_s:g} s; "
+                "it may have done it all the same: see `mapreduce jobs`"
             ) from None
+
+    def _ask(self, address: str, method: str, args: tuple[object, ...], timeout_s: float) -> Any:
+        """One call by a client of its own: one that waited in vain for a dead peer stays wedged."""
+        _knock(address, timeout_s)
+        client = zerorpc.Client(context=self._context, timeout=timeout_s, heartbeat=None)
+        client._events.setsockopt(LINGER, 0)
+        try:
+            client.connect(f"tcp://{address}")
+            return client(method, *args)
+        except zerorpc.RemoteError as error:
+            raise _translated(error) from None
+        except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+            raise _Silent(address) from None
+        finally:
+            client.close()
+
+
+class _NotThere(DynamoError):
+    """Nobody listens at an address."""
+
+
+class _Elsewhere(DynamoError):
+    """Another master leads."""
+
+
+class _Silent(DynamoError):
+    """Somebody listens, and does not answer in time."""
+
+
+def _knock(address: str, timeout_s: float) -> None:
+    """zerorpc would wait its whole time for a port where nobody listens."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=timeout_s).close()
+    except OSError:
+        raise _NotThere(address) from None
 
 
 def _translated(error: zerorpc.RemoteError) -> DynamoError:
     """The master's error as one of ours; an accident inside the master keeps its name."""
+    if error.name in ("NotLeader", "TermOver"):
+        return _Elsewhere(error.msg)
     kind = getattr(job_errors, error.name, None) or getattr(store_errors, error.name, None)
     if isinstance(kind, type) and issubclass(kind, store_errors.RequestError):
         return job_errors.JobError(error.msg)

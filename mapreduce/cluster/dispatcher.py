@@ -16,6 +16,7 @@ import msgspec
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.cluster import records, runs
+from mapreduce.cluster.election import Election
 from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.records import JobRecord
 from mapreduce.cluster.threads import Threads
@@ -56,8 +57,12 @@ class Dispatcher:
     """Jobs and workers of a cluster during one term of its leader. `start` before use, and use no
     more after `stop`; every method is called in the hub."""
 
-    def __init__(self, store: Store, policy: Policy | None = None) -> None:
+    def __init__(
+        self, store: Store, election: Election, term: int, policy: Policy | None = None
+    ) -> None:
         self.store = store
+        self.election = election
+        self.term = term
         self.scheduler = Scheduler(policy)
         self.threads = Threads(THREADS)
         self.records: dict[str, JobRecord] = {}
@@ -113,8 +118,7 @@ class Dispatcher:
         match action:
             case RunAttempt(worker=worker, attempt=attempt):
                 run = self._phases[attempt.task.job]
-                order = run.order(attempt, self.scheduler.map_results)
-                self._mail[worker].run(run.phase_order, order)
+                self._mail[worker].run(run.order(attempt, self.scheduler.map_results))
             case KillAttempt(worker=worker, attempt=attempt):
                 self.mailbox(worker).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):

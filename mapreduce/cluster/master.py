@@ -9,7 +9,7 @@ import inspect
 import ipaddress
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import gevent
@@ -18,6 +18,7 @@ import zerorpc
 from gevent.event import Event
 from zmq.error import ZMQError
 
+from dynamo.config import MasterConfig
 from dynamo.errors import NodeFailed, RequestError
 from dynamo.store import Store, check_value
 from mapreduce.cluster import messages
@@ -56,7 +57,8 @@ class MasterService:
     says why, before anything has been changed.
     """
 
-    def __init__(self, leadership: Leadership) -> None:
+    def __init__(self, name: str, leadership: Leadership) -> None:
+        self._name = name
         self._leadership = leadership
 
     def _requests(self) -> Requests:
@@ -102,6 +104,13 @@ class MasterService:
         return [_plain(worker) for worker in self._requests().workers()]
 
     @_checked
+    def leader(self) -> dict[str, Any]:
+        """Who leads: "master", this master's name, "leads", whether it does so itself, "term", and
+        "leader", the name of the one that does, or "". Masters that stand by answer it too."""
+        term, leader = self._leadership.standing
+        return {"master": self._name, "leads": term > 0, "term": term, "leader": leader}
+
+    @_checked
     def report(self, report: bytes) -> bytes:
         """For workers only: a report there, orders back; see `mapreduce.cluster.messages`."""
         return messages.encode(self._leadership.term.reports.report(messages.decode_report(report)))
@@ -142,24 +151,26 @@ def _plain(struct: msgspec.Struct) -> dict[str, Any]:
 
 
 def serve(
-    name: str,
-    host: str,
-    port: int,
+    me: MasterConfig,
+    masters: Sequence[MasterConfig],
     store: Store,
     ready: Callable[[], None],
     policy: Policy | None = None,
 ) -> None:
-    """Run the master `name` in this process until SIGTERM or SIGINT.
+    """Run the master `me`, one of `masters`, in this process until SIGTERM or SIGINT.
 
-    `ready` is called once it takes calls. Raises `NodeFailed` if it can't listen.
+    `ready` is called once it takes calls; it may be some time later that one of the masters leads.
+    Raises `NodeFailed` if it can't listen, or can't use its folder.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs each error it passes on
-    check_loopback(name, host)
-    leadership = Leadership(name, store, policy)
-    rpc = zerorpc.Server(MasterService(leadership), heartbeat=None)
+    host, _, port = me.address.rpartition(":")
+    for address in (me.address, *(filter(None, [me.election]))):
+        check_loopback(me.name, address.rpartition(":")[0])
+    leadership = Leadership(me.name, masters, store, policy)
+    rpc = zerorpc.Server(MasterService(me.name, leadership), heartbeat=None)
     stopped = Event()
     try:
-        _listen(rpc, name, host, port)
+        _listen(rpc, me.name, host, int(port))
         leadership.start()
         calls = gevent.spawn(rpc.run)
         calls.link(lambda _: stopped.set())
@@ -168,7 +179,7 @@ def serve(
         ready()
         stopped.wait()
         if calls.exception is not None:
-            raise NodeFailed(f"master {name} stops, its port failed: {calls.exception}")
+            raise NodeFailed(f"master {me.name} stops, its port failed: {calls.exception}")
         calls.kill()
     finally:
         leadership.stop()

@@ -9,7 +9,7 @@ import msgspec
 from dynamo.errors import RequestError
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import PhaseOrder, TaskOrder
+from mapreduce.engine.orders import TaskOrder
 from mapreduce.engine.watching import Note
 
 HOLD_S = 0.5
@@ -35,11 +35,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker has to do, kills first. The report they answer has been taken in."""
+    """What the worker has to do, kills first. The report they answer has been taken in.
+
+    They are given in a `term` of the leading master; those of an older one than a worker has seen
+    are not obeyed. What was finished in reports with numbers up to `kept` is known to whoever leads
+    after it; of all else the worker tells the next leader again.
+    """
+
+    term: int = 0
+    kept: int = 0
 
     kill: tuple[AttemptId, ...] = ()
-    phases: tuple[PhaseOrder, ...] = ()
-    """Those of the attempts in `run`, each once."""
     run: tuple[TaskOrder, ...] = ()
 
 

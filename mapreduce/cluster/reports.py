@@ -3,6 +3,8 @@
 
 import time
 
+import msgspec
+
 from dynamo.errors import RequestError
 from mapreduce.cluster.dispatcher import Dispatcher
 from mapreduce.cluster.mailbox import Mailbox
@@ -37,11 +39,12 @@ class Reports:
         self._dispatcher.notes[report.worker] = report.notes
         if report.goodbye:
             self._tell(WorkerLost(report.worker))
-            return Orders()
+            return Orders(term=self._dispatcher.term)
         if report.number > mailbox.number:
             mailbox.number = report.number
             self._tell(WorkerReported(report.worker, report.node, report.slots, report.running))
-        return mailbox.collect(HOLD_S)
+        orders = mailbox.collect(HOLD_S)
+        return msgspec.structs.replace(orders, term=self._dispatcher.term)
 
     def _check_session(self, mailbox: Mailbox, report: Report) -> None:
         """Know a worker that was started anew: nothing of its earlier life runs any more."""

@@ -11,7 +11,8 @@ import queue
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import gevent
 import msgspec
@@ -39,17 +40,18 @@ def serve(
     name: str,
     node: str,
     slots: int,
-    master_address: str,
+    masters: Sequence[str],
     open_store: Callable[[], Store],
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the worker `name` in this process until SIGTERM or SIGINT.
 
-    `node` is the store node beside it. `ready` is called when the master has first heard of it;
-    until there is a master it goes on asking. `open_store` is pickled for the child processes.
+    `node` is the store node beside it, `masters` the addresses of all masters. `ready` is called
+    when the one that leads has first heard of it; until there is one it goes on asking.
+    `open_store` is pickled for the child processes.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs what is repeated anyway
-    worker = TaskServer(name, node, slots, master_address, open_store, ready)
+    worker = TaskServer(name, node, slots, masters, open_store, ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop)
     worker.run()
@@ -63,12 +65,15 @@ class TaskServer:
         name: str,
         node: str,
         slots: int,
-        master_address: str,
+        masters: Sequence[str],
         open_store: Callable[[], Store],
         ready: Callable[[], None],
     ) -> None:
         self._name, self._node, self._slots = name, node, slots
-        self._address = master_address
+        self._masters = deque(masters)
+        """Their addresses, that of the one that is asked first."""
+        self._term = 0
+        """The newest in which a master has given orders."""
         self._ready: Callable[[], None] | None = ready
         self._open_store = open_store
         self._store = open_store()
@@ -79,6 +84,8 @@ class TaskServer:
         self._active: set[AttemptId] = set()
         """What was started and has not been put into a report."""
         self._unsent: list[Outcome] = []
+        self._told: dict[int, list[Outcome]] = {}
+        """What the present master knows and the next one perhaps not, by the report's number."""
         self._under_way = 0
         self._stopping = False
         self._news = Event()
@@ -139,23 +146,50 @@ class TaskServer:
     def _report(self) -> None:
         """One report and what its answer orders; what the master did not take is told again."""
         finished, self._unsent = self._unsent, []
+        report, address = self._next_report(finished), self._masters[0]
+        told_before = list(self._told)
         try:
-            orders = self._call(self._next_report(finished), ANSWER_TIMEOUT_S)
+            orders = self._call(report, ANSWER_TIMEOUT_S)
         except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
-            self._unsent[:0] = finished
-            self._complain(f"no master answers at {self._address}; asking on")
-            gevent.sleep(RETRY_S)
+            self._not_taken(finished, address, f"no master answers at {address}; asking on")
         except (zerorpc.RemoteError, DynamoError) as error:
-            self._unsent[:0] = finished
-            self._complain(f"the master refuses: {getattr(error, 'msg', error)}")
-            gevent.sleep(RETRY_S)
+            refusal = getattr(error, "msg", error)
+            self._not_taken(finished, address, f"the master refuses: {refusal}")
         else:
-            self._complaint = ""
-            self._taken()
-            self._obey(orders)
+            if orders.term < self._term:
+                self._not_taken(finished, address, f"the master at {address} leads no more")
+            else:
+                self._complaint = ""
+                self._taken(report, orders, told_before)
+                self._obey(orders)
         finally:
             self._under_way -= 1
             self._news.set()
+
+    def _taken(self, report: Report, orders: Orders, told_before: list[int]) -> None:
+        """Remember what this master has been told until it is `kept`. `told_before` are the reports
+        that were answered before this one was sent: `kept` speaks of no others."""
+        if orders.term > self._term:
+            self._term = orders.term
+            self._unsent[:0] = [outcome for told in self._told.values() for outcome in told]
+            self._told.clear()
+        for number in told_before:
+            if number <= orders.kept:
+                self._told.pop(number, None)
+        if report.finished:
+            self._told[report.number] = list(report.finished)
+        if self._ready:
+            ready, self._ready = self._ready, None
+            ready()
+
+    def _not_taken(self, finished: list[Outcome], address: str, reason: str) -> None:
+        """Keep what was to be told, and try the next master."""
+        self._unsent[:0] = finished
+        self._complain(reason)
+        if self._masters[0] == address:
+            self._masters.rotate(-1)
+            self._hang_up(self._client)
+        gevent.sleep(RETRY_S / len(self._masters))
 
     def _next_report(self, finished: list[Outcome], goodbye: bool = False) -> Report:
         self._number += 1
@@ -171,22 +205,16 @@ class TaskServer:
             goodbye=goodbye,
         )
 
-    def _taken(self) -> None:
-        if self._ready:
-            ready, self._ready = self._ready, None
-            ready()
-
     def _obey(self, orders: Orders) -> None:
         if self._stopping:
             return
         for attempt in orders.kill:
             self._executor.kill(attempt)
             self._active.discard(attempt)
-        phases = {phase.name: phase for phase in orders.phases}
         for order in orders.run:
             if order.attempt not in self._active:
                 self._active.add(order.attempt)
-                self._executor.start(phases[order.attempt.task.job], order)
+                self._executor.start(order)
 
     def _say_goodbye(self) -> None:
         """The master need not find out by waiting."""
@@ -205,7 +233,7 @@ class TaskServer:
     def _connected(self) -> zerorpc.Client:
         client = zerorpc.Client(heartbeat=None)
         client._events.setsockopt(LINGER, 0)
-        client.connect(f"tcp://{self._address}")
+        client.connect(f"tcp://{self._masters[0]}")
         return client
 
     def _hang_up(self, client: zerorpc.Client | None) -> None:

@@ -19,7 +19,7 @@ class Connections:
         self.config = config.load(path)
         if not self.config.masters:
             raise ConfigError(f"{self.config.path}: no [master NAME], and so no jobs; add one")
-        self.master = Connection(self.config.masters[0].address)
+        self.master = Connection(self.config.master_addresses.values())
         addresses = list(self.config.node_addresses.values())
         self.store = Client(addresses, timeout_s=self.config.timeout_s)
         self._close = weakref.finalize(self, in_a_thread, _close, self.store, self.master)

@@ -86,7 +86,7 @@ def test_comments_and_case_do_not_matter(tmp_path: Path) -> None:
 def test_the_example_is_valid_and_explains_every_key() -> None:
     path = ROOT / "cluster.ini"
     config = load(path)
-    assert (len(config.nodes), len(config.masters), len(config.workers)) == (3, 1, 3)
+    assert (len(config.nodes), len(config.masters), len(config.workers)) == (3, 3, 3)
     assert [worker.node for worker in config.workers] == [node.name for node in config.nodes]
     missing = [
         row.name for rows in KEYS.values() for row in rows if row.name not in path.read_text()
@@ -150,7 +150,26 @@ MISTAKES = {
     "another machine": ("[node a]\naddress = db1.example:7001\n", "servers have no keys yet"),
     "a worker without its node": (NODE + MASTER + "[worker w]\nnode = z\n", ":6: node = z"),
     "a worker without a master": (NODE + "[worker w]\nnode = a\n", ":3: [worker w]: a worker"),
-    "two masters": (NODE + MASTER + "[master k]\naddress = 127.0.0.1:9\n", ":5: [master k]"),
+    "masters that can't elect": (
+        NODE + MASTER + "election = 127.0.0.1:7010\n[master k]\naddress = 127.0.0.1:9\n",
+        ":6: [master k]: there is more than one master, and so each needs the key 'election'",
+    ),
+    "an election at another's address": (
+        NODE + MASTER + "election = 127.0.0.1:7001\n",
+        ":5: election = 127.0.0.1:7001 in [master m]: it is the address of [node a]",
+    ),
+    "an election at an address of its own": (
+        NODE + MASTER + "election = 127.0.0.1:7000\n",
+        ":5: election = 127.0.0.1:7000 in [master m]: it is the address of [master m]",
+    ),
+    "an election that others can reach": (
+        NODE + MASTER + "election = 0.0.0.0:7010\n",
+        "0.0.0.0 is not an IPv4 loopback",
+    ),
+    "a master and a node in one folder": (
+        NODE + MASTER.replace("master m", "master a"),
+        ":3: [master a]: its folder",
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli.cluster_processes import ClusterProcesses
+from cli.local_cluster import free_ports
 from dynamo import config
 from dynamo import files as store_files
 from dynamo.net.client import Client
@@ -24,7 +25,6 @@ from tests.mapreduce.battery.jobs import BATTERY, ON_CLUSTER, ON_LOCAL
 from tests.mapreduce.battery.jobs.common import SPILLING, Case, Sum, Words
 from tests.mapreduce.battery.jobs.orders import TEXT, Swap, Unswap
 from tests.mapreduce.battery.sequential import Expected
-from tests.mapreduce.cluster.serving import free_port
 from tests.waiting import wait_until
 
 
@@ -173,7 +173,7 @@ slots = 1
 @pytest.fixture(scope="module")
 def ini(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("cluster") / "cluster.ini"
-    path.write_text(INI.format(*(free_port() for _ in range(3))))
+    path.write_text(INI.format(*free_ports(3)))
     processes = ClusterProcesses(config.load(path))
     processes.up(lambda line: None)
     try:

@@ -1,19 +1,21 @@
 """A master or worker as a process of its own, over a store in a folder.
 
-python -m tests.mapreduce.cluster.serving master PORT FOLDER
-python -m tests.mapreduce.cluster.serving worker NAME SLOTS MASTER_PORT FOLDER
+python -m tests.mapreduce.cluster.serving master NAME PLACES FOLDER
+python -m tests.mapreduce.cluster.serving worker NAME SLOTS PLACES FOLDER
+
+PLACES are the masters' addresses, and those of their election, as JSON: {NAME: [ADDRESS, ADDRESS]}.
 """
 
 import functools
+import json
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 
-import zerorpc
-
+from cli.local_cluster import free_ports
+from dynamo.config import MasterConfig
 from mapreduce.cluster import master, worker
 from mapreduce.cluster.connection import Connection
 from mapreduce.engine.scheduler import Policy
@@ -21,14 +23,6 @@ from mapreduce.runners.folderstore import FolderStore
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class OneNode(FolderStore):
@@ -39,16 +33,25 @@ class OneNode(FolderStore):
 
 
 class Cluster:
-    """A master and workers, each a process; `store` is the folder they all use."""
+    """Masters and workers, each a process; `store` is the folder they all use."""
 
-    def __init__(self, folder: Path, workers: int = 2, slots: int = 2) -> None:
+    def __init__(self, folder: Path, workers: int = 2, slots: int = 2, masters: int = 1) -> None:
         self.folder = folder
         self.store = FolderStore(folder)
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self.connection = Connection(self.address)
+        ports = iter(free_ports(2 * masters))
+        self.places = {
+            f"m{number}": [
+                f"127.0.0.1:{next(ports)}",
+                f"127.0.0.1:{next(ports)}" if masters > 1 else "",
+            ]
+            for number in range(1, masters + 1)
+        }
+        self.address = self.places["m1"][0]
+        self.connection = Connection([address for address, _ in self.places.values()])
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.start_master()
+        for name in self.places:
+            self.start_master(name)
+        self.wait_for_leader()
         for number in range(1, workers + 1):
             self.start_worker(f"w{number}", slots)
         self.wait_for_workers(workers)
@@ -65,21 +68,20 @@ class Cluster:
         for name in sorted(self.processes, reverse=True):
             self.end(name, signal.SIGTERM)
 
-    def start_master(self) -> None:
-        self._start("m1", "master", str(self.port))
-        wait_until(self.answers, 10.0, "the master to answer")
+    def start_master(self, name: str = "m1") -> None:
+        self._start(name, "master", name, json.dumps(self.places))
 
-    def answers(self) -> bool:
-        client = zerorpc.Client(f"tcp://{self.address}", timeout=0.3, heartbeat=None)
-        try:
-            return client.workers() is not None
-        except zerorpc.TimeoutExpired:
-            return False
-        finally:
-            client.close()
+    def wait_for_leader(self, timeout_s: float = 10.0) -> str:
+        """The name of the master that leads, as soon as one does."""
+        wait_until(lambda: self.leaders(), timeout_s, "a master that leads")
+        return self.leaders()[0]
+
+    def leaders(self) -> list[str]:
+        """The masters that say of themselves that they lead."""
+        return [said["master"] for said in self.connection.standings().values() if said["leads"]]
 
     def start_worker(self, name: str, slots: int = 2) -> None:
-        self._start(name, "worker", name, str(slots), str(self.port))
+        self._start(name, "worker", name, str(slots), json.dumps(self.places))
 
     def wait_for_workers(self, count: int) -> None:
         wait_until(lambda: len(self.connection.workers()) == count, 10.0, f"{count} workers")
@@ -100,15 +102,26 @@ class Cluster:
         return process.wait(10.0)
 
 
-def main(kind: str, *arguments: str) -> None:
+def master_configs(places: dict[str, list[str]], folder: Path) -> list[MasterConfig]:
+    """The masters, with folders beside that of the store."""
+    return [
+        MasterConfig(name, address, election, folder.parent / f"{name}.raft")
+        for name, (address, election) in places.items()
+    ]
+
+
+def main(kind: str, name: str, *arguments: str) -> None:
+    *given, places_given, folder = arguments
+    places = json.loads(places_given)
     if kind == "master":
-        port, folder = arguments
+        masters = master_configs(places, Path(folder))
+        me = next(master for master in masters if master.name == name)
         policy = Policy(worker_timeout_s=2.0)
-        master.serve("m1", "127.0.0.1", int(port), OneNode(folder), lambda: None, policy)
+        master.serve(me, masters, OneNode(folder), lambda: None, policy)
     else:
-        name, slots, master_port, folder = arguments
         open_store = functools.partial(FolderStore, folder)
-        worker.serve(name, "folder", int(slots), f"127.0.0.1:{master_port}", open_store)
+        addresses = [address for address, _ in places.values()]
+        worker.serve(name, "folder", int(given[0]), addresses, open_store)
 
 
 if __name__ == "__main__":

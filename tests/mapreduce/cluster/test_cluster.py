@@ -11,6 +11,7 @@ import pytest
 import zerorpc
 
 from dynamo import files
+from dynamo.config import MasterConfig
 from dynamo.errors import DynamoError, NodeFailed, RequestError, Unreachable
 from mapreduce.cluster import master, messages
 from mapreduce.cluster.connection import Connection
@@ -274,6 +275,7 @@ class TestServers:
             with pytest.raises(Unreachable, match="start it with `mapreduce up`"):
                 cluster.connection.jobs()
             cluster.start_master()
+            cluster.wait_for_leader()
             states = {job["name"]: job["state"] for job in cluster.connection.jobs()}
             assert states == {"before": "succeeded", "interrupted": "failed"}
             error = cluster.connection.job_status("interrupted")["error"]
@@ -283,14 +285,17 @@ class TestServers:
             assert ended(cluster, "interrupted")["state"] == "succeeded"
             assert output_of(cluster, "interrupted") == expected()
 
-    def test_a_port_in_use_is_one_clear_line(self, cluster):
-        with pytest.raises(NodeFailed, match=f"m2 can't listen on 127.0.0.1:{cluster.port}"):
-            master.serve("m2", "127.0.0.1", cluster.port, cluster.store, lambda: None)
+    def test_a_port_in_use_is_one_clear_line(self, cluster, tmp_path):
+        other = MasterConfig("m2", cluster.address, "", tmp_path)
+        with pytest.raises(NodeFailed, match=f"m2 can't listen on {cluster.address}"):
+            master.serve(other, [other], cluster.store, lambda: None)
 
-    def test_addresses_that_others_can_reach_are_refused(self, cluster):
+    def test_addresses_that_others_can_reach_are_refused(self, cluster, tmp_path):
         for host in ("0.0.0.0", "192.0.2.1", "example.org"):
-            with pytest.raises(NodeFailed, match="does not listen on"):
-                master.serve("m2", host, 1, cluster.store, lambda: None)
+            for addresses in ((f"{host}:1", ""), ("127.0.0.1:1", f"{host}:1")):
+                other = MasterConfig("m2", *addresses, tmp_path)
+                with pytest.raises(NodeFailed, match="does not listen on"):
+                    master.serve(other, [other], cluster.store, lambda: None)
 
 
 class TestBadInput:
@@ -414,7 +419,8 @@ class TestAnyClient:
     def test_only_the_meant_calls_are_published(self, client):
         published = set(client._zerorpc_list())
         assert published == {
-            "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "report",
+            "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "leader",
+            "report",
         }  # fmt: skip
 
     def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):

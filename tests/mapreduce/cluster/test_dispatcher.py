@@ -7,6 +7,7 @@ import gevent
 import pytest
 
 from dynamo import files
+from dynamo.config import MasterConfig
 from dynamo.errors import QuorumFailed
 from dynamo.store import MemoryStore
 from mapreduce.cluster.leadership import Leadership, Term
@@ -49,9 +50,10 @@ def store():
 
 
 @pytest.fixture
-def term(store):
-    leadership = Leadership("m1", store)
+def term(store, tmp_path):
+    leadership = Leadership("m1", [MasterConfig("m1", "127.0.0.1:1", "", tmp_path)], store)
     leadership.start()
+    until(lambda: leadership.standing.term, "its term")
     leadership.term.requests.new_job(SPEC, SOURCE)
     yield leadership.term
     leadership.stop()
@@ -89,7 +91,7 @@ def test_a_job_killed_while_it_is_planned_gives_no_orders(term, store):
     term.requests.kill_job("wc")
     store.may_go_on.set()
     assert starting.get(timeout=5.0).state is JobState.KILLED
-    assert report(term, 2) == Orders()
+    assert report(term, 2) == Orders(term=1)
 
 
 def test_a_plan_that_fails_leaves_the_job_as_it_was(term, store):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.cluster_processes import ClusterProcesses
+from cli.local_cluster import free_ports
 from dynamo import config, files
 from dynamo.errors import ConfigError
 from dynamo.net.client import Client
@@ -15,7 +16,6 @@ from mapreduce.engine.events import JobState
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.runners.handle import JobHandle
 from mapreduce.runners.replay import parse_task, replay
-from tests.mapreduce.cluster.serving import free_port
 from tests.waiting import wait_until
 
 INI = """
@@ -74,7 +74,7 @@ class Raises(Mapper):
 @pytest.fixture(scope="module")
 def ini(tmp_path_factory):
     path = tmp_path_factory.mktemp("cluster") / "cluster.ini"
-    path.write_text(INI.format(free_port(), free_port()))
+    path.write_text(INI.format(*free_ports(2)))
     processes = ClusterProcesses(config.load(path))
     processes.up(lambda line: None)
     try:
