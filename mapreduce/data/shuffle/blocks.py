@@ -124,13 +124,13 @@ def is_whole(data: bytes) -> bool:
     )
 
 
-def entries(columns: Columns) -> Iterator[Entry]:
-    """The keys of a block, each with its values."""
-    keys, counts, values = columns
+def lists(columns: Columns) -> Iterator[list[Any]]:
+    """The values of each key of a block."""
+    _, counts, values = columns
     if counts is None:
-        return zip(keys, ([value] for value in values))
+        return ([value] for value in values)
     rest = iter(values)
-    return zip(keys, (list(itertools.islice(rest, count)) for count in counts))
+    return (list(itertools.islice(rest, count)) for count in counts)
 
 
 def _blocks(

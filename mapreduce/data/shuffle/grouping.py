@@ -17,7 +17,7 @@ from typing import Any
 from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece
 from mapreduce.data.shuffle.blocks import Columns, Damaged, decoded
-from mapreduce.data.shuffle.runs import Ranked, Runs
+from mapreduce.data.shuffle.runs import KEY_RANK, Ranked, Runs
 from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, sampled_size
 from mapreduce.errors import PieceLost
 
@@ -93,7 +93,7 @@ class _Gathering:
     def merged(self) -> Iterator[Group]:
         if self._groups:
             self._spill()
-        for _, same in itertools.groupby(self.runs.merged(), _rank):
+        for _, same in itertools.groupby(self.runs.merged(), KEY_RANK):
             yield _group(same)
 
     def _spill(self) -> None:
@@ -102,10 +102,6 @@ class _Gathering:
         self._counters["spilled_records"] += sum(map(len, self._groups.values()))
         self._groups = defaultdict(list)
         self._keys_bytes = self._values_bytes = 0
-
-
-def _rank(entry: Ranked) -> Any:
-    return entry[0]
 
 
 def _group(same: Iterator[Ranked]) -> Group:

@@ -8,6 +8,7 @@ place, so equal keys keep that order.
 import contextlib
 import functools
 import heapq
+import itertools
 import operator
 import shutil
 import struct
@@ -21,14 +22,14 @@ from mapreduce.data.portable_hash import Shape, common_shape, shape_of
 from mapreduce.data.shuffle.blocks import (
     BLOCK_BYTES,
     Block,
+    Columns,
     Damaged,
-    Entry,
     Values,
     decoded,
     encoded,
     encoded_entries,
-    entries,
     flattened,
+    lists,
 )
 from mapreduce.errors import BadPair, ScratchFailed
 
@@ -40,7 +41,7 @@ _LEAST_BLOCK_BYTES = 16 << 10
 
 Ranked = tuple[Rank, Rank, Any, list[Any]]
 """What a merge compares of the key and of the value, and a key with values."""
-_KEY_RANK = operator.itemgetter(0)
+KEY_RANK = operator.itemgetter(0)
 
 
 class Run(NamedTuple):
@@ -103,7 +104,7 @@ class Runs:
     def _merge(self, runs: Sequence[Run]) -> Iterator[Ranked]:
         ranking = self._ordering.ranking(_common_shape(runs))
         sources = [self._ranked(run, ranking) for run in runs]
-        compared = operator.itemgetter(0, 1) if self._ordering.sort_values else _KEY_RANK
+        compared = operator.itemgetter(0, 1) if self._ordering.sort_values else KEY_RANK
         try:
             # heapq.merge keeps the order of its sources among equals.
             yield from heapq.merge(*sources, key=compared)
@@ -115,24 +116,31 @@ class Runs:
 
     def _ranked(self, run: Run, ranking: Callable[[Any], Rank] | None) -> Iterator[Ranked]:
         """The entries of a run; if values are sorted, one for each value."""
-        descending, value_rank = self._ordering.descending, self._ordering.value_rank
-        sort_values = bool(self._ordering.sort_values)
-        for key, values in self._entries(run):
-            rank = key if ranking is None else ranking(key)
-            if descending:
-                rank = Descending(rank)
-            if sort_values:
-                for value in values:
-                    yield rank, value_rank(value), key, [value]
-            else:
-                yield rank, None, key, values
+        blocks = (self._ranked_block(columns, ranking) for columns in self._blocks(run))
+        return itertools.chain.from_iterable(blocks)
 
-    def _entries(self, run: Run) -> Iterator[Entry]:
+    def _ranked_block(
+        self, columns: Columns, ranking: Callable[[Any], Rank] | None
+    ) -> Iterator[Ranked]:
+        keys = columns[0]
+        ranks: Iterable[Rank] = keys if ranking is None else map(ranking, keys)
+        if self._ordering.descending:
+            ranks = map(Descending, ranks)
+        if not self._ordering.sort_values:
+            return zip(ranks, itertools.repeat(None), keys, lists(columns))
+        value_rank = self._ordering.value_rank
+        return (
+            (rank, value_rank(value), key, [value])
+            for rank, key, values in zip(ranks, keys, lists(columns))
+            for value in values
+        )
+
+    def _blocks(self, run: Run) -> Iterator[Columns]:
         try:
             with run.path.open("rb") as file:
                 while head := file.read(_LENGTH.size):
                     data = file.read(_LENGTH.unpack(head)[0])
-                    yield from entries(decoded(data))
+                    yield decoded(data)
         except (OSError, Damaged, struct.error) as error:
             self.failure = ScratchFailed(run.path, f"it can't be read again ({error!r})")
             raise self.failure from error
