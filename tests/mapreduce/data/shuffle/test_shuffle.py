@@ -1,9 +1,10 @@
 """What goes into a shuffle comes out grouped and sorted, whatever the sizes and the order."""
 
+import operator
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from mapreduce.api import Pair
 from mapreduce.data import shuffle
 from mapreduce.data.portable_hash import partition_of, sorted_keys
-from mapreduce.data.shuffle import Collector, Piece
+from mapreduce.data.shuffle import Collector, Fold, Piece
 from mapreduce.data.shuffle import blocks as blocks_module
 from mapreduce.errors import BadRecord, PieceLost
 
@@ -130,6 +131,17 @@ def test_counters_count_each_pair_once() -> None:
     collector.finish()
     assert collector.output_records == 5000
     assert collector.combine_input_records - collector.combine_output_records == 5000 - 3
+
+
+@pytest.mark.parametrize("fold", [operator.add, max])
+@pytest.mark.parametrize("pairs", [0, 1, 2, 3, 4, 4096, 8191, 8192, 8193, 20_000])
+def test_folded_pairs_are_counted_to_the_last(fold: Callable[[int, int], int], pairs: int) -> None:
+    collector = Collector(0, 1, 1, lambda *_: None, combine=Fold(fold))
+    collector.collect([(number % 3, number) for number in range(pairs)])
+    collector.collect([("more", number) for number in range(7)])
+    collector.finish()
+    assert collector.output_records == collector.combine_input_records == pairs + 7
+    assert collector.combine_output_records == min(pairs, 3) + 1
 
 
 @pytest.mark.parametrize("reduce_memory", [0, 1 << 30])
