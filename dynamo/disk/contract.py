@@ -251,7 +251,8 @@ class MemoryDisk:
         return self._now.get(key)
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        keys = self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, stop)]
+        first = bisect_left(self._keys, start)
+        keys = self._keys[first : bisect_left(self._keys, stop, first)]
         return iter([(key, self._now[key]) for key in keys])
 
     def size(self, start: bytes, stop: bytes) -> int:

@@ -51,6 +51,8 @@ class Staging:
 
     def take(self) -> tuple[list[Write], bool]:
         """All that was staged since the last call, and whether the commit has to sync."""
+        if not self._staged:
+            return [], False
         taken = [Write(*item) for item in self._staged.items()], self._sync
         self._staged, self._sync = {}, False
         return taken

@@ -81,6 +81,8 @@ class Coordinator:
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Wake every request whose time has come."""
+        if not self._wakes or self._wakes[0][0] > now:
+            return []
         sent: list[Envelope] = []
         while self._wakes and self._wakes[0][0] <= now:
             _, id = heapq.heappop(self._wakes)

@@ -47,6 +47,9 @@ class Expiry:
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Drop what may be dropped, a slice at a time."""
+        if self._first == math.inf:
+            self._wake_at = None
+            return ()
         if self._wake_at is not None and self._wake_at <= now and self._wait_s <= 0:
             self._first = min(self._sweep(), self._just_noted)
         self._just_noted = math.inf

@@ -54,7 +54,9 @@ FANOUT = 4
 RUMOUR_S = 0.1
 """What comes to be known within this time is told together."""
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encode = msgspec.msgpack.Encoder().encode
+_encode_in_order = msgspec.msgpack.Encoder(order="deterministic").encode
+"""Two nodes that know the same give the same bytes; that takes sorting."""
 _decoder = msgspec.msgpack.Decoder(Cluster)
 
 
@@ -328,15 +330,13 @@ class Gossiper:
 
     def _keep(self, durable: bool) -> None:
         self._kept = True
-        self._staging.put(
-            CLUSTER, record.seal(_encoder.encode(self._view.cluster)), durable=durable
-        )
+        self._staging.put(CLUSTER, record.seal(_encode(self._view.cluster)), durable=durable)
 
     def _digest_now(self) -> bytes:
         """What tells this node's knowledge from another's; the rank stands for the table."""
         if self._digest is None:
             known = self._view.cluster
-            encoded = _encoder.encode((known.table.rank, known.members, known.seen))
+            encoded = _encode_in_order((known.table.rank, known.members, known.seen))
             self._digest = hashlib.blake2b(encoded, digest_size=8).digest()
         return self._digest
 

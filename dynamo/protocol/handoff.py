@@ -131,6 +131,8 @@ class Handoff:
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Send the next batch to every owner that is up and has none under way."""
+        if not self.kept:
+            return []
         sent: list[Envelope] = []
         for owner in list(self.kept):
             if owner not in self._members.up:

@@ -120,7 +120,7 @@ class Transfer:
     def next_wake(self) -> float | None:
         if self._exchange is not None:
             return min(self._exchange.wake_at, self._look_at)
-        has_work = self.strays or self._sent or self._homeless()
+        has_work = self.strays or self._sent or (self._handoff.kept and self._homeless())
         wake_at = min(self._go_on_at if has_work else math.inf, self._look_at)
         return None if wake_at == math.inf else wake_at
 
@@ -135,6 +135,9 @@ class Transfer:
         if self._exchange is not None:
             return self._compare(self._exchange, now) if self._exchange.wake_at <= now else []
         if now < self._go_on_at:
+            return []
+        if not (self.strays or self._sent or self._handoff.kept or self._dropping is not None):
+            self._go_on_at = now + PAUSE_S
             return []
         self._sent.clear()
         got_on = self._dropping is not None  # with the last of a partition dropped, the next begins
@@ -319,7 +322,9 @@ class Transfer:
     def _is_free(self) -> bool:
         """True if this node is leaving and has nothing left to give."""
         table = self._view.table
-        if table.phase is not Phase.STABLE or self._view.me not in table.leaving:
+        if not table.leaving or table.phase is not Phase.STABLE:
+            return False
+        if self._view.me not in table.leaving:
             return False
         # What has come with this very step is on no disk yet: the next step will find it.
         free = not self.strays and not self._handoff.kept and self._staging.is_empty

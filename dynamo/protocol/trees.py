@@ -163,10 +163,11 @@ class Trees:
                 left = self._hash(partition, left, now)
                 if left <= 0:
                     break
-        for partition, segment in self._written:
-            if partition in self._partitions:
-                self._partitions[partition].changed.add(segment)
-        self._written.clear()
+        if self._written:
+            for partition, segment in self._written:
+                if partition in self._partitions:
+                    self._partitions[partition].changed.add(segment)
+            self._written.clear()
         return []
 
     def _hash(self, partition: int, left: int, now: float) -> int:

@@ -9,6 +9,8 @@ from dynamo.protocol.view import View
 from dynamo.simulation.network import Clock, Network, Note, Trace
 from dynamo.simulation.plan import Plan
 
+WRITES = (Put, PutMany)
+
 
 class Surroundings(Protocol):
     """What a machine knows of its world."""
@@ -159,7 +161,7 @@ class Machine:
 
     def _take_in(self, envelope: Envelope) -> None:
         message = envelope.message
-        if isinstance(message, Put | PutMany):
+        if isinstance(message, WRITES):
             self._world.put_arrived(self.name, message)
         if isinstance(message, Request):
             self._unanswered[envelope.sender, message.id] = envelope

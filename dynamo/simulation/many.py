@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dynamo.simulation.run import Run
 
-LOT = 20
+LOT = 5
 """Seeds that a process takes at a time."""
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import Any, NamedTuple
 
+import msgspec
+
 from dynamo.protocol.messages import Envelope, Lost, Request
 from dynamo.simulation.plan import Plan
 
@@ -17,7 +19,7 @@ EVENT_LIMIT = 500_000
 """Far above what a run needs: past it the world never comes to rest, which is a bug."""
 
 
-class Passage(NamedTuple):
+class Passage(msgspec.Struct, frozen=True, gc=False):
     """An envelope on its way. `fate` is "" if it arrived, else why it did not."""
 
     sent_at: float
@@ -62,7 +64,6 @@ class Clock:
         self._event_limit = event_limit
         self._order = count()
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._happened = 0
 
     def after(self, delay_s: float, action: Callable[..., object], *arguments: Any) -> None:
         event = (self.now + delay_s, next(self._order), action, arguments)
@@ -75,10 +76,9 @@ class Clock:
             if not events or events[0][0] > end:
                 self.now = end if end < math.inf else self.now
                 return
-            self.now, _order, action, arguments = heapq.heappop(events)
+            self.now, number, action, arguments = heapq.heappop(events)
             action(*arguments)
-            self._happened += 1
-            if self._happened > self._event_limit:
+            if number > self._event_limit:
                 limit = self._event_limit
                 raise RuntimeError(f"after {limit:,} events the world has not come to rest")
 

@@ -78,6 +78,10 @@ class VirtualClient:
         self.working = True
         self._rest()
 
+    def has_ended(self) -> bool:
+        """True once it has come to the end of its script."""
+        return not self.working
+
     def receive(self, envelope: Envelope) -> bool:
         operation, message = self._operation, envelope.message
         if operation is None or message.id not in self._sent:
@@ -254,7 +258,9 @@ def work(world: World) -> None:
     for client in clients:
         client.follow(random_script(world.plan, client))
     clock, faults_last_s = world.clock, world.plan.faults_last_s
-    clock.run(until=lambda: clock.now > faults_last_s and not any(c.working for c in clients))
+    clock.run(until=lambda: clock.now > faults_last_s)
+    for client in clients:
+        clock.run(until=client.has_ended)
     faults.end()
     clock.run(until=lambda: not operator.working, for_s=CHANGES_S)
     clock.run(for_s=REST_S)
@@ -264,5 +270,5 @@ def read_back(world: World) -> None:
     """The quiet end."""
     reader = VirtualClient("reader", world, count(READER_IDS), pause_s=0.0)
     reader.follow(quiet_script(world.plan, world.cluster.table.members))
-    world.clock.run(until=lambda: not reader.working)
+    world.clock.run(until=reader.has_ended)
     world.clock.run(for_s=REPAIR_S)

@@ -200,7 +200,10 @@ def merge(one: Cluster, other: Cluster | News) -> Cluster:
     seen = _latest(one.seen, other.seen, tuple)
     if table is one.table and members is one.members and seen is one.seen:
         return one  # as most that is heard brings nothing new
-    return _only_members(Cluster(table, members, seen))
+    merged = Cluster(table, members, seen)
+    if table is one.table and len(members) == len(one.members) and len(seen) == len(one.seen):
+        return merged  # of the same names
+    return _only_members(merged)
 
 
 def news(cluster: Cluster, known: Cluster) -> News:
@@ -411,17 +414,25 @@ def _ring(owners: tuple[str, ...], epoch: int) -> Ring:
 def _beyond(mine: Mapping[str, Entry], known: Mapping[str, Entry]) -> dict[str, Entry]:
     if mine is known:
         return {}
-    return {name: entry for name, entry in mine.items() if known.get(name) != entry}
+    # What has been passed on in one process is the same object: that is quickly seen.
+    return {
+        name: entry
+        for name, entry in mine.items()
+        if (other := known.get(name)) is not entry and other != entry
+    }
 
 
 def _latest(
     mine: Mapping[str, Entry], heard: Mapping[str, Entry], age: Callable[[Entry], tuple[Any, ...]]
 ) -> Mapping[str, Entry]:
     """Of each entry the latest; `mine` itself if nothing that was heard is later."""
+    if heard is mine:
+        return mine
     later = {
         name: entry
         for name, entry in heard.items()
-        if name not in mine or (entry != mine[name] and age(entry) > age(mine[name]))
+        if (known := mine.get(name)) is not entry
+        and (known is None or (entry != known and age(entry) > age(known)))
     }
     return {**mine, **later} if later else mine
 

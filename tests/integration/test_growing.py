@@ -16,6 +16,8 @@ from tests.cli.growing import Growing
 from tests.waiting import wait_until
 
 KEYS = 400
+PAUSE_S = 0.01
+"""Between two writes: the nodes shall have time to move what is to move."""
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ class Writer:
 
     def _run(self) -> None:
         count = 0
-        while not self._ended.is_set():
+        while not self._ended.wait(PAUSE_S):
             count += 1
             key = f"counted/{count % 20}"
             try:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
 from dynamo.disk.contract import HINTS, owner_and_key_of_hint
 from dynamo.protocol.messages import CommitPlan, Envelope, Request, StageChange
 from dynamo.protocol.settings import Settings
@@ -140,7 +142,7 @@ def _since(origin_s: float, event: Passage | Note) -> Passage | Note:
     if isinstance(event, Note):
         return event._replace(at=event.at - origin_s)
     sent_at, ended_at = event.sent_at - origin_s, event.ended_at - origin_s
-    return event._replace(sent_at=sent_at, ended_at=ended_at)
+    return msgspec.structs.replace(event, sent_at=sent_at, ended_at=ended_at)
 
 
 # The stories -------------------------------------------------------------------------------------

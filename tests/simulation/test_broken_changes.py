@@ -22,6 +22,11 @@ def changing(seed: int) -> Plan:
     return replace(Plan.drawn(seed), changes=4, keys=30, operations=60, pause_s=0.1)
 
 
+def hurried(seed: int) -> Plan:
+    """The same with many writers, who hardly rest: what a change gets wrong meets a write soon."""
+    return replace(changing(seed), clients=6, operations=100, pause_s=0.02)
+
+
 def restoring(seed: int) -> Plan:
     """Disks that are restored from old copies, while others miss much."""
     plan = replace(changing(seed), nodes=3, changes=0, old_disks=9, cuts=9)
@@ -109,7 +114,7 @@ class AnswersNobody(Node):
 
 
 BROKEN = [
-    ("lost write", WritesByOneTable, changing),
+    ("lost write", WritesByOneTable, hurried),
     ("lost write", AnswersForWhatItHasNotGot, changing),
     ("unfinished change", IsNeverReady, changing),
     ("misplaced copy", KeepsWhatItHandedOver, changing),

@@ -25,7 +25,15 @@ from dynamo.simulation.run import simulate
 from dynamo.values import versions
 from dynamo.values.cluster import Cluster
 from dynamo.values.versions import NOTHING_SEEN, Siblings
-from tests.simulation.worlds import haunted, often_down, rotting, single, unhelped
+from tests.simulation.worlds import (
+    haunted,
+    often_down,
+    often_down_and_deaf,
+    rotting,
+    rotting_away,
+    single,
+    unhelped,
+)
 
 
 class AcknowledgesTooEarly(Machine):
@@ -318,8 +326,8 @@ WORLDS: dict[object, Callable[[int], Plan]] = {
     DropsHints: often_down,
     KeepsWhatItShouldPassOn: often_down,
     ReturnsDamagedCopies: rotting,
-    BeginsDamagedCopiesAnew: rotting,
-    DeletesHintsTooEarly: often_down,
+    BeginsDamagedCopiesAnew: rotting_away,
+    DeletesHintsTooEarly: often_down_and_deaf,
     NeverDelivers: often_down,
     NeverRepairs: unhelped,
 }

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 import pytest
 
 from dynamo.protocol.messages import Envelope
 from dynamo.protocol.node import Node, Step
 from dynamo.simulation.__main__ import main
+from dynamo.simulation.network import Note
 from dynamo.simulation.plan import FAULTS, Plan
 from dynamo.simulation.run import Run, simulate
 from tests.simulation.test_broken_nodes import IgnoresContexts
@@ -35,16 +37,26 @@ def test_no_hard_world_breaks_one_either(world: Callable[[int], Plan]) -> None:
 
 def test_faults_really_happen() -> None:
     """The seeds would be worth little if nothing went wrong in them."""
-    runs = [simulate(seed) for seed in range(1, 41)]
-    operations = [operation for run in runs for operation in run.history.operations]
-    assert any(not operation.succeeded for operation in operations)
-    assert any(len(op.siblings.values) > 2 for op in operations if op.siblings)
-    assert any(count > 1 for run in runs for count in run.history.deliveries.values())
-    for fate in ("lost", "cut off", "nobody there"):
-        assert any(getattr(event, "fate", "") == fate for run in runs for event in run.trace)
-    notes = {getattr(event, "text", "") for run in runs for event in run.trace}
-    assert {"stands still", "goes on", "is in time again", "has its clock right"} <= notes
-    assert {"crashes", "crashes in a commit", "crashes behind a commit"} <= notes
+    missing = {"failure", "siblings", "delivered twice", "lost", "cut off", "nobody there"}
+    missing |= {"stands still", "goes on", "is in time again", "has its clock right"}
+    missing |= {"crashes", "crashes in a commit", "crashes behind a commit"}
+    for seed in range(1, 41):
+        missing -= set(what_happened(simulate(seed)))
+        if not missing:
+            return
+    pytest.fail(f"in no seed there was: {', '.join(sorted(missing))}")
+
+
+def what_happened(run: Run) -> Iterator[str]:
+    operations = run.history.operations
+    if not all(operation.succeeded for operation in operations):
+        yield "failure"
+    if any(len(op.siblings.values) > 2 for op in operations if op.siblings):
+        yield "siblings"
+    if any(count > 1 for count in run.history.deliveries.values()):
+        yield "delivered twice"
+    for event in run.trace:
+        yield event.text if isinstance(event, Note) else event.fate
 
 
 # A seed repeats itself ---------------------------------------------------------------------------
@@ -75,12 +87,14 @@ def test_a_seed_repeats_itself_whatever_python_hashes() -> None:
 # What a person is shown --------------------------------------------------------------------------
 
 
+@cache
+def broken(seed: int) -> Run:
+    return simulate(seed, IgnoresContexts)
+
+
 def test_a_violation_is_told_with_the_command_that_repeats_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def broken(seed: int) -> Run:
-        return simulate(seed, IgnoresContexts)
-
     assert main(["--seed", "3"], broken) == 1
     shown = capsys.readouterr().out
     assert "VIOLATION false sibling [key" in shown
@@ -95,9 +109,6 @@ def test_a_violation_is_told_with_the_command_that_repeats_it(
 
 
 def test_many_seeds_stop_at_the_first_bad_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    def broken(seed: int) -> Run:
-        return simulate(seed, IgnoresContexts)
-
     assert main(["--seed", "3", "--seeds", "9", "--most", "1"], broken) == 1
     shown = capsys.readouterr().out
     assert "1 of 9 seeds, 1 with violations" in shown
@@ -107,13 +118,13 @@ def test_many_seeds_stop_at_the_first_bad_ones(capsys: pytest.CaptureFixture[str
 def test_many_seeds_run_in_several_processes() -> None:
     """As a person starts it: what a spawned process can import depends on it."""
     done = subprocess.run(
-        [sys.executable, "-m", "dynamo.simulation", "--seeds", "41", "--processes", "2"],
+        [sys.executable, "-m", "dynamo.simulation", "--seeds", "11", "--processes", "2"],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    assert "41 of 41 seeds, 0 with violations" in done.stdout
+    assert "11 of 11 seeds, 0 with violations" in done.stdout
     assert done.stderr == ""
 
 

@@ -75,9 +75,21 @@ def often_down(seed: int) -> Plan:
     )
 
 
+def often_down_and_deaf(seed: int) -> Plan:
+    """The same, and what is sent often does not arrive: a hint has to be sent again."""
+    return replace(often_down(seed), loss=0.3)
+
+
 def rotting(seed: int) -> Plan:
     """Disks whose bits flip."""
     return replace(Plan.drawn(seed), bit_flips=30).scrubbed()
+
+
+def rotting_away(seed: int) -> Plan:
+    """So many that damaged copies are written to, too."""
+    return replace(
+        rotting(seed), nodes=3, keys=4, clients=6, operations=60, bit_flips=60, pause_s=0.1
+    )
 
 
 def unhelped(seed: int) -> Plan:
