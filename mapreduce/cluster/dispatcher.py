@@ -118,7 +118,8 @@ class Dispatcher:
         match action:
             case RunAttempt(worker=worker, attempt=attempt):
                 run = self._phases[attempt.task.job]
-                self._mail[worker].run(run.order(attempt, self.scheduler.map_results))
+                order = run.order(attempt, self.scheduler.map_results)
+                self._mail[worker].run(run.phase_order, order)
             case KillAttempt(worker=worker, attempt=attempt):
                 self.mailbox(worker).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):

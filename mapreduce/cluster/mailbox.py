@@ -4,7 +4,7 @@ from gevent.event import Event
 
 from mapreduce.cluster.messages import Orders
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.orders import PhaseOrder, TaskOrder
 
 
 class Mailbox:
@@ -16,12 +16,15 @@ class Mailbox:
         """Of the newest report in this session: what older ones say of running is out of date."""
         self.heard_at = float("-inf")
         self._run: dict[AttemptId, TaskOrder] = {}
+        self._phases: dict[str, PhaseOrder] = {}
+        """What orders in `_run` belong to, by name."""
         self._kill: dict[AttemptId, None] = {}
         self._turn = 0
         self._changed = Event()
 
-    def run(self, order: TaskOrder) -> None:
+    def run(self, phase: PhaseOrder, order: TaskOrder) -> None:
         self._run[order.attempt] = order
+        self._phases[phase.name] = phase
         self._changed.set()
 
     def kill(self, attempt: AttemptId) -> None:
@@ -40,7 +43,13 @@ class Mailbox:
             changed.wait(hold_s)
         if turn != self._turn:
             return Orders()
-        orders = Orders(kill=tuple(self._kill), run=tuple(self._run.values()))
+        named = dict.fromkeys(attempt.task.job for attempt in self._run)
+        orders = Orders(
+            kill=tuple(self._kill),
+            phases=tuple(self._phases[name] for name in named),
+            run=tuple(self._run.values()),
+        )
         self._kill.clear()
         self._run.clear()
+        self._phases.clear()
         return orders

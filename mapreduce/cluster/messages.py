@@ -9,7 +9,7 @@ import msgspec
 from dynamo.errors import RequestError
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.orders import PhaseOrder, TaskOrder
 from mapreduce.engine.watching import Note
 
 HOLD_S = 0.5
@@ -46,6 +46,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     kept: int = 0
 
     kill: tuple[AttemptId, ...] = ()
+    phases: tuple[PhaseOrder, ...] = ()
+    """Those of the attempts in `run`, each once."""
     run: tuple[TaskOrder, ...] = ()
 
 

@@ -211,10 +211,11 @@ class TaskServer:
         for attempt in orders.kill:
             self._executor.kill(attempt)
             self._active.discard(attempt)
+        phases = {phase.name: phase for phase in orders.phases}
         for order in orders.run:
             if order.attempt not in self._active:
                 self._active.add(order.attempt)
-                self._executor.start(order)
+                self._executor.start(phases[order.attempt.task.job], order)
 
     def _say_goodbye(self) -> None:
         """The master need not find out by waiting."""

@@ -2,6 +2,7 @@
 
 /books, /books/*.txt, books   a plain path: in the store or on this machine, as the job runs
 keys:PREFIX                   the plain keys of the store that begin with PREFIX
+range:COUNT                   numbers: see `mapreduce.data.inputs.numbers`
 SCHEME://...                  an fsspec URL; also a chained one, SCHEME://...::SCHEME://...
 """
 
@@ -15,6 +16,7 @@ Files = Literal["store", "local"]
 """Where a job's plain paths are: both kinds may begin with /."""
 
 KEYS = "keys:"
+RANGE = "range:"
 SUCCESS = "_SUCCESS"
 TEMPORARY = "_temporary"
 RUNS = "_runs"
@@ -39,11 +41,14 @@ def is_url(path: str) -> bool:
 def source_of(kind: Files, path: str) -> Source:
     """Where an input is; `kind` says where plain paths are.
 
-    >>> source_of("local", "books/*.txt"), source_of("store", "keys:user-")
-    ('local', 'key')
+    >>> source_of("local", "books/*.txt"), source_of("store", "keys:user-"), source_of(
+    ...     "store", "range:10")
+    ('local', 'key', 'range')
     """
     if is_url(path):
         return "url"
+    if path.startswith(RANGE):
+        return "range"
     if not path.startswith(KEYS):
         return kind
     if kind == "local":

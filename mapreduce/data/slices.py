@@ -8,15 +8,17 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Source = Literal["store", "local", "url", "key"]
-"""Where a slice is: a file in the store, a local file, an fsspec URL, a plain key of the store."""
+Source = Literal["store", "local", "url", "key", "range"]
+"""Where a slice is: a file in the store, a local file, an fsspec URL, a plain key of the store; or
+nowhere, as it is a range of numbers."""
 
 
 class InputSpec(msgspec.Struct, frozen=True):
     """One input of a job, as its user gave it.
 
-    `path` names a file, a folder or a glob; `keys:PREFIX` names plain keys of the store, and
-    `scheme://...` is an fsspec URL. `mapper` is an index into the mappers of the job.
+    `path` names a file, a folder or a glob; `keys:PREFIX` names plain keys of the store,
+    `range:COUNT` numbers, and `scheme://...` is an fsspec URL. `mapper` is an index into the
+    mappers of the job.
     """
 
     path: str
@@ -31,6 +33,8 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     begin inside a line, which then belongs to the slice before; of records that are no lines it
     says nothing. `version` tells the file that
     was planned from one that has taken its place since.
+
+    Of a range of numbers it is those from `start` up to `stop`.
 
     A compressed file is one slice; `stop` is its compressed size. A `Reader` gives what is in it.
     """
@@ -49,7 +53,7 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def size_bytes(self) -> int:
-        return self.stop - self.start
+        return 0 if self.source == "range" else self.stop - self.start
 
 
 class Split(msgspec.Struct, frozen=True, array_like=True):

@@ -6,6 +6,7 @@ itself and every process that user code has started in its session.
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import pickle
@@ -14,65 +15,61 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 from typing import NamedTuple
 
 import msgspec
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
-from mapreduce.data.inputs import Files
-from mapreduce.engine import paths, shipping, sidefiles, tasks
+from mapreduce.engine import killing, limits, paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import TaskId
-from mapreduce.engine.orders import Outcome, TaskOrder
+from mapreduce.engine.orders import (
+    Boot,
+    Message,
+    MorePieces,
+    Outcome,
+    PhaseOrder,
+    TaskOrder,
+    TaskResult,
+)
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Note, Watch
-from mapreduce.errors import JobError, PieceLost
+from mapreduce.errors import JobError, PieceLost, ScratchFailed
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
 
 
-def main(fd: int) -> None:
-    """Serve orders that come through the socket `fd` until the parent closes it."""
-    os.set_inheritable(fd, False)
+_messages: msgspec.msgpack.Decoder[list[Message]] = msgspec.msgpack.Decoder(list[Message])
+
+
+def main(fd: int, life: int) -> None:
+    """Serve orders that come through the socket `fd` until the parent closes the pipe `life`."""
+    for inherited in (fd, life):
+        os.set_inheritable(inherited, False)
+    killing.adopt_orphans()
     connection: Connection[bytes, bytes] = Connection(fd)
-    open_store, files = pickle.loads(connection.recv_bytes())
-    scratch = Path(os.fsdecode(connection.recv_bytes()))
-    orders: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, orders, scratch), daemon=True).start()
+    boot = msgspec.msgpack.decode(connection.recv_bytes(), type=Boot)
+    threading.Thread(target=_end_with_parent, args=(life, boot.scratch), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         # What a crash leaves behind should be all that was printed.
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    sending = threading.Lock()
-
-    def send(message: Outcome | Note) -> None:
-        with sending, contextlib.suppress(OSError):  # when the parent ends, `_listen` hears of it
-            connection.send_bytes(msgspec.msgpack.encode(message))
-
     # Millions of pairs that nothing can free make each search for garbage long, and vain.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     gc.enable()
-    child = Child(open_store, files, scratch, Watch(send))
-    while True:
-        order = msgspec.msgpack.decode(orders.get(), type=TaskOrder)
-        outcome = child.attempt(order)
-        _flush()
-        send(outcome)
+    with contextlib.suppress(OSError, EOFError):  # the parent has gone: `_end_with_parent` knows
+        Child(boot, connection).serve()
+    threading.Event().wait()
 
 
-def _listen(
-    connection: "Connection[bytes, bytes]", orders: "SimpleQueue[bytes]", scratch: Path
-) -> None:
-    """Take orders while a task runs, so that the parent's end is noticed then too."""
-    with contextlib.suppress(OSError, EOFError):
-        while True:
-            orders.put(connection.recv_bytes())
+def _end_with_parent(life: int, scratch: str) -> None:
+    """Nobody ever writes into this pipe."""
+    os.read(life, 1)
     # A parent that ends as it should does this itself; one that was killed can't.
     shutil.rmtree(scratch, ignore_errors=True)
+    killing.end_descendants()
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -89,7 +86,6 @@ class Loaded(NamedTuple):
     """The job whose code this process holds, and what took it here."""
 
     run: str
-    code: bytes
     program: shipping.Program
     side_files: SideFiles
     imports: contextlib.ExitStack
@@ -98,48 +94,77 @@ class Loaded(NamedTuple):
 class Child:
     """Runs attempts; keeps the store open and the code of the last job loaded."""
 
-    def __init__(
-        self, open_store: Callable[[], Store], files: Files, scratch: Path, watch: Watch
-    ) -> None:
-        self._open_store = open_store
-        self._files = files
-        self._watch = watch
-        self._scratch = scratch
+    def __init__(self, boot: Boot, connection: "Connection[bytes, bytes]") -> None:
+        self._boot = boot
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._watch = Watch(self._send)
+        self._scratch = Path(boot.scratch)
         self._store: Store | None = None
+        self._phase: PhaseOrder | None = None
         self._loaded: Loaded | None = None
 
-    def attempt(self, order: TaskOrder) -> Outcome:
+    def serve(self) -> None:
+        """Do what the parent orders, until it has gone."""
+        while True:
+            for message in self._next():
+                match message:
+                    case PhaseOrder():
+                        self._phase = message
+                    case TaskOrder():
+                        assert self._phase is not None
+                        outcome = self._attempt(self._phase, message)
+                        _flush()
+                        self._send(outcome)
+                    case MorePieces():
+                        pass  # for an attempt that has ended meanwhile
+
+    def _next(self) -> list[Message]:
+        return _messages.decode(self._connection.recv_bytes())
+
+    def _send(self, message: Outcome | Note) -> None:
+        with self._sending:
+            self._connection.send_bytes(msgspec.msgpack.encode(message))
+
+    def _attempt(self, phase: PhaseOrder, order: TaskOrder) -> Outcome:
         """Run one attempt; every error becomes part of the outcome, those of user code too."""
         try:
-            if self._store is None:
-                self._store = self._open_store()
-            loaded = self._load(order, self._store)
-            bench = tasks.Bench(
-                self._store, self._store, self._files, self._scratch, loaded.side_files
-            )
-            result = tasks.run(order, loaded.program, bench, self._watch)
+            with limits.memory(phase.spec.memory_limit_bytes):
+                result = self._result(phase, order)
         except PieceLost as error:
             lost = TaskId(order.attempt.task.job, "map", error.map_index)
             return Outcome(attempt=order.attempt, error=str(error), lost=(lost,))
         except BaseException as error:
             # Also SystemExit: user code must not end a process that later tasks need.
-            return Outcome(attempt=order.attempt, error=describe(error))
+            return Outcome(attempt=order.attempt, error=self._described(error))
+        finally:
+            if killing.end_descendants():
+                self._unload()  # its modules may have started what has been ended
         return Outcome(attempt=order.attempt, result=result)
 
-    def _load(self, order: TaskOrder, store: Store) -> Loaded:
-        """The code of the order's run; loaded again only if it is another run, or its code is
-        another: a name may be used again."""
-        code = store.get(paths.code(order.run)).value
-        if code is None:
-            raise JobError(f"the store has no code for job {order.spec.name!r}; was it deleted?")
-        if self._loaded and (self._loaded.run, self._loaded.code) == (order.run, code):
+    def _result(self, phase: PhaseOrder, order: TaskOrder) -> TaskResult:
+        if self._store is None:
+            self._store = pickle.loads(self._boot.open_store)()
+        loaded = self._load(phase, self._store)
+        bench = tasks.Bench(
+            self._store, self._store, self._boot.files, self._scratch, loaded.side_files
+        )
+        return tasks.run(phase, order, loaded.program, bench, self._watch)
+
+    def _load(self, phase: PhaseOrder, store: Store) -> Loaded:
+        """The code of the phase's run, loaded once for all of its attempts here."""
+        spec, run = phase.spec, phase.run
+        if self._loaded and self._loaded.run == run:
             return self._loaded
         self._unload()
-        side_files = SideFiles(order.spec, order.run, self._files, store, self._scratch)
+        code = store.get(paths.code(run)).value
+        if code is None:
+            raise JobError(f"the store has no code for job {spec.name!r}; was it deleted?")
+        side_files = SideFiles(spec, run, self._boot.files, store, self._scratch)
         with contextlib.ExitStack() as imports:
             imports.enter_context(sidefiles.importable(side_files.modules()))
-            program = shipping.load(order.spec, code, order.run)
-            self._loaded = Loaded(order.run, code, program, side_files, imports.pop_all())
+            program = shipping.load(spec, code, run)
+            self._loaded = Loaded(run, program, side_files, imports.pop_all())
         return self._loaded
 
     def _unload(self) -> None:
@@ -147,6 +172,18 @@ class Child:
             loaded, self._loaded = self._loaded, None
             loaded.imports.close()
             loaded.side_files.forget()
+
+    def _described(self, error: BaseException) -> str:
+        told = describe(error)
+        if isinstance(error, ScratchFailed) or full_disk(error):
+            told = f"on {self._boot.place}: {told}"
+            told += f"\n{shutil.disk_usage(self._scratch).free:,} bytes are free in {self._scratch}"
+        return told
+
+
+def full_disk(error: BaseException) -> bool:
+    """True for the errors by which the system says that a disk is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def describe(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from mapreduce.data.inputs import InputSpec, Split
+from mapreduce.data.inputs import Files, InputSpec, Split
 from mapreduce.data.outputs import Part
 from mapreduce.data.pieces import Piece
 from mapreduce.engine.events import AttemptId, TaskId
@@ -81,31 +81,60 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     least_split_bytes: int = 0
     memory_bytes: int = 256 << 20
     """What a task may hold before it spills to the disk."""
+    time_limit_s: float = 0.0
+    """An attempt that takes longer is ended, and has failed; 0: it may take any time."""
+    memory_limit_bytes: int = 0
+    """What an attempt may take of memory, all in all; 0: what the machine has."""
+    skip_bad_records: int = 0
+    """So many records that make a task fail may be left out, in each task; 0: none."""
     python: str = ""
     """The version of Python that pickled the code, such as "3.11"."""
 
 
-class TaskOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, as a worker gets it: a map task has a split, a reduce task has pieces."""
+class PhaseOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What all attempts of a phase have to know: it is told once, before the first of them."""
 
-    attempt: AttemptId
+    name: str
+    """As the tasks name it: `TaskId.job`."""
     spec: JobSpec
     run: str
-    """Names the run in keys: `paths.code(run)`."""
+    """Names the run in keys: `paths.code(run)`. No other run has had this name."""
     step: int = 0
     """Which of the steps, counted from 0."""
     sampling: bool = False
     """True: only to find the borders between the partitions of a total order."""
-    split: Split | None = None
-    pieces: tuple[Piece, ...] = ()
     output: str = ""
     output_format: str = ""
-    limit: int | None = None
-    """At most so many records are mapped: for a first try."""
 
     @property
     def step_spec(self) -> StepSpec:
         return self.spec.steps[self.step]
+
+
+class MorePieces(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a reduce attempt that was started early has to know besides: more of its pieces, and how
+    many maps are still to come."""
+
+    attempt: AttemptId
+    pieces: tuple[Piece, ...] = ()
+    maps_left: int = 0
+
+
+class TaskOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """One attempt, as a worker gets it: a map task has a split, a reduce task has pieces."""
+
+    attempt: AttemptId
+    split: Split | None = None
+    pieces: tuple[Piece, ...] = ()
+    maps_left: int = 0
+    """So many maps are still to tell of their pieces, in `MorePieces`."""
+    limit: int | None = None
+    """At most so many records are mapped: for a first try."""
+
+    def with_more(self, more: MorePieces) -> "TaskOrder":
+        """The same with pieces that are known only now."""
+        pieces = self.pieces + more.pieces
+        return msgspec.structs.replace(self, pieces=pieces, maps_left=more.maps_left)
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,3 +162,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Map tasks whose output this reduce attempt could not read."""
     output: str = ""
     """What user code printed, the last 64 KiB of it."""
+
+
+# What a child process is told --------------------------------------------------------------------
+
+
+class Boot(msgspec.Struct, frozen=True):
+    """The first that it is told. `open_store` is pickled; `scratch` is a folder of its own."""
+
+    open_store: bytes
+    files: Files
+    place: str
+    """What the machine, or its worker, is called in errors."""
+    scratch: str = ""
+
+
+Message = PhaseOrder | TaskOrder | MorePieces
+"""All that it is told afterwards."""

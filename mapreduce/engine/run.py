@@ -21,7 +21,7 @@ from mapreduce.data.outputs import Part
 from mapreduce.data.pieces import Piece
 from mapreduce.engine import paths, summary
 from mapreduce.engine.events import AttemptId, JobStarted
-from mapreduce.engine.orders import BETWEEN, JobSpec, TaskOrder, TaskResult
+from mapreduce.engine.orders import BETWEEN, JobSpec, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.status import JobStatus
 
 Results = Callable[[str], Sequence[TaskResult]]
@@ -153,21 +153,25 @@ class Run:
     # It runs -------------------------------------------------------------------------------------
 
     def order(self, attempt: AttemptId, map_results: Results) -> TaskOrder:
-        """What the worker has to know; `map_results` is asked when a reduce is ordered."""
+        """What the worker has to know of it; `map_results` is asked when a reduce is ordered."""
         index = attempt.task.index
+        if attempt.task.kind == "reduce":
+            return TaskOrder(attempt=attempt, pieces=self._pieces_for(index, map_results))
+        split, limit = self.splits[index], self._left(map_results)
+        return TaskOrder(attempt=attempt, split=split, limit=limit)
+
+    @property
+    def phase_order(self) -> PhaseOrder:
+        """What the workers have to know of the current phase."""
         step, is_sampling = self.phase
-        is_map = attempt.task.kind == "map"
-        return TaskOrder(
-            attempt=attempt,
+        return PhaseOrder(
+            name=self.job,
             spec=self.spec,
             run=self.id,
             step=step,
             sampling=is_sampling,
-            split=self.splits[index] if is_map else None,
-            pieces=() if is_map else self._pieces_for(index, map_results),
             output=self.output,
             output_format=self.output_format,
-            limit=self._left(map_results) if is_map else None,
         )
 
     def _left(self, map_results: Results) -> int | None:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from dynamo.store import Store
 from mapreduce.api import Context, Mapper, Pair, Step
-from mapreduce.data import formats, inputs, outputs, sampling, shuffle
+from mapreduce.data import inputs, outputs, sampling, shuffle
 from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
 from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
 from mapreduce.engine import calling, paths, seeking
-from mapreduce.engine.orders import BETWEEN, TaskOrder, TaskResult
+from mapreduce.engine.orders import BETWEEN, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
@@ -45,6 +45,7 @@ class Bench(NamedTuple):
 class Task(NamedTuple):
     """One attempt and all that it needs."""
 
+    phase: PhaseOrder
     order: TaskOrder
     program: Program
     bench: Bench
@@ -54,24 +55,30 @@ class Task(NamedTuple):
 
     @property
     def step(self) -> Step:
-        return self.program.steps[self.order.step]
+        return self.program.steps[self.phase.step]
 
     @property
     def ordering(self) -> Ordering:
         step = self.step
-        sort_values = False if self.order.sampling else step.sort_values  # it has keys only
+        sort_values = False if self.phase.sampling else step.sort_values  # it has keys only
         return Ordering(step.sort_key, step.descending, step.group_key, sort_values)
 
 
-def run(order: TaskOrder, program: Program, bench: Bench, watch: Watch | None = None) -> TaskResult:
+def run(
+    phase: PhaseOrder,
+    order: TaskOrder,
+    program: Program,
+    bench: Bench,
+    watch: Watch | None = None,
+) -> TaskResult:
     """Do one attempt at a map or reduce task. `watch` tells how far it is.
 
     The user's own errors pass through. Raises `PieceLost` for pieces that can't be read,
     `BadRecord` for input that does not have its format.
     """
     started = time.perf_counter()
-    with AttemptOutput(order, *_sinks(order, bench)) as output:
-        task = opened(order, program, bench, output)
+    with AttemptOutput(phase, order.attempt, *_sinks(phase, bench)) as output:
+        task = opened(phase, order, program, bench, output)
         watching = watch.over(order.attempt, task.context) if watch else contextlib.nullcontext()
         with watching, explained(task):
             pieces = _do(task)
@@ -87,18 +94,20 @@ def run(order: TaskOrder, program: Program, bench: Bench, watch: Watch | None = 
     )
 
 
-def opened(order: TaskOrder, program: Program, bench: Bench, output: AttemptOutput) -> Task:
+def opened(
+    phase: PhaseOrder, order: TaskOrder, program: Program, bench: Bench, output: AttemptOutput
+) -> Task:
     """An attempt that is ready to be done."""
     context = Context(
-        order.spec.name,
+        phase.spec.name,
         str(order.attempt),
-        step=order.step + 1,
-        reducers=order.step_spec.reducers,
-        params=order.spec.params,
+        step=phase.step + 1,
+        reducers=phase.step_spec.reducers,
+        params=phase.spec.params,
         find_file=bench.side_files.find,
         write_named=output.emit,
     )
-    return Task(order, program, bench, context, Counter(), output)
+    return Task(phase, order, program, bench, context, Counter(), output)
 
 
 def explained(task: Task) -> contextlib.AbstractContextManager[None]:
@@ -110,19 +119,19 @@ def _sought(task: Task, error: BadPair) -> str:
     """Where the pair of an error that is seen late comes from, if it is a map task's."""
     if task.order.attempt.task.kind != "map":
         return ""
-    again = opened(task.order, task.program, task.bench, task.output)
+    again = opened(task.phase, task.order, task.program, task.bench, task.output)
     return seeking.where(error, again.context, lambda: mapped(again))
 
 
-def _sinks(order: TaskOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
-    folder = outputs.open_output(bench.files, order.output, bench.store)
-    if order.output == order.spec.output:
+def _sinks(phase: PhaseOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
+    folder = outputs.open_output(bench.files, phase.output, bench.store)
+    if phase.output == phase.spec.output:
         return folder, folder
-    return folder, outputs.open_output(bench.files, order.spec.output, bench.store)
+    return folder, outputs.open_output(bench.files, phase.spec.output, bench.store)
 
 
 def _do(task: Task) -> tuple[Piece, ...]:
-    match task.order.attempt.task.kind, task.order.sampling:
+    match task.order.attempt.task.kind, task.phase.sampling:
         case "map", False:
             return map_task(task)
         case "map", True:
@@ -201,7 +210,7 @@ def _combine(given: Any, context: Context) -> shuffle.Combine | shuffle.Fold | N
 def _mapper(task: Task) -> Any:
     """The mapper of the split's input; one that gives the records as they are if there is none."""
     make = task.step.mapper
-    if task.order.step == 0:
+    if task.phase.step == 0:
         make = task.program.mappers[_input(task).mapper]
     return calling.made(make or Mapper, task.context)
 
@@ -209,22 +218,22 @@ def _mapper(task: Task) -> Any:
 def _input(task: Task) -> InputSpec:
     """What the split is a part of; the first input for one that holds nothing."""
     split = task.order.split
-    return task.order.spec.inputs[split.slices[0].input if split and split.slices else 0]
+    return task.phase.spec.inputs[split.slices[0].input if split and split.slices else 0]
 
 
 def _records(task: Task) -> Iterator[Batch]:
     """The records of all slices of the split, counted."""
-    order, split = task.order, task.order.split
+    split = task.order.split
     assert split is not None
-    input_format = BETWEEN if order.step else _input(task).format
+    input_format = BETWEEN if task.phase.step else _input(task).format
     reader = Watched(inputs.open_reader(task.bench.store), task.context, split.size_bytes)
     reader.prepare(split.slices)
-    read = formats.reading(input_format).read
     task.counters["map_input_bytes"] += split.size_bytes
-    left = sampling.RECORDS if order.sampling else order.limit
+    left = sampling.RECORDS if task.phase.sampling else task.order.limit
     for part in split.slices:
         task.context.input = part.path
-        for batch in read(part, reader) if left != 0 else ():
+        read_format = inputs.reading(part, input_format)
+        for batch in read_format.read(part, reader) if left != 0 else ():
             if left is not None:
                 batch = batch.first(left)
                 left -= batch.size
@@ -251,7 +260,7 @@ def _collected(
         combine=_combine(combiner, task.context),
         partition=partitioner,
         ordering=task.ordering,
-        memory_bytes=task.order.spec.memory_bytes,
+        memory_bytes=task.phase.spec.memory_bytes,
     )
     collector.collect(pairs)
     pieces = collector.finish()
@@ -278,7 +287,7 @@ def _groups(task: Task) -> Iterator[shuffle.Group]:
         order.pieces,
         piece_fetch(task.bench.pieces, order.attempt.task.job),
         ordering=task.ordering,
-        memory_bytes=order.spec.memory_bytes,
+        memory_bytes=task.phase.spec.memory_bytes,
         scratch=task.bench.scratch,
         counters=task.counters,
     )
@@ -297,12 +306,12 @@ def _store_borders(task: Task) -> None:
     """Take the borders of all partitions from the sampled keys."""
     keys = [key for key, values in _groups(task) for _ in values]
     borders = sampling.borders(keys, task.step.reducers)
-    key = paths.borders(task.order.run, task.order.step)
+    key = paths.borders(task.phase.run, task.phase.step)
     task.bench.pieces.put(key, pickle.dumps(borders, protocol=5))
 
 
 def _range_partitioner(task: Task) -> sampling.RangePartitioner:
-    key = paths.borders(task.order.run, task.order.step)
+    key = paths.borders(task.phase.run, task.phase.step)
     stored = task.bench.pieces.get(key).value
     if stored is None:
         raise JobError(f"the borders of the total order are gone from the store (key {key!r})")

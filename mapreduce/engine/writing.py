@@ -10,7 +10,8 @@ from mapreduce.api import Pair
 from mapreduce.data import formats, outputs
 from mapreduce.data.outputs import Output, Part, PartWriter
 from mapreduce.engine import calling
-from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.orders import PhaseOrder
 from mapreduce.errors import BadPair, BadRecord, JobError
 
 
@@ -21,16 +22,19 @@ class AttemptOutput:
     last step.
     """
 
-    def __init__(self, order: TaskOrder, folder: Output, named: Output) -> None:
-        self._order = order
+    def __init__(
+        self, phase: PhaseOrder, attempt: AttemptId, folder: Output, named: Output
+    ) -> None:
+        self._phase = phase
+        self._attempt = attempt
         self._folder = folder
         self._named = named
         self._streams: dict[str, _PartStream] = {}
 
     def write(self, pairs: Iterable[Pair]) -> None:
         """Store all of `pairs` as this task's part of the main output."""
-        written = formats.writing(self._order.output_format)
-        name = outputs.part_name(self._order.attempt.task.index, written.extension)
+        written = formats.writing(self._phase.output_format)
+        name = outputs.part_name(self._attempt.task.index, written.extension)
         stream = self._open(self._folder, "", name, written)
         pairs = _checked_first(iter(pairs))
         while batch := list(itertools.islice(pairs, stream.next_pairs)):
@@ -61,26 +65,26 @@ class AttemptOutput:
 
     def _open_named(self, name: str) -> "_PartStream | None":
         """None while keys are sampled: that is to leave nothing but borders."""
-        has = self._order.spec.outputs
+        has = self._phase.spec.outputs
         if name not in has:
             known = ", ".join(has) or "none"
             raise JobError(
                 f"the job has no output {name!r}, it has {known}: name it in outputs={{...}}, "
                 "with its format"
             )
-        if self._order.sampling:
+        if self._phase.sampling:
             return None
-        written, task = formats.writing(has[name]), self._order.attempt.task
+        written, task = formats.writing(has[name]), self._attempt.task
         part = outputs.named_part_name(
-            name, task.kind, task.index, written.extension, self._order.step
+            name, task.kind, task.index, written.extension, self._phase.step
         )
         return self._open(self._named, name, part, written)
 
     def _open(
         self, folder: Output, key: str, name: str, written: formats.WriteFormat
     ) -> "_PartStream":
-        is_first = self._order.attempt.task.index == 0 or not self._order.spec.merged
-        writer = folder.open(name, str(self._order.attempt))
+        is_first = self._attempt.task.index == 0 or not self._phase.spec.merged
+        writer = folder.open(name, str(self._attempt))
         stream = _PartStream(key, writer, functools.partial(written.encoder, is_first))
         self._streams[key] = stream
         return stream

@@ -14,13 +14,14 @@ from dynamo.store import Store
 from mapreduce.data import outputs
 from mapreduce.engine import checks, events, paths, sidefiles, summary
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import JobSpec, TaskOrder, TaskResult
+from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Policy, Scheduler
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.runners.result import Progress, RunResult
 
 WORKER = "local"
+Start = Callable[[PhaseOrder, TaskOrder], None]
 _POLICY = Policy(worker_timeout_s=math.inf, order_timeout_s=math.inf)
 """Nothing can get lost on the way to this process's own children."""
 
@@ -69,7 +70,7 @@ class Drive:
     def handle(
         self,
         event: events.Event,
-        start: Callable[[TaskOrder], None],
+        start: Start,
         kill: Callable[[AttemptId], None],
     ) -> None:
         """Tell the scheduler, and do what it answers."""
@@ -78,7 +79,8 @@ class Drive:
         for action in self._scheduler.handle(event, time.monotonic()):
             match action:
                 case events.RunAttempt():
-                    start(self._run.order(action.attempt, self._scheduler.map_results))
+                    order = self._run.order(action.attempt, self._scheduler.map_results)
+                    start(self._run.phase_order, order)
                 case events.KillAttempt():
                     kill(action.attempt)
                 case events.DiscardResult():
@@ -109,7 +111,7 @@ class Drive:
     def _phase_ended(
         self,
         ended: events.JobEnded,
-        start: Callable[[TaskOrder], None],
+        start: Start,
         kill: Callable[[AttemptId], None],
     ) -> None:
         if ended.state is events.JobState.SUCCEEDED and not self._run.is_last:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dynamo.store import MemoryStore
 from mapreduce.engine import events, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import JobSpec, TaskOrder
+from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.runners.drive import WORKER, Drive
 from mapreduce.runners.result import Progress, RunResult
@@ -43,8 +43,8 @@ def run(
 def _drive(drive: Drive, program: shipping.Program, bench: tasks.Bench) -> None:
     waiting: deque[events.Event] = deque()
 
-    def start(order: TaskOrder) -> None:
-        result = tasks.run(order, program, bench)
+    def start(phase: PhaseOrder, order: TaskOrder) -> None:
+        result = tasks.run(phase, order, program, bench)
         waiting.append(events.AttemptSucceeded(order.attempt, WORKER, result))
 
     def kill(attempt: AttemptId) -> None:

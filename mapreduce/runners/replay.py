@@ -20,7 +20,7 @@ from mapreduce.data.inputs import Split
 from mapreduce.data.outputs.folder import FolderOutput
 from mapreduce.engine import calling, paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId, TaskId
-from mapreduce.engine.orders import JobSpec, TaskOrder
+from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.writing import AttemptOutput
@@ -108,14 +108,18 @@ class _Again(NamedTuple):
             self.bench.pieces.put(key, borders)
 
     def _order(self, kind: Literal["map", "reduce"], index: int, pieces: Any = ()) -> TaskOrder:
-        phase = paths.phase(self.run, self.task.step)
-        return TaskOrder(
-            attempt=AttemptId(TaskId(phase, kind, index), 1),
+        split = self.splits[index] if kind == "map" else None
+        attempt = AttemptId(TaskId(self.phase.name, kind, index), 1)
+        return TaskOrder(attempt=attempt, split=split, pieces=pieces)
+
+    @property
+    def phase(self) -> PhaseOrder:
+        step = self.task.step
+        return PhaseOrder(
+            name=paths.phase(self.run, step),
             spec=self.spec,
             run=self.run,
-            step=self.task.step,
-            split=self.splits[index] if kind == "map" else None,
-            pieces=pieces,
+            step=step,
             output=self.spec.output,
             output_format=self.spec.output_format,
         )
@@ -123,7 +127,8 @@ class _Again(NamedTuple):
     def _opened(self, order: TaskOrder) -> tasks.Task:
         """The task with named outputs that nobody keeps."""
         folder = FolderOutput(self.bench.scratch / "named")
-        return tasks.opened(order, self.program, self.bench, AttemptOutput(order, folder, folder))
+        output = AttemptOutput(self.phase, order.attempt, folder, folder)
+        return tasks.opened(self.phase, order, self.program, self.bench, output)
 
 
 def _plan(store: Store, record: Record, spec: JobSpec, task: TaskName) -> list[Split]:

@@ -3,7 +3,7 @@
 Formats stand below this package, and take slices from `mapreduce.data.slices`.
 """
 
-from mapreduce.data.inputs.opening import open_reader
+from mapreduce.data.inputs.opening import open_reader, reading
 from mapreduce.data.inputs.planning import check, plan
 from mapreduce.data.inputs.sources import BLOCK_BYTES
 from mapreduce.data.locations import SUCCESS, TEMPORARY, Files
@@ -21,4 +21,5 @@ __all__ = [
     "check",
     "open_reader",
     "plan",
+    "reading",
 ]

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from dynamo.store import Store
+from mapreduce.data import formats
 from mapreduce.data.codecs import codec_of, decompress
+from mapreduce.data.formats import ReadFormat
 from mapreduce.data.inputs.sources import InputSource
 from mapreduce.data.locations import file_name
 from mapreduce.data.slices import Reader, Slice, Source
@@ -12,6 +14,15 @@ from mapreduce.data.slices import Reader, Slice, Source
 def open_reader(store: Store) -> Reader:
     """The reader of slices, wherever they are."""
     return AnyReader(Sources(store))
+
+
+def reading(part: Slice, name: str) -> ReadFormat:
+    """How a slice is read that belongs to an input in the format called `name`."""
+    if part.source == "range":
+        from mapreduce.data.inputs.numbers import ReadRange
+
+        return ReadRange()
+    return formats.reading(name)
 
 
 class Sources:
@@ -42,6 +53,10 @@ def _open_source(source: Source, store: Store) -> InputSource:
             from mapreduce.data.inputs.local import LocalSource
 
             return LocalSource()
+        case "range":
+            from mapreduce.data.inputs.numbers import RangeSource
+
+            return RangeSource()
         case "url":
             from mapreduce.data.inputs.url import UrlSource
 

@@ -53,7 +53,7 @@ def plan(
     places = Sources(store)
     slices = _slices(kind, inputs, places, sizes)
     by_input = itertools.groupby(slices, operator.attrgetter("input"))
-    splits = [split for _, some in by_input for split in _gathered(some, sizes)]
+    splits = [split for _, some in by_input for split in _splits(some, sizes)]
     if len(splits) > SPLITS_LIMIT:
         raise _too_many(len(splits), sizes)
     return splits or [Split(())]
@@ -105,7 +105,9 @@ def _slices(
             if named in seen:
                 continue
             seen.add(named)
-            splittable = in_parts and found.in_ranges and not codec_of(file_name(found.path))
+            splittable = source == "range" or (
+                in_parts and found.in_ranges and not codec_of(file_name(found.path))
+            )
             for extent in _cut(found, sizes) if splittable else _whole(found):
                 yield Slice(found.path, *extent, found.version, source, index, splittable)
 
@@ -137,6 +139,14 @@ def _pieces(start: int, stop: int, sizes: Sizes) -> Iterator[tuple[int, int]]:
 
 
 # Gathering ---------------------------------------------------------------------------------------
+
+
+def _splits(slices: Iterable[Slice], sizes: Sizes) -> Iterable[Split]:
+    """The splits of one input; what the user has cut stays as it is."""
+    slices = list(slices)
+    if slices[0].source == "range":
+        return [Split((part,)) for part in slices]
+    return _gathered(slices, sizes)
 
 
 def _gathered(slices: Iterable[Slice], sizes: Sizes) -> Iterator[Split]:

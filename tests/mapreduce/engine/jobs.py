@@ -1,10 +1,12 @@
 """Orders for tests: one task of a job whose code is a piece of source text."""
 
+import zlib
+
 from dynamo.store import Store
 from mapreduce.data.inputs import Slice, Split
 from mapreduce.engine import paths, shipping
 from mapreduce.engine.events import AttemptId, TaskId
-from mapreduce.engine.orders import Code, StepSpec, TaskOrder
+from mapreduce.engine.orders import Code, PhaseOrder, StepSpec, TaskOrder
 from tests.mapreduce.specs import job_spec
 
 
@@ -18,19 +20,15 @@ def map_order(
     reducers: int = 1,
     slices: tuple[Slice, ...] = (),
     output: str = "/out",
-) -> TaskOrder:
-    """A map task over `slices`, by default over nothing: `setup` and `cleanup` still run."""
+) -> tuple[PhaseOrder, TaskOrder]:
+    """A map task over `slices`, by default over nothing: `setup` and `cleanup` still run.
+    Another source is another run."""
     [step] = shipping.check_source(
         source.encode(), Code(filename=f"{job}.py"), [StepSpec(reducers=reducers)]
     )
-    store.put(paths.code(job), source.encode())
+    run = f"{job}-{zlib.crc32(source.encode())}"
+    store.put(paths.code(run), source.encode())
     spec = job_spec(job, ("/in",), output=output, code=Code(filename=f"{job}.py"), steps=(step,))
     attempt = AttemptId(TaskId(f"{job}.1", "map", index), number)
-    return TaskOrder(
-        attempt=attempt,
-        spec=spec,
-        run=job,
-        split=Split(slices),
-        output=output,
-        output_format="text",
-    )
+    phase = PhaseOrder(name=f"{job}.1", spec=spec, run=run, output=output, output_format="text")
+    return phase, TaskOrder(attempt=attempt, split=Split(slices))

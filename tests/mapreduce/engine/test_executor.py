@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import msgspec
 import pytest
 
 from dynamo.store import Store
-from mapreduce.data.inputs import Slice
+from mapreduce.data.inputs import Slice, Split
 from mapreduce.engine import paths
 from mapreduce.engine.executor import Executor, Outcome
-from mapreduce.engine.orders import TaskOrder
+from mapreduce.engine.orders import PhaseOrder, TaskOrder
 from mapreduce.runners.folderstore import FolderStore
 from tests.mapreduce.engine.jobs import map_order
 from tests.waiting import wait_until
@@ -31,8 +32,10 @@ class Bench:
         open_store = functools.partial(FolderStore, folder / "store")
         self.executor = Executor(slots, open_store, self.done.put, files="local")
 
-    def order(self, setup: str, *, job: str = "job", number: int = 1, index: int = 0) -> TaskOrder:
-        """A task whose mapper runs `setup`, some statements, and then nothing."""
+    def order(
+        self, setup: str, *, job: str = "job", number: int = 1, index: int = 0
+    ) -> tuple[PhaseOrder, TaskOrder]:
+        """A task, with its phase, whose mapper runs `setup`, some statements, and then nothing."""
         body = "\n        ".join(setup.splitlines())
         source = (
             "import os, sys, time, signal, subprocess\n"
@@ -47,7 +50,7 @@ class Bench:
         return map_order(self.store, source, job=job, number=number, index=index)
 
     def run(self, setup: str, **options: object) -> Outcome:
-        self.executor.start(self.order(setup, **options))  # type: ignore[arg-type]
+        self.executor.start(*self.order(setup, **options))  # type: ignore[arg-type]
         return self.done.get(timeout=30)
 
     def told(self, name: str) -> str:
@@ -79,17 +82,12 @@ def alive(pid: int) -> bool:
 def test_a_task_s_result_comes_back_and_its_process_is_used_again(bench: Bench) -> None:
     lines = bench.folder / "lines"
     lines.write_text("a\nbb\na\n")
-    order = bench.order("print('pid', os.getpid())")
-    split = order.split
-    assert split is not None
-    order = map_order(
-        bench.store,
-        bench.store.get(paths.code("job")).value.decode(),  # type: ignore[union-attr]
-        slices=(Slice(str(lines), 0, 7, source="local"),),
-    )
+    phase, order = bench.order("print('pid', os.getpid())")
+    split = Split((Slice(str(lines), 0, 7, source="local"),))
+    order = msgspec.structs.replace(order, split=split)
     outputs = []
     for _ in range(2):
-        bench.executor.start(order)
+        bench.executor.start(phase, order)
         outcome = bench.done.get(timeout=30)
         assert outcome.error == ""
         assert outcome.result is not None
@@ -122,7 +120,7 @@ def test_an_error_of_a_generator_has_no_frame_of_ours(bench: Bench) -> None:
         "class MyMapper(Mapper):\n    def map(self, k, v):\n        yield 1/0\n"
     )
     slices = (Slice(str(bench.folder / "lines"), 0, 2, source="local"),)
-    bench.executor.start(map_order(bench.store, source, reducers=0, slices=slices))
+    bench.executor.start(*map_order(bench.store, source, reducers=0, slices=slices))
     error = bench.done.get(timeout=30).error
     assert "mapreduce/" not in error
     assert error.splitlines()[1].strip() == 'File "job.py", line 4, in map'
@@ -138,14 +136,14 @@ def test_user_code_can_not_end_the_process_that_way(bench: Bench, statement: str
 
 
 def test_an_error_of_the_source_itself_is_told(bench: Bench) -> None:
-    bench.executor.start(map_order(bench.store, "class MyMapper: ...\nclass MyReducer: ...\n1/0"))
+    bench.executor.start(*map_order(bench.store, "class MyMapper: ...\nclass MyReducer: ...\n1/0"))
     assert "ZeroDivisionError" in bench.done.get(timeout=30).error
 
 
 def test_a_missing_input_of_a_task_is_one_line(bench: Bench) -> None:
     gone = (Slice(str(bench.folder / "gone"), 0, 2, source="local"),)
     source = "from mapreduce import Mapper\nclass MyMapper(Mapper): ...\n"
-    bench.executor.start(map_order(bench.store, source, reducers=0, slices=gone))
+    bench.executor.start(*map_order(bench.store, source, reducers=0, slices=gone))
     assert "gone" in bench.done.get(timeout=30).error.splitlines()[-1]
 
 
@@ -200,8 +198,8 @@ def test_of_much_output_the_end_is_kept(bench: Bench) -> None:
 
 
 def test_kill_ends_an_endless_loop_and_nothing_more_is_heard_of_it(bench: Bench) -> None:
-    order = bench.order(f"{bench.tell('pid', 'os.getpid()')}\nwhile True: pass")
-    bench.executor.start(order)
+    phase, order = bench.order(f"{bench.tell('pid', 'os.getpid()')}\nwhile True: pass")
+    bench.executor.start(phase, order)
     pid = int(bench.told("pid"))
     assert bench.executor.running == (order.attempt,)
     bench.executor.kill(order.attempt)
@@ -214,13 +212,13 @@ def test_kill_ends_an_endless_loop_and_nothing_more_is_heard_of_it(bench: Bench)
 
 
 def test_kill_ends_grandchildren_too(bench: Bench) -> None:
-    order = bench.order(
+    phase, order = bench.order(
         "subprocess.Popen(['sleep', '600'])\n"
         f"pid = os.fork()\nif pid == 0:\n    time.sleep(600)\n{bench.tell('fork', 'pid')}\n"
         f"child = subprocess.Popen(['sleep', '600'])\n{bench.tell('popen', 'child.pid')}\n"
         "time.sleep(600)"
     )
-    bench.executor.start(order)
+    bench.executor.start(phase, order)
     pids = [int(bench.told("fork")), int(bench.told("popen"))]
     assert all(map(alive, pids))
     bench.executor.kill(order.attempt)
@@ -230,11 +228,11 @@ def test_kill_ends_grandchildren_too(bench: Bench) -> None:
 def test_an_attempt_that_waits_for_a_slot_can_be_killed(bench: Bench) -> None:
     busy = bench.order(f"{bench.tell('busy', '1')}\ntime.sleep(600)")
     waiting = bench.order("print('never')", job="waiting")
-    bench.executor.start(busy)
-    bench.executor.start(waiting)
+    bench.executor.start(*busy)
+    bench.executor.start(*waiting)
     bench.told("busy")
-    bench.executor.kill(waiting.attempt)
-    bench.executor.kill(busy.attempt)
+    bench.executor.kill(waiting[1].attempt)
+    bench.executor.kill(busy[1].attempt)
     assert bench.run("print('third')", number=3).output == "third\n"
 
 
@@ -255,14 +253,14 @@ def test_slots_run_at_the_same_time(tmp_path: Path) -> None:
         )
         for index, (mine, other) in enumerate([("a", "b"), ("b", "a")]):
             text = meet.format(mine=bench.tell(mine, "1"), other=str(tmp_path / other))
-            bench.executor.start(bench.order(text, job=mine, index=index))
+            bench.executor.start(*bench.order(text, job=mine, index=index))
         assert [bench.done.get(timeout=30).error for _ in range(2)] == ["", ""]
 
 
 def test_close_ends_what_runs(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with bench.executor:
-        bench.executor.start(bench.order(f"{bench.tell('pid', 'os.getpid()')}\ntime.sleep(600)"))
+        bench.executor.start(*bench.order(f"{bench.tell('pid', 'os.getpid()')}\ntime.sleep(600)"))
         pid = int(bench.told("pid"))
     assert not alive(pid)
     assert bench.done.empty()
@@ -276,7 +274,7 @@ from tests.mapreduce.engine.test_executor import Bench
 from pathlib import Path
 
 bench = Bench(Path(sys.argv[1]))
-bench.executor.start(bench.order(
+bench.executor.start(*bench.order(
     "child = subprocess.Popen(['sleep', '600'])\\n"
     + bench.tell("pids", "str(os.getpid()) + ' ' + str(child.pid)") + "\\ntime.sleep(600)"
 ))
@@ -306,7 +304,7 @@ def test_children_grandchildren_and_their_folders_go_with_their_parent(tmp_path:
 def test_a_running_attempt_tells_how_far_it_is(bench: Bench) -> None:
     (bench.folder / "go on").unlink(missing_ok=True)
     bench.executor.start(
-        bench.order(
+        *bench.order(
             "self.context.status = 'page 7'\n"
             "self.context.progress = 0.25\n"
             f"while not os.path.exists({str(bench.folder / 'go on')!r}): time.sleep(0.01)"

@@ -52,14 +52,16 @@ class Bench:
         self.store = MemoryStore()
         files.write(self.store, "/in", io.BytesIO(text))
         splits = inputs.plan("store", [InputSpec("/in")], self.store, split_bytes=1 << 20)
-        self.order = map_order(self.store, SOURCE, reducers=reducers, slices=splits[0].slices)
-        self.program = shipping.load(self.order.spec, SOURCE.encode(), "job")
+        self.phase, self.order = map_order(
+            self.store, SOURCE, reducers=reducers, slices=splits[0].slices
+        )
+        self.program = shipping.load(self.phase.spec, SOURCE.encode(), "job")
 
     def run(self, order: TaskOrder) -> TaskResult:
         scratch = Path("nothing is spilled")
-        side_files = SideFiles(order.spec, order.run, "store", self.store, scratch)
+        side_files = SideFiles(self.phase.spec, self.phase.run, "store", self.store, scratch)
         bench = tasks.Bench(self.store, self.store, "store", scratch, side_files)
-        return tasks.run(order, self.program, bench)
+        return tasks.run(self.phase, order, self.program, bench)
 
     def reduce_order(self, result: TaskResult, number: int = 1) -> TaskOrder:
         attempt = AttemptId(TaskId("job.1", "reduce", 0), number)

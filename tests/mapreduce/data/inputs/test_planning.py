@@ -315,3 +315,25 @@ def test_splits_cover_every_byte_once_and_keep_to_their_sizes(
     # A rest may join a slice, the last ones of a node a split, and those of the last node one more.
     assert max(split.size_bytes for split in splits) <= split_bytes + 3 * least_split_bytes
     assert len(splits) == 1 or min(split.size_bytes for split in splits) >= least_split_bytes
+
+
+@pytest.mark.parametrize("kind", ["local", "store"])
+def test_a_range_is_cut_as_it_says_whatever_the_sizes_and_the_format(kind: Files) -> None:
+    for format in ("text", "whole"):
+        splits = plan(kind, ["range:10:each=4"], MemoryStore(), split_bytes=1000, format=format)
+        assert covered(splits, "range:10:each=4") == [(0, 4), (4, 8), (8, 10)]
+        assert [(len(split.slices), split.size_bytes) for split in splits] == [(1, 0)] * 3
+    assert len(plan(kind, ["range:7"], MemoryStore(), split_bytes=1000)) == 7
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("range:ten", "is no range of numbers"),
+        ("range:10:each=0", "is no range of numbers"),
+        ("range:1000000", "range:1000000:each=1000"),
+    ],
+)
+def test_a_wrong_range_is_told_with_a_right_one(path: str, said: str) -> None:
+    with pytest.raises(JobError, match=said):
+        inputs.check("store", [InputSpec(path)], MemoryStore())

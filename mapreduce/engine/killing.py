@@ -1,0 +1,89 @@
+"""The end of a task's process and of all that user code has started from it.
+
+Each task's process leads a session of its own, which one signal reaches. What has left the session
+(a daemon forks twice and calls setsid) is found in /proc: Linux gives the orphans of a process that
+is a subreaper to it and not to init (prctl(2), PR_SET_CHILD_SUBREAPER), so they stay its
+descendants. macOS has neither: there only the session ends.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PROC = Path("/proc")
+
+
+def adopt_orphans() -> None:
+    """Let processes whose parents have ended become children of this one."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_family(leader: int) -> None:
+    """Kill a process that leads its session, all of its session, and all of its descendants."""
+    _end_descendants(leader, stop_first=[leader])
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def end_descendants() -> bool:
+    """Kill all that this process has started and that still runs, however far away; True if there
+    was anything."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass  # it had ended already
+    except ChildProcessError:
+        return False
+    if _PROC.is_dir():
+        _end_descendants(os.getpid(), stop_first=[])
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+    return True
+
+
+def _end_descendants(ancestor: int, stop_first: Iterable[int]) -> None:
+    """Whoever might fork meanwhile is stopped first, until nobody new is found."""
+    for process in stop_first:
+        _signal(process, signal.SIGSTOP)
+    found: set[int] = set()
+    while new := descendants(ancestor) - found:
+        for process in new:
+            _signal(process, signal.SIGSTOP)
+        found |= new
+    for process in found:
+        _signal(process, signal.SIGKILL)
+
+
+def descendants(ancestor: int) -> set[int]:
+    """The ids of all processes that a process has started, of those that these have, and so on."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
+        if entry.name.isdigit() and (parent := _parent(entry)):
+            children[parent].append(int(entry.name))
+    found: set[int] = set()
+    waiting = [ancestor]
+    while waiting:
+        new = children[waiting.pop()]
+        found.update(new)
+        waiting += new
+    return found
+
+
+def _parent(entry: Path) -> int:
+    """The parent of a process that lives; 0 for one that has ended (proc(5), stat)."""
+    try:
+        state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(parent)
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(process, number)

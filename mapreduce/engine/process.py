@@ -1,0 +1,199 @@
+"""One child process that runs tasks, as its parent sees it: a socket for orders and answers, a pipe
+for all that user code prints, and a pipe that tells it when the parent has ended."""
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
+from threading import Lock
+
+import msgspec
+
+from mapreduce.engine import killing, limits
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.orders import Boot, Message, MorePieces, Outcome, PhaseOrder, TaskOrder
+from mapreduce.engine.watching import Note
+
+OUTPUT_BYTES = 64 << 10
+"""How much of what an attempt prints is kept: the end."""
+_SHOWN_BYTES = 4 << 10
+"""How much of that is shown in the error when a process dies."""
+_LOOK_AGAIN_S = 0.5
+"""A dead child whose own children still hold its socket is noticed after this time."""
+
+_BOOT = (
+    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[3]); "
+    "from mapreduce.engine import child; child.main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+"""What a child runs. There is no garbage among modules, so nobody need search it while they are
+imported."""
+
+
+class TaskProcess:
+    """One child process. `kill`, `more` and `printed` may be called from any thread, the rest from
+    its slot's."""
+
+    def __init__(self, boot: Boot) -> None:
+        """`boot` is told to the child, with a scratch folder of its own."""
+        self._scratch = tempfile.mkdtemp(prefix="mapreduce-task-")
+        """A folder of its own, which goes with it, however it ends."""
+        self._connection: Connection[bytes, bytes]
+        self._connection, theirs = Pipe()
+        life, self._life = os.pipe()
+        fds = [theirs.fileno(), life]
+        command = [sys.executable, "-c", _BOOT, *map(str, fds), json.dumps([*map(str, sys.path)])]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=fds,
+            start_new_session=True,
+        )
+        theirs.close()
+        os.close(life)
+        assert self._process.stdout is not None
+        self._tail = _Tail(self._process.stdout.fileno())
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._connection, selectors.EVENT_READ)
+        self._selector.register(self._tail.fd, selectors.EVENT_READ)
+        self._sending = Lock()
+        self._phase: PhaseOrder | None = None
+        """The one that the child was told last."""
+        with contextlib.suppress(OSError):  # it died at once; the first order will say so
+            boot = msgspec.structs.replace(boot, scratch=self._scratch)
+            self._connection.send_bytes(msgspec.msgpack.encode(boot))
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def printed(self) -> str:
+        """The end of what the present attempt has printed so far."""
+        return self._tail.text()
+
+    def kill(self) -> None:
+        """End the process and all that user code has started from it."""
+        if self._process.returncode is None:
+            killing.end_family(self._process.pid)
+
+    def end(self) -> None:
+        """Kill, and free what is held of the process."""
+        self.kill()
+        self._process.wait()
+        self._selector.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        os.close(self._life)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._connection.close()
+
+    def run(self, phase: PhaseOrder, order: TaskOrder, on_note: Callable[[Note], None]) -> Outcome:
+        """Give the order and wait for its outcome, for the end of the process, or of its time."""
+        self._tail.read()  # what a thread of an earlier task has printed since
+        self._tail.clear()
+        limit_s = phase.spec.time_limit_s
+        deadline = time.monotonic() + limit_s if limit_s else None
+        try:
+            self._tell([order] if self._phase == phase else [phase, order])
+            self._phase = phase
+            while isinstance(message := self._answer(deadline), Note):
+                on_note(message)
+        except TimeoutError:
+            self.kill()
+            return self._ended(order.attempt, limits.too_slow(limit_s))
+        except (OSError, EOFError):
+            return self._died(order.attempt, phase.spec.memory_limit_bytes)
+        return msgspec.structs.replace(message, output=self._tail.text())
+
+    def more(self, pieces: MorePieces) -> None:
+        """Tell the attempt that runs of further pieces."""
+        with contextlib.suppress(OSError):
+            self._tell([pieces])
+
+    def _tell(self, messages: list[Message]) -> None:
+        with self._sending:
+            self._connection.send_bytes(msgspec.msgpack.encode(messages))
+
+    def _answer(self, deadline: float | None) -> Outcome | Note:
+        """The next message of the child; EOFError if it has died, TimeoutError at the deadline."""
+        while True:
+            wait_s = _LOOK_AGAIN_S
+            if deadline is not None:
+                wait_s = min(wait_s, deadline - time.monotonic())
+                if wait_s <= 0:
+                    raise TimeoutError
+            ready = {key.fileobj for key, _ in self._selector.select(wait_s)}
+            if self._tail.fd in ready and not self._tail.read():
+                self._selector.unregister(self._tail.fd)
+            if self._connection in ready:
+                answer = _answers.decode(self._connection.recv_bytes())
+                self._tail.read()
+                return answer
+            if not ready and not self.alive:
+                raise EOFError
+
+    def _died(self, attempt: AttemptId, memory_limit_bytes: int) -> Outcome:
+        self.kill()
+        error = f"the task's process {_manner(self._process.wait())} in the middle of {attempt}"
+        if memory_limit_bytes:
+            error += f"; {limits.too_large(memory_limit_bytes)}"
+        return self._ended(attempt, error)
+
+    def _ended(self, attempt: AttemptId, error: str) -> Outcome:
+        self._tail.read()
+        if printed := self._tail.text()[-_SHOWN_BYTES:]:
+            error += f"; the last it printed:\n{printed}"
+        return Outcome(attempt=attempt, error=error, output=self._tail.text())
+
+
+_answers: msgspec.msgpack.Decoder[Outcome | Note] = msgspec.msgpack.Decoder(Outcome | Note)
+
+
+class _Tail:
+    """The end of what comes through a pipe."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self.fd = fd
+        self._kept = bytearray()
+
+    def read(self) -> bool:
+        """Take what is there; False if nothing can come any more."""
+        while True:
+            try:
+                data = os.read(self.fd, OUTPUT_BYTES)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._kept += data
+            del self._kept[:-OUTPUT_BYTES]
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def text(self) -> str:
+        return self._kept.decode("utf-8", "replace")
+
+
+def _manner(code: int) -> str:
+    """How a process ended, in words.
+
+    >>> _manner(3), _manner(-11)
+    ('ended itself with exit code 3', 'was ended by SIGSEGV')
+    """
+    if code >= 0:
+        return f"ended itself with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (by hand, or because memory ran out)" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"
