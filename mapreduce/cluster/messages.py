@@ -29,6 +29,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     running: tuple[AttemptId, ...] = ()
     finished: tuple[Outcome, ...] = ()
+    returned: tuple[AttemptId, ...] = ()
+    """What has waited for a slot, and is given back."""
+    ahead: int = 0
+    """So many attempts may wait there for a slot: see `mapreduce.engine.ahead`."""
     notes: tuple[Note, ...] = ()
     goodbye: bool = False
     """True in the last report of a worker that stops."""

@@ -11,6 +11,7 @@ from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.messages import HOLD_S, Orders, Report
 from mapreduce.engine.events import (
     AttemptFailed,
+    AttemptReturned,
     AttemptSucceeded,
     Event,
     WorkerLost,
@@ -36,13 +37,15 @@ class Reports:
         self._check_session(mailbox, report)
         for outcome in report.finished:
             self._tell(_as_event(outcome, report.worker))
+        for attempt in report.returned:
+            self._tell(AttemptReturned(attempt, report.worker))
         self._dispatcher.notes[report.worker] = report.notes
         if report.goodbye:
             self._tell(WorkerLost(report.worker))
             return Orders(term=self._dispatcher.term)
         if report.number > mailbox.number:
             mailbox.number = report.number
-            self._tell(WorkerReported(report.worker, report.node, report.slots, report.running))
+            self._tell(_as_sign_of_life(report))
         orders = mailbox.collect(HOLD_S)
         return msgspec.structs.replace(orders, term=self._dispatcher.term)
 
@@ -58,6 +61,12 @@ class Reports:
             self._tell(WorkerLost(report.worker))
             mailbox.session, mailbox.number = report.session, 0
         mailbox.heard_at = float("-inf") if report.goodbye else now
+
+
+def _as_sign_of_life(report: Report) -> WorkerReported:
+    return WorkerReported(
+        report.worker, report.node, report.slots, report.running, ahead=report.ahead
+    )
 
 
 def _as_event(outcome: Outcome, worker: str) -> Event:

@@ -31,6 +31,8 @@ from mapreduce.engine.executor import Executor, Outcome
 ANSWER_TIMEOUT_S = 1.5
 """The master answers within its hold of half a second, if it lives."""
 RETRY_S = 0.3
+LOOK_S = 0.25
+"""So often it looks whether what waits for a slot has to wait too long."""
 GOODBYE_TIMEOUT_S = 1.0
 REPORTS_AT_ONCE = 2
 """One that the master holds, and one that brings news."""
@@ -86,6 +88,7 @@ class TaskServer:
         self._unsent: list[Outcome] = []
         self._told: dict[int, list[Outcome]] = {}
         """What the present master knows and the next one perhaps not, by the report's number."""
+        self._returned: list[AttemptId] = []
         self._under_way = 0
         self._stopping = False
         self._news = Event()
@@ -103,16 +106,18 @@ class TaskServer:
     def run(self) -> None:
         """Work until `stop`; then end all children and say goodbye."""
         try:
-            with Executor(self._slots, self._open_store, self._on_done) as executor:
+            with Executor(
+                self._slots, self._open_store, self._on_done, place=f"worker {self._name}"
+            ) as executor:
                 self._executor = executor
                 while not self._stopping:
                     self._news.clear()
                     self._collect()
-                    idle = self._under_way == 0
-                    if idle or (self._unsent and self._under_way < REPORTS_AT_ONCE):
+                    idle, has_news = self._under_way == 0, self._unsent or self._returned
+                    if idle or (has_news and self._under_way < REPORTS_AT_ONCE):
                         self._under_way += 1
                         gevent.spawn(self._report)
-                    self._news.wait()
+                    self._news.wait(LOOK_S)
             self._say_goodbye()
         finally:
             gevent.joinall(list(self._logs), timeout=1.0)
@@ -138,6 +143,10 @@ class TaskServer:
                 self._logs.add(keeping)
                 keeping.link(self._logs.discard)
 
+        recalled = self._executor.recall()
+        self._active.difference_update(recalled)
+        self._returned += recalled
+
     def _keep_log(self, outcome: Outcome) -> None:
         self._threads.apply(_store_log, (self._store, outcome))
 
@@ -151,13 +160,13 @@ class TaskServer:
         try:
             orders = self._call(report, ANSWER_TIMEOUT_S)
         except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
-            self._not_taken(finished, address, f"no master answers at {address}; asking on")
+            self._not_taken(report, address, f"no master answers at {address}; asking on")
         except (zerorpc.RemoteError, DynamoError) as error:
             refusal = getattr(error, "msg", error)
-            self._not_taken(finished, address, f"the master refuses: {refusal}")
+            self._not_taken(report, address, f"the master refuses: {refusal}")
         else:
             if orders.term < self._term:
-                self._not_taken(finished, address, f"the master at {address} leads no more")
+                self._not_taken(report, address, f"the master at {address} leads no more")
             else:
                 self._complaint = ""
                 self._taken(report, orders, told_before)
@@ -182,9 +191,9 @@ class TaskServer:
             ready, self._ready = self._ready, None
             ready()
 
-    def _not_taken(self, finished: list[Outcome], address: str, reason: str) -> None:
+    def _not_taken(self, report: Report, address: str, reason: str) -> None:
         """Keep what was to be told, and try the next master."""
-        self._unsent[:0] = finished
+        self._unsent[:0], self._returned[:0] = report.finished, report.returned
         self._complain(reason)
         if self._masters[0] == address:
             self._masters.rotate(-1)
@@ -193,6 +202,7 @@ class TaskServer:
 
     def _next_report(self, finished: list[Outcome], goodbye: bool = False) -> Report:
         self._number += 1
+        returned, self._returned = self._returned, []
         return Report(
             worker=self._name,
             node=self._node,
@@ -201,6 +211,8 @@ class TaskServer:
             number=self._number,
             running=tuple(sorted(self._active)),
             finished=tuple(finished),
+            returned=tuple(returned),
+            ahead=0 if goodbye else self._executor.ahead,
             notes=() if goodbye else self._executor.notes,
             goodbye=goodbye,
         )

@@ -159,6 +159,8 @@ def _set_up(user: Any) -> None:
 
 def _check_takes(method: Callable[..., Any], *given: str) -> None:
     """C code calls the method: an error there would name nothing that the user has written."""
+    if _plainly_takes(method, len(given)):
+        return
     try:
         signature = inspect.signature(method)
     except ValueError:
@@ -170,6 +172,22 @@ def _check_takes(method: Callable[..., Any], *given: str) -> None:
         raise JobError(
             f"{place_of(method)} is called with {what}, and it takes {signature}: {error}"
         ) from None
+
+
+def _plainly_takes(method: Callable[..., Any], count: int) -> bool:
+    """True for what certainly takes so many arguments: a plain function or method, or a class that
+    takes none. To ask for a signature takes longer than all else of a small task."""
+    if isinstance(method, type):
+        own = ("__init__", "__new__")
+        is_bare = all(getattr(method, name) is getattr(object, name) for name in own)
+        return is_bare and type(method) is type and count == 0
+    function = getattr(method, "__func__", method)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_kwonlyargcount:
+        return False
+    count += function is not method  # `self`
+    defaults = getattr(function, "__defaults__", None) or ()
+    return bool(code.co_argcount - len(defaults) <= count <= code.co_argcount)
 
 
 def _end(user: Any) -> Iterator[Pair]:

@@ -7,6 +7,7 @@ itself and every process that user code has started in its session.
 import contextlib
 import ctypes
 import errno
+import functools
 import gc
 import os
 import pickle
@@ -79,7 +80,12 @@ def _flush() -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).fflush(None)
+        _libc().fflush(None)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 class Loaded(NamedTuple):

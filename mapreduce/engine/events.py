@@ -142,6 +142,8 @@ class WorkerReported(Event, frozen=True):
     """True: it is to get no further task."""
     progress: tuple[tuple[AttemptId, float], ...] = ()
     """How much of its work a running attempt has done, from 0 to 1, where that is known."""
+    ahead: int = 0
+    """So many attempts may wait there for a slot, as its tasks are short."""
 
 
 class WorkerLost(Event, frozen=True):
@@ -167,6 +169,14 @@ class AttemptFailed(Event, frozen=True):
     worker: str
     error: str
     lost: tuple[TaskId, ...] = ()
+
+
+class AttemptReturned(Event, frozen=True):
+    """The attempt has waited for a slot of its worker, and would have to wait too long: it has not
+    begun, and its task may run elsewhere. It counts as nothing."""
+
+    attempt: AttemptId
+    worker: str
 
 
 class JobCommitted(Event, frozen=True):

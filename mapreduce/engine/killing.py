@@ -3,7 +3,8 @@
 Each task's process leads a session of its own, which one signal reaches. What has left the session
 (a daemon forks twice and calls setsid) is found in /proc: Linux gives the orphans of a process that
 is a subreaper to it and not to init (prctl(2), PR_SET_CHILD_SUBREAPER), so they stay its
-descendants. macOS has neither: there only the session ends.
+descendants. Those of a process that has died itself are known by their environment, which begins
+with that of the task's process (`MARK`). macOS has neither: there only the session ends.
 """
 
 import contextlib
@@ -11,11 +12,13 @@ import ctypes
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+MARK = "MAPREDUCE_TASK_PROCESS"
+"""The variable in the environment of a task's process that is like no other's."""
 
 
 def adopt_orphans() -> None:
@@ -24,9 +27,17 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_family(leader: int) -> None:
-    """Kill a process that leads its session, all of its session, and all of its descendants."""
-    _end_descendants(leader, stop_first=[leader])
+def end_family(leader: int, mark: str) -> None:
+    """Kill a process that leads its session, all of its session, all of its descendants and all
+    that have its mark."""
+    _signal(leader, signal.SIGSTOP)
+    _end_all(lambda: descendants(leader) | marked(mark))
+    end_group(leader, mark)
+
+
+def end_group(leader: int, mark: str) -> None:
+    """The same after the leader has ended by itself and was waited for: what it has left behind."""
+    _end_all(lambda: marked(mark))
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
@@ -40,19 +51,17 @@ def end_descendants() -> bool:
     except ChildProcessError:
         return False
     if _PROC.is_dir():
-        _end_descendants(os.getpid(), stop_first=[])
+        _end_all(lambda: descendants(os.getpid()))
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
     return True
 
 
-def _end_descendants(ancestor: int, stop_first: Iterable[int]) -> None:
+def _end_all(find: Callable[[], set[int]]) -> None:
     """Whoever might fork meanwhile is stopped first, until nobody new is found."""
-    for process in stop_first:
-        _signal(process, signal.SIGSTOP)
     found: set[int] = set()
-    while new := descendants(ancestor) - found:
+    while new := find() - found:
         for process in new:
             _signal(process, signal.SIGSTOP)
         found |= new
@@ -72,6 +81,17 @@ def descendants(ancestor: int) -> set[int]:
         new = children[waiting.pop()]
         found.update(new)
         waiting += new
+    return found
+
+
+def marked(mark: str) -> set[int]:
+    """The ids of all processes that began with this mark, or come from one that did."""
+    wanted = f"{MARK}={mark}\0".encode()
+    found = set()
+    for entry in _PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has gone, or is another user's
+            if wanted in (entry / "environ").read_bytes():
+                found.add(int(entry.name))
     return found
 
 

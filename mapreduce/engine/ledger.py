@@ -157,6 +157,8 @@ class Worker:
     slots: int
     seen_at: float
     draining: bool = False
+    ahead: int = 0
+    """So many attempts may wait there beside those in its slots."""
     attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
     strays: frozenset[AttemptId] = frozenset()
 
@@ -165,4 +167,4 @@ class Worker:
         """How many attempts it may be given."""
         if self.draining:
             return 0
-        return self.slots - len(self.attempts) - len(self.strays)
+        return self.slots + self.ahead - len(self.attempts) - len(self.strays)

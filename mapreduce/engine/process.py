@@ -4,6 +4,7 @@ for all that user code prints, and a pipe that tells it when the parent has ende
 import contextlib
 import json
 import os
+import secrets
 import selectors
 import shutil
 import signal
@@ -50,8 +51,10 @@ class TaskProcess:
         life, self._life = os.pipe()
         fds = [theirs.fileno(), life]
         command = [sys.executable, "-c", _BOOT, *map(str, fds), json.dumps([*map(str, sys.path)])]
+        self._mark = secrets.token_hex(8)
         self._process = subprocess.Popen(
             command,
+            env={**os.environ, killing.MARK: self._mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,8 +86,9 @@ class TaskProcess:
 
     def kill(self) -> None:
         """End the process and all that user code has started from it."""
-        if self._process.returncode is None:
-            killing.end_family(self._process.pid)
+        has_ended = self._process.returncode is not None
+        end = killing.end_group if has_ended else killing.end_family
+        end(self._process.pid, self._mark)
 
     def end(self) -> None:
         """Kill, and free what is held of the process."""

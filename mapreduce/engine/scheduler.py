@@ -25,6 +25,7 @@ from mapreduce.engine.events import (
     Action,
     AttemptFailed,
     AttemptId,
+    AttemptReturned,
     AttemptSucceeded,
     AttemptWon,
     CommitFailed,
@@ -114,6 +115,7 @@ class Scheduler:
             WorkerLost: self._worker_lost,
             AttemptSucceeded: self._attempt_succeeded,
             AttemptFailed: self._attempt_failed,
+            AttemptReturned: self._attempt_returned,
             Tick: lambda event: None,
         }
 
@@ -272,7 +274,7 @@ class Scheduler:
             worker = Worker(event.worker, event.node, event.slots, self._now)
             self._workers[event.worker] = worker
         worker.node, worker.slots, worker.seen_at = event.node, event.slots, self._now
-        worker.draining = event.draining
+        worker.draining, worker.ahead = event.draining, event.ahead
         running = frozenset(event.running)
         for attempt in list(worker.attempts.values()):
             given_ago_s = self._now - attempt.given_at
@@ -352,6 +354,12 @@ class Scheduler:
         for map_task in lost:
             if map_task.winner and map_task.winner.ended <= attempt.began and not job.state.ended:
                 self._spoil(job, map_task, event.error)
+
+    def _attempt_returned(self, event: AttemptReturned) -> None:
+        job, task, attempt = self._find(event.attempt)
+        if job and task and attempt and attempt.state is AttemptState.RUNNING:
+            self._close(attempt, AttemptState.KILLED)
+            self._try_again(job, task, "")
 
     def _spoil(self, job: Job, map_task: Task, error: str) -> None:
         """A finished map must run again: its output is gone."""

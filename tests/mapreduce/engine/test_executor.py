@@ -1,82 +1,20 @@
 """Tasks in processes: what they print, how they fail, and that they and theirs can be killed."""
 
-import functools
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 import msgspec
 import pytest
 
-from dynamo.store import Store
 from mapreduce.data.inputs import Slice, Split
 from mapreduce.engine import paths
-from mapreduce.engine.executor import Executor, Outcome
-from mapreduce.engine.orders import PhaseOrder, TaskOrder
-from mapreduce.runners.folderstore import FolderStore
+from tests.mapreduce.engine.bench import Bench, alive
 from tests.mapreduce.engine.jobs import map_order
 from tests.waiting import wait_until
-
-
-class Bench:
-    """An executor over a store in a folder, and what it has said."""
-
-    def __init__(self, folder: Path, slots: int = 1) -> None:
-        self.folder = folder
-        self.store: Store = FolderStore(folder / "store")
-        self.done: SimpleQueue[Outcome] = SimpleQueue()
-        open_store = functools.partial(FolderStore, folder / "store")
-        self.executor = Executor(slots, open_store, self.done.put, files="local")
-
-    def order(
-        self, setup: str, *, job: str = "job", number: int = 1, index: int = 0
-    ) -> tuple[PhaseOrder, TaskOrder]:
-        """A task, with its phase, whose mapper runs `setup`, some statements, and then nothing."""
-        body = "\n        ".join(setup.splitlines())
-        source = (
-            "import os, sys, time, signal, subprocess\n"
-            "class MyMapper:\n"
-            "    def setup(self):\n"
-            f"        {body}\n"
-            "    def map(self, key, value):\n"
-            "        yield value, len(value)\n"
-            "    def cleanup(self): ...\n"
-            "class MyReducer: ...\n"
-        )
-        return map_order(self.store, source, job=job, number=number, index=index)
-
-    def run(self, setup: str, **options: object) -> Outcome:
-        self.executor.start(*self.order(setup, **options))  # type: ignore[arg-type]
-        return self.done.get(timeout=30)
-
-    def told(self, name: str) -> str:
-        """What user code has written into a file, once it is there."""
-        path = self.folder / name
-        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), 20, name)
-        return path.read_text().strip()
-
-    def tell(self, name: str, value: str) -> str:
-        """A statement of user code that writes a file."""
-        return f"open({str(self.folder / name)!r}, 'w').write(str({value}) + '\\n')"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    with made.executor:
-        yield made
-
-
-def alive(pid: int) -> bool:
-    """True unless the process is gone or a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_task_s_result_comes_back_and_its_process_is_used_again(bench: Bench) -> None:
@@ -270,7 +208,7 @@ PARENT = """
 import functools, sys, time
 from mapreduce.engine.executor import Executor
 from mapreduce.runners.folderstore import FolderStore
-from tests.mapreduce.engine.test_executor import Bench
+from tests.mapreduce.engine.bench import Bench
 from pathlib import Path
 
 bench = Bench(Path(sys.argv[1]))
