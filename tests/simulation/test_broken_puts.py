@@ -249,18 +249,17 @@ def expect(rule: str, run: Callable[[int], Run]) -> None:
     pytest.fail(f"no {rule!r} in 200 seeds of what is broken on purpose")
 
 
-@pytest.mark.parametrize(
-    "world", [passing, steadily_passing, torn, conditional, colliding, missing, lonely]
-)
+@pytest.mark.parametrize("world", [steadily_passing, torn, colliding, missing, lonely])
 def test_no_such_world_breaks_a_promise(world: Callable[[int], Plan]) -> None:
     for seed in range(1, 9):
         run = simulate(world(seed))
         assert not run.violations, (run.summary, *map(str, run.violations[:5]))
 
 
-def test_what_the_rules_are_about_really_happens() -> None:
-    runs = [simulate(passing(seed)) for seed in range(1, 11)]
-    runs += [simulate(conditional(seed)) for seed in range(1, 11)]
+def test_what_the_rules_are_about_really_happens_and_breaks_no_promise() -> None:
+    runs = [simulate(world(seed)) for world in (passing, conditional) for seed in range(1, 11)]
+    for run in runs:
+        assert not run.violations, (run.summary, *map(str, run.violations[:5]))
     operations = [operation for run in runs for operation in run.history.operations]
     assert sum(op.ephemeral and op.succeeded for op in operations) > 200
     for condition in (Condition.ABSENT, Condition.UNCHANGED):
