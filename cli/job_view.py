@@ -52,12 +52,18 @@ def summary(record: Record) -> list[str]:
         _line(label(stage, record), record[stage]) for stage in STAGES if record[stage]["total"]
     ]
     lines += _running(record["tasks"])
+    lines += _slowest(record["slowest"])
+    if record["set_aside"]:
+        lines.append(f"  set aside, as too much failed there: {', '.join(record['set_aside'])}")
     lines += _counters(record["counters"])
     written = f"{record['output_records']:,} records, {show.size(record['output_bytes'])}"
     if record["state"] == "succeeded":
         lines.append(f"  output   {record['output']}: {written}")
-    if record["error"]:
-        lines += ["  error", *(f"    {line}" for line in record["error"].splitlines())]
+    lines += _indented("error", record["error"])
+    if record["first_error"] and not record["error"]:
+        lines += _indented(
+            "first error, since when the task was tried again", record["first_error"]
+        )
     return lines
 
 
@@ -115,6 +121,7 @@ def _counters(counters: Mapping[str, int]) -> list[str]:
 
 def _state(record: Record) -> str:
     state = "writing its output" if record.get("committing") else record["state"]
+    state += ", paused," if record.get("paused") else ""
     taken = seconds(record)
     return (
         state
@@ -132,6 +139,11 @@ def _stage(stage: Record) -> str:
     parts = [f"{_share(stage, ' of ')} tasks"]
     if stage["seconds"] is not None:
         parts[0] += f" in {show.duration(stage['seconds'])}"
+    if stage.get("running"):
+        parts.append(f"{stage['running']} running")
+    parts += _waiting(stage)
+    if stage.get("seconds_left") is not None:
+        parts.append(f"{stage['rate']:.1f} a second, {show.duration(stage['seconds_left'])} left")
     places = {"node": "beside their data", "remote": "elsewhere"}
     if any(stage["localities"].get(key) for key in places):
         counted = ((stage["localities"].get(key, 0), text) for key, text in places.items())
@@ -140,6 +152,33 @@ def _stage(stage: Record) -> str:
         if number := stage[key]:
             parts.append(f"{number} attempt{'s' if number > 1 else ''} {what}")
     return "; ".join(parts)
+
+
+def _waiting(stage: Record) -> list[str]:
+    """
+    >>> _waiting({"waiting": 3, "waits": {"for a free slot": 2, "beside its data": 1}})
+    ['3 waiting (2 for a free slot, 1 beside its data)']
+    """
+    if not stage.get("waiting"):
+        return []
+    why = ", ".join(f"{number} {reason}" for reason, number in stage.get("waits", {}).items())
+    return [f"{stage['waiting']} waiting" + (f" ({why})" if why else "")]
+
+
+def _slowest(tasks: Sequence[Record]) -> list[str]:
+    """
+    >>> _slowest([{"attempt": "map-00003.1", "worker": "w1", "seconds": 12.3}])
+    ['  slowest  map-00003.1 on w1: 12.30 s']
+    """
+    return [
+        f"  {'' if index else 'slowest':<8} {task['attempt']} on {task['worker']}: "
+        + show.duration(task["seconds"])
+        for index, task in enumerate(tasks)
+    ]
+
+
+def _indented(title: str, text: str) -> list[str]:
+    return [f"  {title}", *(f"    {line}" for line in text.splitlines())] if text else []
 
 
 def _share(stage: Record, between: str = "/") -> str:

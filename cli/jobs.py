@@ -1,27 +1,22 @@
-"""The commands of `mapreduce` that are about jobs on a cluster."""
+"""The commands of `mapreduce` that describe and start a job, and print what it gave."""
 
-import contextlib
 import itertools
 import pdb
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cli import job_control, job_view, show
-from cli.cluster_processes import ClusterProcesses
+from cli import job_control, job_view
 from cli.describing import describe, job_options
 from cli.errors import Failure
-from cli.job_control import ctrl_c, open_master, wait_for_end
-from cli.options import config_option, json_option, open_store
+from cli.job_control import open_master
+from cli.options import config_option, open_store
+from cli.waiting import wait_and_tell
 from dynamo.config import ClusterConfig
 from dynamo.errors import DynamoError, RequestError
-
-if TYPE_CHECKING:
-    from mapreduce.cluster.connection import Connection
 
 
 @click.command(name="new_job", short_help="Describe a job: its code, inputs and output.")
@@ -63,7 +58,7 @@ def new_job(
 def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
     """Start the job NAME. A job that has failed or was killed starts again.
 
-    With --wait, Ctrl-C ends the waiting and not the job.
+    With --wait, Ctrl-C ends the waiting and not the job; a second one kills the job, after asking.
 
     \b
     Example:
@@ -71,66 +66,10 @@ def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
     """
     master = open_master(config)
     if wait:
-        _wait_and_tell(master, name, master.run_job)
+        wait_and_tell(master, name, master.run_job)
         return
     master.run_job(name)
     click.echo(f"job {name} runs; see how far it is with `mapreduce status {name}`")
-
-
-@click.command(name="kill_job", short_help="Stop a job.")
-@click.argument("name")
-@config_option
-def kill_job(name: str, config: ClusterConfig) -> None:
-    """Stop the job NAME: its processes end and its intermediate data goes.
-
-    \b
-    Example:
-      mapreduce kill_job wc
-    """
-    click.echo(_what_killing_did(open_master(config).kill_job(name)))
-
-
-@click.command(short_help="Say how far a job is, or how the cluster is.")
-@click.argument("name", required=False)
-@click.option("--wait", is_flag=True, help="Stay until the job has ended.")
-@json_option
-@config_option
-def status(name: str | None, wait: bool, as_json: bool, config: ClusterConfig) -> None:
-    """Say how far the job NAME is; without NAME, which servers answer.
-
-    \b
-    Examples:
-      mapreduce status
-      mapreduce status wc
-      mapreduce status wc --wait
-    """
-    if name is None:
-        _cluster_status(config, as_json)
-        return
-    master = open_master(config)
-    if wait:
-        _wait_and_tell(master, name)
-    elif as_json:
-        show.as_json(master.job_status(name))
-    else:
-        job_view.print_summary(master.job_status(name))
-
-
-@click.command(short_help="List all jobs.")
-@json_option
-@config_option
-def jobs(as_json: bool, config: ClusterConfig) -> None:
-    """List all jobs, the newest first.
-
-    \b
-    Example:
-      mapreduce jobs
-    """
-    found = list(reversed(open_master(config).jobs()))
-    if as_json:
-        show.as_json(found)
-    else:
-        show.table(job_view.JOB_COLUMNS, map(job_view.job_row, found))
 
 
 @click.command(short_help="Print the result of a job.")
@@ -163,34 +102,6 @@ def output(name: str, named: str, config: ClusterConfig) -> None:
                 for block in folder.read(part):
                     sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
-
-
-@click.command(short_help="Print what a job's tasks have printed.")
-@click.argument("name")
-@click.argument("task", required=False)
-@config_option
-def logs(name: str, task: str | None, config: ClusterConfig) -> None:
-    """Print what the tasks of the job NAME have printed, or only TASK.
-
-    TASK is a kind, a task or one of its attempts: map, map-00003 or map-00003.1.
-
-    \b
-    Example:
-      mapreduce logs wc map-00003
-    """
-    from mapreduce.engine import paths
-
-    record = open_master(config).job_status(name)
-    prefix = paths.run_keys(record["run"] or name)
-    with open_store(config) as store:
-        found = [(key, *_attempt_of(key.removeprefix(prefix))) for key in store.list(prefix)]
-        found = [(key, step, attempt) for key, step, attempt in found if _is_of(attempt, task)]
-        for key, step, attempt in found:
-            text = (store.get(key).value or b"").decode(errors="replace")
-            click.echo(f"== {attempt}" + (f" of step {step}" if record["steps"] > 1 else ""))
-            click.echo(text, nl=not text.endswith("\n"))
-    if not found:
-        click.echo(f"no task of job {name}{f' like {task}' if task else ''} printed", err=True)
 
 
 @click.command(short_help="Run a job on this machine alone, without a cluster.")
@@ -260,7 +171,7 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
       mapreduce replay wc map-00003 --pdb
     """
     from mapreduce.engine.child import describe
-    from mapreduce.runners.replay import parse_task
+    from mapreduce.engine.tasknames import parse_task
     from mapreduce.runners.replay import replay as pairs_of
 
     record = open_master(config).job_status(name)
@@ -281,117 +192,6 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
     click.echo(f"task {task} of job {name} gives {count:,} pairs and raises nothing", err=True)
 
 
-COMMANDS = (new_job, run_job, kill_job, status, jobs, output, logs, run, replay)
-
-
-def _wait_and_tell(
-    master: "Connection", name: str, start: Callable[[str], object] = lambda name: None
-) -> None:
-    with ctrl_c() as pressed:
-        start(name)
-        record = wait_for_end(master, name, detached=pressed)
-    if not job_view.ended(record):
-        click.echo(
-            f"\njob {name} goes on; `mapreduce status {name} --wait` comes back to it, "
-            f"`mapreduce kill_job {name}` ends it",
-            err=True,
-        )
-        return
-    job_view.print_summary(record)
-    if record["state"] != "succeeded":
-        raise Failure(f"job {name} {record['state']}")
-
-
-def _what_killing_did(record: job_view.Record) -> str:
-    """
-    >>> _what_killing_did({"name": "wc", "state": "killed", "committing": False})
-    'job wc is killed'
-    """
-    name = record["name"]
-    if record["committing"] and not job_view.ended(record):
-        return (
-            f"job {name} is making its output visible, which is let finish; "
-            f"`mapreduce status {name}` says how it ended"
-        )
-    return f"job {name} is killed"
-
-
 def _job_name(source: Path) -> str:
     """A job's name from a file's: /x/word count.py runs as word-count."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem).strip("-._")[:100] or "job"
-
-
-def _attempt_of(key: str) -> tuple[str, str]:
-    """Step and attempt of the rest of a log's key.
-
-    >>> _attempt_of("2:log:map-00003.1")
-    ('2', 'map-00003.1')
-    """
-    step, _, attempt = key.partition(":log:")
-    return step, attempt
-
-
-def _is_of(attempt: str, task: str | None) -> bool:
-    """True for map-00003.1 if `task` is map, map-00003 or map-00003.1, or None for all."""
-    kind, _, _ = attempt.partition("-")
-    return task in (None, kind, attempt, attempt.partition(".")[0])
-
-
-def _cluster_status(config: ClusterConfig, as_json: bool) -> None:
-    """Every server of the file, and whether it answers."""
-    rows = _with_pids(config, [*_node_rows(config), *_master_and_worker_rows(config)])
-    if as_json:
-        show.as_json([dict(zip(SERVER_COLUMNS, row)) for row in rows])
-    else:
-        show.table(SERVER_COLUMNS, rows)
-    if silent := [f"{kind} {name}" for kind, name, _, _, state, _ in rows if state != "up"]:
-        raise Failure(f"no answer from {', '.join(silent)}; start them with `mapreduce up`")
-
-
-Row = tuple[str, str, str, str, str]
-SERVER_COLUMNS = ("kind", "name", "address", "pid", "state", "details")
-
-
-def _with_pids(config: ClusterConfig, rows: list[Row]) -> list[tuple[str, ...]]:
-    """The process ids of those that `mapreduce up` has started on this machine."""
-    running = ClusterProcesses(config).running()
-    pids = {(server.kind, server.name): str(process.pid) for server, process in running.items()}
-    return [(*row[:3], pids.get(row[:2], ""), *row[3:]) for row in rows]
-
-
-def _node_rows(config: ClusterConfig) -> list[Row]:
-    with open_store(config, may_be_down=True) as store:
-        found = store.status()  # type: ignore[attr-defined]
-    return [
-        ("node", node.name, node.address, "up", "")
-        if isinstance(answer := found.get(node.address), dict)
-        else ("node", node.name, node.address, "no answer", str(answer))
-        for node in config.nodes
-    ]
-
-
-def _master_and_worker_rows(config: ClusterConfig) -> list[Row]:
-    if not config.masters:
-        return []
-    masters = open_master(config)
-    standings = masters.standings()
-    rows = [_master_row(m.name, m.address, standings.get(m.address)) for m in config.masters]
-    workers = {}
-    if any(standing["leads"] for standing in standings.values()):
-        with contextlib.suppress(DynamoError):
-            workers = {worker["name"]: worker for worker in masters.workers()}
-    for worker in config.workers:
-        alive = workers.get(worker.name)
-        details = f"{alive['running']} of {alive['slots']} slots at work" if alive else ""
-        state = "up" if alive else "no answer"
-        rows.append(("worker", worker.name, f"beside {worker.node}", state, details))
-    return rows
-
-
-def _master_row(name: str, address: str, standing: dict[str, Any] | None) -> Row:
-    if standing is None:
-        return ("master", name, address, "no answer", "")
-    if standing["leads"]:
-        return ("master", name, address, "up", f"leads, term {standing['term']}")
-    leader = standing["leader"]
-    return ("master", name, address, "up", f"stands by{f' for {leader}' if leader else ''}")

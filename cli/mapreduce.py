@@ -4,7 +4,7 @@ from functools import partial
 
 import click
 
-from cli import jobs
+from cli import job_reports, job_steering, jobs
 from cli.cluster_processes import ClusterProcesses
 from cli.errors import CommandGroup
 from cli.options import CONTEXT_SETTINGS, config_option, ready_option, say_ready
@@ -109,7 +109,22 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
     worker.serve(name, me.node, me.slots, masters, open_store, ready)
 
 
-for command in jobs.COMMANDS:
+for command in (
+    jobs.new_job,
+    jobs.run_job,
+    job_reports.status,
+    job_reports.jobs,
+    job_reports.logs,
+    jobs.output,
+    job_steering.kill_job,
+    job_steering.pause,
+    job_steering.resume,
+    job_reports.history,
+    jobs.replay,
+    job_steering.rm,
+    job_steering.drain,
+    jobs.run,
+):
     main.add_command(command)
 
 

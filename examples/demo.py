@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from cli import job_control, job_view, transfer
+from cli import job_control, job_view, transfer, waiting
 from cli.cluster_processes import ClusterProcesses
 from cli.local_cluster import write_config
 from cli.options import open_store
@@ -101,10 +101,10 @@ def run_job(config: ClusterConfig, during: Callable[[], None] = lambda: None) ->
     master = job_control.open_master(config)
     # Small splits: many tasks from little data.
     job_control.create(config, master, JOB, WORDCOUNT, (INPUT,), OUTPUT, reducers=4, split_mib=1)
-    with job_control.ctrl_c() as pressed:
+    with waiting.ctrl_c() as pressed:
         master.run_job(JOB)
         during()
-        record = job_control.wait_for_end(master, JOB, detached=pressed)
+        record = waiting.wait_for_end(master, JOB, detached=pressed)
     if pressed():
         raise KeyboardInterrupt
     return record

@@ -26,9 +26,8 @@ from dynamo.errors import DynamoError, Unreachable
 from mapreduce.engine.orders import JobSpec
 
 PLANNING_TIMEOUT_S = 120.0
-"""`new_job` and `run_job` look up every input."""
-
-PLANS = ("new_job", "run_job")
+"""`new_job` and `run_job` look up every input, `remove_job` every key of a job."""
+PLANS = ("new_job", "run_job", "remove_job")
 LOOK_S = 3.0
 KNOCK_S = 1.0
 """What changes nothing is asked of the next master after so long: this one may stand still."""
@@ -72,6 +71,26 @@ class Connection:
     def kill_job(self, name: str) -> Record:
         """Stop a running job."""
         return self._record("kill_job", name)
+
+    def kill_task(self, name: str, task: str) -> Record:
+        """Stop what runs of a task, which starts again."""
+        return self._record("kill_task", name, task)
+
+    def pause_job(self, name: str) -> Record:
+        """Start no further task of a running job."""
+        return self._record("pause_job", name)
+
+    def resume_job(self, name: str) -> Record:
+        """Let a paused job go on."""
+        return self._record("resume_job", name)
+
+    def remove_job(self, name: str, with_output: bool = False) -> None:
+        """Delete all that is kept of a job that does not run, and its output if that is wanted."""
+        self._call("remove_job", name, with_output)
+
+    def drain_worker(self, name: str, draining: bool = True) -> None:
+        """Give a worker no further tasks, or some again."""
+        self._call("drain_worker", name, draining)
 
     def job_status(self, name: str) -> Record:
         """Where a job stands."""

@@ -12,11 +12,13 @@ from collections import deque
 
 import gevent
 import msgspec
+from gevent.lock import Semaphore
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
-from mapreduce.cluster import records, runs
+from mapreduce.cluster import history, records, runs
 from mapreduce.cluster.election import Election
+from mapreduce.cluster.history import PastTask
 from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.records import JobRecord
 from mapreduce.cluster.threads import Threads
@@ -71,6 +73,10 @@ class Dispatcher:
         """Runs that were killed while they were planned."""
         self.notes: dict[str, tuple[Note, ...]] = {}
         """What each worker has said last of the attempts that it runs."""
+        self.closing: set[str] = set()
+        """Runs that have ended, and whose records are not in the store yet."""
+        self.saving = Semaphore()
+        """Held while a record is saved: so the newest is saved last."""
         self._phases: dict[str, Run] = {}
         """The runs by the names of their phases, which the scheduler knows."""
         self._ended: deque[str] = deque()
@@ -140,7 +146,8 @@ class Dispatcher:
 
     def _start_phase(self, run: Run, started: JobStarted) -> None:
         self._phases[run.job] = run
-        self.tell(started)
+        paused = self.records[run.spec.name].paused
+        self.tell(msgspec.structs.replace(started, paused=paused))
         if run.id in self.kill_wanted:
             self.kill_wanted.discard(run.id)
             self.tell(JobKilled(run.job))
@@ -170,10 +177,14 @@ class Dispatcher:
         now = time.monotonic()
         status, results = self.scheduler.status(run.job), self._results(run)
         before = self.records[run.spec.name]
-        self.records[run.spec.name] = records.brought_up_to_date(before, run, self.scheduler, now)
+        record = records.brought_up_to_date(before, run, self.scheduler, now)
+        past = self._past_tasks(run, now)
+        self.records[run.spec.name] = history.with_slowest(record, past)
         self._remember(run.job)
+        phase = run.job
         run.advance(status, results, now)
         try:
+            self.threads.call(history.keep_tasks, self.store, run.spec.name, run.id, phase, past)
             started = self.threads.call(runs.plan_next, self.store, run)
         except Exception as error:
             self._fail(run, f"step {run.phase.step + 1} could not be planned: {error}")
@@ -194,15 +205,21 @@ class Dispatcher:
             told=tuple(run.steps),
         )
         self.records[run.spec.name] = record
-        gevent.spawn(self._close, run, record)
+        self._begin_to_close(run, record, [])
 
     def _end(self, run: Run) -> None:
         now = time.monotonic()
         record = self.records[run.spec.name]
         record = records.brought_up_to_date(record, run, self.scheduler, now)
+        past = self._past_tasks(run, now)
+        record = history.with_slowest(record, past)
         self.records[run.spec.name] = record
-        gevent.spawn(self._close, run, record)
+        self._begin_to_close(run, record, past)
         self._remember(run.job)
+
+    def _past_tasks(self, run: Run, now: float) -> list[PastTask]:
+        """When the tasks of the present phase ran."""
+        return history.of_phase(run.job, run.id, self.scheduler.tasks(run.job), time.time() - now)
 
     def _remember(self, phase: str) -> None:
         """Keep what is known of a phase that has ended for a while."""
@@ -214,16 +231,27 @@ class Dispatcher:
             if run.job == oldest:  # its last one
                 self.runs.pop(run.id, None)
 
-    def _close(self, run: Run, record: JobRecord) -> None:
+    def _begin_to_close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:
+        self.closing.add(run.id)
+        gevent.spawn(self._close, run, record, past)
+
+    def _close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:
         """Keep the record of a run that is over and remove its intermediate keys."""
+        phase = run.job
         for _ in range(SAVE_TRIES):
             try:
-                self.threads.call(runs.close, self.store, run, record)
+                self.threads.call(history.keep_tasks, self.store, record.name, run.id, phase, past)
+                self.threads.call(history.keep_record, self.store, record)
+                with self.saving:
+                    self.threads.call(runs.close, self.store, run, record)
+                self.closing.discard(run.id)
                 gevent.sleep(SECOND_SWEEP_S)
                 self.threads.call(records.clean_up, self.store, run.id)
-                if self.records[record.name].run == run.id:  # else a newer run writes there
+                present = self.records.get(record.name)
+                if present and present.run == run.id:  # else a newer run may write there
                     self.threads.call(runs.abandon, self.store, run)
                 return
             except DynamoError as error:
                 log.warning("what is left of %s can't be cleaned up yet: %s", run.id, error)
                 gevent.sleep(1.0)
+        self.closing.discard(run.id)

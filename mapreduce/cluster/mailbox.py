@@ -19,6 +19,7 @@ class Mailbox:
         self._phases: dict[str, PhaseOrder] = {}
         """What orders in `_run` belong to, by name."""
         self._kill: dict[AttemptId, None] = {}
+        self._drain: bool | None = None
         self._turn = 0
         self._changed = Event()
 
@@ -33,13 +34,25 @@ class Mailbox:
             self._kill[attempt] = None
             self._changed.set()
 
+    def drain(self, draining: bool) -> None:
+        """Tell the worker whether it is to get further tasks, until it reports that it knows."""
+        self._drain = draining
+        self._changed.set()
+
+    def drains(self, reported: bool) -> bool:
+        """Whether the worker is to get no further tasks, after what it has `reported`."""
+        if self._drain in (None, reported):
+            self._drain = None
+            return reported
+        return not reported
+
     def collect(self, hold_s: float) -> Orders:
         """The orders there are, or those that come within `hold_s`."""
         self._turn += 1
         turn = self._turn
         self._changed.set()
         self._changed = changed = Event()
-        if not (self._run or self._kill):
+        if not (self._run or self._kill or self._drain is not None):
             changed.wait(hold_s)
         if turn != self._turn:
             return Orders()
@@ -48,6 +61,7 @@ class Mailbox:
             kill=tuple(self._kill),
             phases=tuple(self._phases[name] for name in named),
             run=tuple(self._run.values()),
+            drain=self._drain,
         )
         self._kill.clear()
         self._run.clear()

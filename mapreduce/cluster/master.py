@@ -84,6 +84,33 @@ class MasterService:
         return _plain(self._requests().kill_job(name))
 
     @_checked
+    def kill_task(self, name: str, task: str) -> dict[str, Any]:
+        """Stop what runs of a task, such as "map-00003", or "2/map-00003" of the second step; it
+        starts again, and that does not count as a failure."""
+        return _plain(self._requests().kill_task(name, task))
+
+    @_checked
+    def pause_job(self, name: str) -> dict[str, Any]:
+        """Start no further task of a running job; what runs goes on."""
+        return _plain(self._requests().pause_job(name))
+
+    @_checked
+    def resume_job(self, name: str) -> dict[str, Any]:
+        """Let a paused job go on."""
+        return _plain(self._requests().resume_job(name))
+
+    @_checked
+    def remove_job(self, name: str, with_output: bool) -> None:
+        """Delete all that is kept of a job that does not run: its record, specification, code, side
+        files, plans, logs and history; its output too if that is wanted."""
+        self._requests().remove_job(name, with_output)
+
+    @_checked
+    def drain_worker(self, name: str, draining: bool) -> None:
+        """Give a worker no further tasks, or some again."""
+        self._requests().drain_worker(name, draining)
+
+    @_checked
     def job_status(self, name: str) -> dict[str, Any]:
         """The record of one job."""
         return _plain(self._requests().record(name))

@@ -34,6 +34,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ahead: int = 0
     """So many attempts may wait there for a slot: see `mapreduce.engine.ahead`."""
     notes: tuple[Note, ...] = ()
+    draining: bool = False
+    """True: it is to get no further tasks, as a master has told it."""
     goodbye: bool = False
     """True in the last report of a worker that stops."""
 
@@ -53,6 +55,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[PhaseOrder, ...] = ()
     """Those of the attempts in `run`, each once."""
     run: tuple[TaskOrder, ...] = ()
+    drain: bool | None = None
+    """What the worker is to report as `draining` from now on; None: what it did."""
 
 
 _encoder = msgspec.msgpack.Encoder()

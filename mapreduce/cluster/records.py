@@ -4,6 +4,7 @@ The record is JSON at `paths.status(name)`; beside it the specification and the 
 here blocks on the store: the master calls it in threads.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from dynamo.errors import CorruptData
 from dynamo.store import Store
 from mapreduce.data import inputs, outputs
 from mapreduce.data.locations import RUNS
-from mapreduce.engine import checks, paths, shipping
+from mapreduce.engine import checks, paths, shipping, sidefiles
 from mapreduce.engine.events import AttemptId, JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
 from mapreduce.engine.run import Run
@@ -45,6 +46,12 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     seconds: float | None = None
     """From the stage's start to its end, or until now; None before its start."""
+    waits: dict[str, int] = {}
+    """Why tasks wait -> how many of them."""
+    rate: float = 0.0
+    """Tasks done in a second, lately."""
+    seconds_left: float | None = None
+    """How long it will take at that rate, if that can be said."""
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +86,20 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | None = None
     ended_at: float | None = None
     committing: bool = False
+    paused: bool = False
+    """True: no further task starts before the job is resumed."""
     map: StageRecord = StageRecord()
     reduce: StageRecord = StageRecord()
     tasks: tuple[TaskRecord, ...] = ()
     """The attempts that run, at most `TASKS_TOLD` of them, the oldest first."""
+    slowest: tuple[TaskRecord, ...] = ()
+    """The attempts that won and took longest in the steps that have ended, the longest first."""
+    first_error: str = ""
+    """What the first attempt that failed said, and where it ran; the job may have gone on."""
+    set_aside: tuple[str, ...] = ()
+    """Workers that get no tasks of the job any more, as too many have failed there."""
+    backups: int = 0
+    """Copies of slow tasks that were started."""
     told: tuple[dict[str, Any], ...] = ()
     """All steps so far, as `mapreduce.engine.summary.step` tells of them."""
     counters: dict[str, int] = {}
@@ -142,6 +159,7 @@ def brought_up_to_date(
         error=status.error,
         ended_at=_by_calendar(status.ended_at, began),
         committing=status.committing and run.is_last,
+        paused=record.paused and not (status.state.ended and run.is_last),
         step=status.step,
         sampling=status.sampling,
         map=_stage(status.map, now, began),
@@ -299,6 +317,24 @@ def forget_run(store: Store, run: str) -> None:
     if run:
         forget_steps(store, run)
         store.multi_delete(store.list(paths.run_keys(run)), durable=False)
+
+
+def remove(store: Store, record: JobRecord, with_output: bool) -> None:
+    """Delete all that is kept of a job, its history included; its output too if that is wanted.
+
+    Its record goes last: what fails on the way can be tried again.
+    """
+    if with_output and record.state is JobState.SUCCEEDED:
+        outputs.open_output("store", record.output, store).retract()
+    with contextlib.suppress(CorruptData):
+        sidefiles.remove(store, read_spec(store, record.name)[0])
+    if record.run:
+        forget_run(store, record.run)
+        clean_up(store, record.run)
+        store.delete(paths.code(record.run))
+    status = paths.status(record.name)
+    store.multi_delete([key for key in store.list(paths.of_job(record.name)) if key != status])
+    store.delete(status)
 
 
 def describe_output(store: Store, path: str) -> dict[str, object]:

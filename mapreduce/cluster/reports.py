@@ -45,7 +45,7 @@ class Reports:
             return Orders(term=self._dispatcher.term)
         if report.number > mailbox.number:
             mailbox.number = report.number
-            self._tell(_as_sign_of_life(report))
+            self._tell(_as_sign_of_life(report, mailbox.drains(report.draining)))
         orders = mailbox.collect(HOLD_S)
         return msgspec.structs.replace(orders, term=self._dispatcher.term)
 
@@ -63,9 +63,14 @@ class Reports:
         mailbox.heard_at = float("-inf") if report.goodbye else now
 
 
-def _as_sign_of_life(report: Report) -> WorkerReported:
+def _as_sign_of_life(report: Report, draining: bool) -> WorkerReported:
     return WorkerReported(
-        report.worker, report.node, report.slots, report.running, ahead=report.ahead
+        report.worker,
+        report.node,
+        report.slots,
+        report.running,
+        draining=draining,
+        ahead=report.ahead,
     )
 
 

@@ -5,14 +5,28 @@ import secrets
 import time
 from typing import Any
 
+import gevent
+import msgspec
+
 from dynamo.errors import DynamoError
 from mapreduce.cluster import records, runs
 from mapreduce.cluster.dispatcher import Dispatcher
 from mapreduce.cluster.records import JobRecord
-from mapreduce.engine.events import JobKilled, JobState
+from mapreduce.engine.events import (
+    JobKilled,
+    JobPaused,
+    JobResumed,
+    JobState,
+    TaskId,
+    TaskKilled,
+)
 from mapreduce.engine.orders import JobSpec
+from mapreduce.engine.run import Run
 from mapreduce.engine.status import WorkerStatus
+from mapreduce.engine.tasknames import parse_task
 from mapreduce.errors import JobError
+
+POLL_S = 0.05
 
 
 class NoWorker(DynamoError):
@@ -47,6 +61,7 @@ class Requests:
 
     def run_job(self, name: str) -> JobRecord:
         """Start a job that is new, failed or killed."""
+        self._await_close(name)
         before = self._known(name)
         self._check_startable(before)
         run_id = f"{name}-{secrets.token_hex(4)}"
@@ -62,15 +77,75 @@ class Requests:
 
     def kill_job(self, name: str) -> JobRecord:
         """Stop a running job."""
-        record = self._known(name)
-        if record.state is not JobState.RUNNING:
-            raise JobError(f"job {name!r} is not running, it is {record.state.value}")
+        record = self._checked_running(name)
         run = self._dispatcher.runs.get(record.run)
         if run and self._dispatcher.is_running(run):
             self._dispatcher.tell(JobKilled(run.job))
         else:
             self._dispatcher.kill_wanted.add(record.run)
         return self.record(name)
+
+    def kill_task(self, name: str, task: str) -> JobRecord:
+        """Stop what runs of a task of the present step; it starts again."""
+        wanted = parse_task(task)
+        run = self._running(name)
+        scheduler, present = self._dispatcher.scheduler, run.phase.step
+        if "/" in task and wanted.step != present:
+            raise JobError(
+                f"{task!r} is of step {wanted.step + 1}; step {present + 1} of job {name!r} runs"
+            )
+        id = TaskId(run.job, wanted.kind, wanted.number)
+        if not any(running.attempt.task == id for running in scheduler.running(run.job)):
+            raise JobError(f"{id} of job {name!r} does not run; `mapreduce status` shows what does")
+        self._dispatcher.tell(TaskKilled(id))
+        return self.record(name)
+
+    def pause_job(self, name: str) -> JobRecord:
+        """Start no further task of a running job."""
+        return self._set_paused(name, True)
+
+    def resume_job(self, name: str) -> JobRecord:
+        """Let a paused job go on."""
+        if not self._checked_running(name).paused:
+            raise JobError(f"job {name!r} is not paused")
+        return self._set_paused(name, False)
+
+    def _set_paused(self, name: str, paused: bool) -> JobRecord:
+        record = self._checked_running(name)
+        run = self._dispatcher.runs.get(record.run)
+        self._records[name] = msgspec.structs.replace(record, paused=paused)
+        if run:  # else it is being planned, and begins as its record says
+            self._dispatcher.tell(JobPaused(run.job) if paused else JobResumed(run.job))
+        with self._dispatcher.saving:
+            self._blocking(records.save, self._store, self._records[name])
+        return self.record(name)
+
+    def remove_job(self, name: str, with_output: bool) -> None:
+        """Delete all that is kept of a job that does not run, and its output if that is wanted."""
+        self._await_close(name)
+        record = self._known(name)
+        if record.state is JobState.RUNNING:
+            raise JobError(f"job {name!r} is running; `mapreduce kill_job {name}` ends it")
+        self._reserved.add(name)
+        del self._records[name]
+        try:
+            self._blocking(records.remove, self._store, record, with_output)
+        except BaseException:
+            self._records[name] = record
+            raise
+        finally:
+            self._reserved.discard(name)
+
+    def drain_worker(self, name: str, draining: bool) -> None:
+        """Give a worker no further tasks, or some again."""
+        if name not in {worker.name for worker in self.workers()}:
+            raise JobError(f"no worker {name!r} is alive; `mapreduce status` lists those that are")
+        self._dispatcher.mailbox(name).drain(draining)
+
+    def _await_close(self, name: str) -> None:
+        """Let the end of the latest run be written down before anything else is."""
+        while name in self._records and self._records[name].run in self._dispatcher.closing:
+            gevent.sleep(POLL_S)
 
     # What only looks -----------------------------------------------------------------------------
 
@@ -104,6 +179,19 @@ class Requests:
         if name not in self._records:
             raise JobError(f"no job {name!r}; `mapreduce jobs` lists those there are")
         return self._records[name]
+
+    def _checked_running(self, name: str) -> JobRecord:
+        record = self._known(name)
+        if record.state is not JobState.RUNNING:
+            raise JobError(f"job {name!r} is not running, it is {record.state.value}")
+        return record
+
+    def _running(self, name: str) -> Run:
+        """The run of a job whose tasks run."""
+        run = self._dispatcher.runs.get(self._checked_running(name).run)
+        if run is None or not self._dispatcher.is_running(run):
+            raise JobError(f"no task of job {name!r} runs yet")
+        return run
 
     def _check_startable(self, record: JobRecord) -> None:
         if record.state is JobState.RUNNING:

@@ -91,6 +91,7 @@ class TaskServer:
         self._returned: list[AttemptId] = []
         self._under_way = 0
         self._stopping = False
+        self._draining = False
         self._news = Event()
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._wake = gevent.get_hub().loop.async_()
@@ -214,12 +215,15 @@ class TaskServer:
             returned=tuple(returned),
             ahead=0 if goodbye else self._executor.ahead,
             notes=() if goodbye else self._executor.notes,
+            draining=self._draining,
             goodbye=goodbye,
         )
 
     def _obey(self, orders: Orders) -> None:
         if self._stopping:
             return
+        if orders.drain is not None:
+            self._draining = orders.drain
         for attempt in orders.kill:
             self._executor.kill(attempt)
             self._active.discard(attempt)

@@ -3,6 +3,9 @@
     job:NAME:spec                    what the job is: a `JobSpec` as msgpack
     job:NAME:code                    its source file, or its pickled classes; of a run likewise
     job:NAME:status                  how far it is
+    job:NAME:history:RUN:record      a run that has ended: its record, as JSON
+    job:NAME:history:RUN:tasks:STEP:PART
+                                     when its tasks ran, so many in a part; "2.sample" is a step too
     job:RUN:borders:STEP             the keys at which the partitions of a total order begin
     job:PHASE:plan                   what each of its map tasks reads: splits as msgpack
     job:PHASE:log:KIND-INDEX.ATTEMPT what an attempt printed
@@ -55,6 +58,26 @@ def code(job: str) -> str:
 
 def status(job: str) -> str:
     return f"{JOBS}{job}:status"
+
+
+def past_runs(job: str) -> str:
+    """The prefix of what is kept of the runs of a job that have ended."""
+    return f"{of_job(job)}history:"
+
+
+def past_run(job: str, run: str) -> str:
+    """Where the record of a run that has ended is kept."""
+    return f"{past_runs(job)}{run}:record"
+
+
+def past_tasks(job: str, run: str, phase: str = "") -> str:
+    """The prefix of the times of a run's tasks, or of those of one phase.
+
+    >>> past_tasks("wc", "wc-1a2b", "wc-1a2b.2.sample")
+    'job:wc:history:wc-1a2b:tasks:2.sample:'
+    """
+    prefix = f"{past_runs(job)}{run}:tasks:"
+    return f"{prefix}{phase.removeprefix(run + '.')}:" if phase else prefix
 
 
 def phase(run: str, step: int, sampling: bool = False) -> str:

@@ -52,10 +52,10 @@ from mapreduce.engine.ledger import Attempt, AttemptState, Job, Stage, Task, Wor
 from mapreduce.engine.status import (
     JobStatus,
     RunningAttempt,
-    TaskTimes,
+    TaskStatus,
     WorkerStatus,
     job_status,
-    task_times,
+    task_statuses,
 )
 
 
@@ -152,9 +152,9 @@ class Scheduler:
         oldest_first = sorted(attempts, key=lambda a: (a.given_at, a.id))
         return [RunningAttempt(a.id, a.worker, self._now - a.given_at) for a in oldest_first]
 
-    def tasks(self, job: str) -> list[TaskTimes]:
-        """When each task of `job` ran: the maps, then the reduces."""
-        return task_times(self._jobs[job])
+    def tasks(self, job: str) -> list[TaskStatus]:
+        """All tasks of `job` and when they ran: the maps, then the reduces."""
+        return task_statuses(self._jobs[job])
 
     def map_results(self, job: str) -> list[Any]:
         """The results of the winning map attempts, in order of task; unfinished ones left out."""

@@ -51,25 +51,26 @@ class RunningAttempt(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class AttemptTimes(msgspec.Struct, frozen=True):
-    """When an attempt ran, where, and how it ended: `state` is one of `ledger.AttemptState`, in
-    small letters. `ended_at` is None while it runs."""
+class AttemptStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt. Times are the scheduler's `now`."""
 
-    attempt: AttemptId
+    number: int
     worker: str
-    locality: Locality
     state: str
+    """running, succeeded, failed, lost, killed or spoiled: succeeded, but its output is gone."""
+    locality: Locality
     started_at: float
     ended_at: float | None
     backup: bool
 
 
-class TaskTimes(msgspec.Struct, frozen=True):
-    """The attempts of a task, in order of number. `state` is "done", "running" or "waiting"."""
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One task and all its attempts."""
 
-    task: TaskId
+    id: TaskId
     state: str
-    attempts: tuple[AttemptTimes, ...]
+    """waiting, running or done."""
+    attempts: tuple[AttemptStatus, ...]
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
@@ -115,30 +116,24 @@ def stage_status(stage: Stage) -> StageStatus:
     )
 
 
-def task_times(job: Job) -> list[TaskTimes]:
-    """When all tasks of a job ran: the maps, then the reduces."""
-    return [
-        TaskTimes(
-            task.id, _state(task), tuple(_times(task.attempts[n]) for n in sorted(task.attempts))
-        )
-        for stage in job.stages
-        for task in stage.tasks
-    ]
+def task_statuses(job: Job) -> list[TaskStatus]:
+    """All tasks of a job: the maps, then the reduces."""
+    return [_task(task) for stage in job.stages for task in stage.tasks]
 
 
-def _state(task: Task) -> str:
-    if task.winner:
-        return "done"
-    return "running" if task.running else "waiting"
+def _task(task: Task) -> TaskStatus:
+    attempts = sorted(task.attempts.values(), key=lambda attempt: attempt.id.number)
+    state = "done" if task.winner else "running" if task.running else "waiting"
+    return TaskStatus(id=task.id, state=state, attempts=tuple(map(_attempt, attempts)))
 
 
-def _times(attempt: Attempt) -> AttemptTimes:
-    return AttemptTimes(
-        attempt.id,
-        attempt.worker,
-        attempt.locality,
-        attempt.state.name.lower(),
-        attempt.given_at,
-        attempt.ended_at,
-        attempt.backup,
+def _attempt(attempt: Attempt) -> AttemptStatus:
+    return AttemptStatus(
+        number=attempt.id.number,
+        worker=attempt.worker,
+        state=attempt.state.name.lower(),
+        locality=attempt.locality,
+        started_at=attempt.given_at,
+        ended_at=attempt.ended_at,
+        backup=attempt.backup,
     )

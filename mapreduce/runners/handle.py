@@ -2,13 +2,13 @@
 
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
-from dynamo.errors import Unreachable
 from mapreduce.cluster import records
 from mapreduce.cluster.connection import Record
 from mapreduce.data import outputs
@@ -17,13 +17,10 @@ from mapreduce.engine.events import JobState
 from mapreduce.engine.status import JobStatus
 from mapreduce.engine.summary import summarise
 from mapreduce.errors import JobFailed
-from mapreduce.runners import bars, logs, notebook
+from mapreduce.runners import bars, logs, notebook, waiting
 from mapreduce.runners.connections import Connections
 from mapreduce.runners.logs import Log
 from mapreduce.runners.result import Progress, RunResult
-
-POLL_S = 0.1
-PATIENCE_S = 10.0
 
 
 class JobHandle:
@@ -61,7 +58,7 @@ class JobHandle:
 
         `progress` is a function that hears how far it is, or True for progress bars, which a
         notebook shows if nothing is said. Ctrl-C ends the waiting, and not the job. While no
-        master answers this goes on asking, for `PATIENCE_S` at most.
+        master answers this goes on asking, for ten seconds at most.
         """
         with self._shown(progress) as show:
             try:
@@ -74,21 +71,12 @@ class JobHandle:
                 raise
 
     def _wait(self, timeout_s: float | None, show: Callable[[Record], object]) -> JobStatus:
-        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
-        heard_at = time.monotonic()
-        while True:
-            try:
-                record = self.record()
-            except Unreachable:
-                if time.monotonic() - heard_at > PATIENCE_S:
-                    raise
-            else:
-                heard_at = time.monotonic()
-                show(record)
-                status = _as_status(record)
-                if status.state.ended or (give_up_at is not None and heard_at > give_up_at):
-                    return status
-            time.sleep(POLL_S)
+        give_up_at = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        for record in waiting.records(self.record):
+            show(record)
+            if time.monotonic() > give_up_at:
+                break
+        return _as_status(record)
 
     @contextlib.contextmanager
     def _shown(self, progress: Progress | bool | None) -> Iterator[Callable[[Record], object]]:

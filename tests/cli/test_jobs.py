@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 
 from cli.cluster_processes import ClusterProcesses
 from cli.dynamo import main as dynamo_main
-from cli.jobs import _is_of, _job_name
+from cli.jobs import _job_name
 from cli.local_cluster import write_config
 from cli.mapreduce import main
 from dynamo.config import ClusterConfig
+from mapreduce.runners.logs import is_of
 from tests.waiting import wait_until
 
 WORDCOUNT = Path(__file__).parents[2] / "examples" / "wordcount.py"
@@ -344,9 +345,9 @@ def test_names_of_jobs_and_tasks() -> None:
     assert _job_name(Path("/x/word count.py")) == "word-count"
     assert _job_name(Path("/x/---.py")) == "job"
     for task in (None, "map", "map-00003", "map-00003.1"):
-        assert _is_of("map-00003.1", task)
+        assert is_of("map-00003.1", task)
     for task in ("reduce", "map-00004", "map-00003.2", "map-0000"):
-        assert not _is_of("map-00003.1", task)
+        assert not is_of("map-00003.1", task)
 
 
 def test_the_status_of_the_cluster_names_every_process(

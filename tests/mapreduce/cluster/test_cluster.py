@@ -420,7 +420,7 @@ class TestAnyClient:
         published = set(client._zerorpc_list())
         assert published == {
             "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "leader",
-            "report",
+            "report", "kill_task", "pause_job", "resume_job", "remove_job", "drain_worker",
         }  # fmt: skip
 
     def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):

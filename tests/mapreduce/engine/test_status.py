@@ -10,7 +10,7 @@ from mapreduce.engine.events import (
     WorkerReported,
 )
 from mapreduce.engine.scheduler import Scheduler
-from mapreduce.engine.status import AttemptTimes, TaskTimes
+from mapreduce.engine.status import AttemptStatus
 
 
 def test_the_times_of_tasks_have_each_attempt_in_order_and_how_it_ended():
@@ -20,13 +20,11 @@ def test_the_times_of_tasks_have_each_attempt_in_order_and_how_it_ended():
     [second] = s.handle(AttemptFailed(first.attempt, "w1", "boom"), 3.0)
     s.handle(AttemptSucceeded(second.attempt, "w1"), 4.0)
     done, running = s.tasks("job")
-    assert done == TaskTimes(
-        first.attempt.task,
-        "done",
-        (
-            AttemptTimes(first.attempt, "w1", Locality.NODE, "failed", 1.0, 3.0, False),
-            AttemptTimes(second.attempt, "w1", Locality.NODE, "succeeded", 3.0, 4.0, False),
-        ),
+    assert (done.id, done.state) == (first.attempt.task, "done")
+    where = {"worker": "w1", "locality": Locality.NODE, "backup": False}
+    assert done.attempts == (
+        AttemptStatus(number=1, state="failed", started_at=1.0, ended_at=3.0, **where),
+        AttemptStatus(number=2, state="succeeded", started_at=3.0, ended_at=4.0, **where),
     )
     assert (running.state, running.attempts[0].state) == ("running", "running")
     assert running.attempts[0].ended_at is None

@@ -13,9 +13,10 @@ from dynamo.errors import ConfigError
 from dynamo.net.client import Client
 from mapreduce import Cluster, Job, Mapper, Reducer
 from mapreduce.engine.events import JobState
+from mapreduce.engine.tasknames import parse_task
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.runners.handle import JobHandle
-from mapreduce.runners.replay import parse_task, replay
+from mapreduce.runners.replay import replay
 from tests.waiting import wait_until
 
 INI = """
