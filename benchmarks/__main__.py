@@ -13,6 +13,7 @@ BENCHMARKS = {
     "files": "upload and download of a file, beside LevelDB alone",
     "failures": "latency while a node is down and catches up; the time until it agrees again",
     "scale": "10, 100 and 1,000 nodes in the simulation: messages, and the time to agree",
+    "scheduler": "the scheduler alone: events a second, and memory, up to 100,000 tasks",
     "tasks": "10,000 empty tasks on a warm cluster, and what each process does for them",
     "words": "word count in three styles, beside a program by hand, a Unix pipeline and others",
     "sort": "a million records in order, beside the same",

@@ -144,7 +144,7 @@ def _stage(stage: Record) -> str:
     parts += _waiting(stage)
     if stage.get("seconds_left") is not None:
         parts.append(f"{stage['rate']:.1f} a second, {show.duration(stage['seconds_left'])} left")
-    places = {"node": "beside their data", "remote": "elsewhere"}
+    places = {"node": "beside their data", "host": "on its machine", "remote": "elsewhere"}
     if any(stage["localities"].get(key) for key in places):
         counted = ((stage["localities"].get(key, 0), text) for key, text in places.items())
         parts.append(", ".join(f"{number} {text}" for number, text in counted if number))

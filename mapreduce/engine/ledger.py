@@ -1,15 +1,14 @@
-"""What the scheduler knows: workers, jobs, their two stages, tasks and attempts.
+"""What the scheduler knows of single things: attempts, tasks, workers.
 
-Plain tables without policy: `mapreduce.engine.scheduler` changes them, `placement` and `retry` read
+Plain rows without policy: `mapreduce.engine.scheduler` changes them, the policies beside it read
 them. Times are whatever the driver hands to the scheduler as `now`, in seconds.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Literal
+from typing import Any
 
-from mapreduce.engine.events import AttemptId, JobState, Locality, TaskId
+from mapreduce.engine.events import AttemptId, Locality, TaskId
 
 
 class AttemptState(Enum):
@@ -37,6 +36,11 @@ class Attempt:
     ended_at: float | None = None
     state: AttemptState = AttemptState.RUNNING
     backup: bool = False
+    early: bool = False
+    """A reduce that was given out before all maps were done, and may wait for them in its slot."""
+    progress: float = 0.0
+    progress_at: float = 0.0
+    """When `progress`, a part of 1, was told."""
 
 
 @dataclass(slots=True)
@@ -45,106 +49,29 @@ class Task:
 
     id: TaskId
     nodes: tuple[str, ...]
-    waiting_since: float
     attempts: dict[int, Attempt] = field(default_factory=dict)
     """By number: those of an earlier leader have lower ones than this scheduler gives."""
     winner: Attempt | None = None
     result: Any = None
     failures: int = 0
     """Attempts that raised: the job's `max_attempts` bounds them."""
+    failed_on: tuple[str, ...] = ()
+    """The workers on which they did."""
     losses: int = 0
     """Attempts that ended by no fault of their own."""
-
     given: int = 0
     """How many attempts this scheduler has given out."""
+
+    turn: int = 0
+    """Its place among those that wait, or 0 (`mapreduce.engine.waiting`)."""
+    waiting_since: float = 0.0
+    hosts: tuple[str, ...] = ()
+    """The machines on which it may run when it has waited until `host_from`."""
+    host_from: float = 0.0
 
     @property
     def running(self) -> list[Attempt]:
         return [a for a in self.attempts.values() if a.state is AttemptState.RUNNING]
-
-
-class Stage:
-    """The map or the reduce tasks of a job, and which of them wait, by the nodes they wait for."""
-
-    def __init__(
-        self, job: str, kind: Literal["map", "reduce"], nodes: tuple[tuple[str, ...], ...]
-    ) -> None:
-        self.kind = kind
-        self.tasks = [Task(TaskId(job, kind, i), beside, 0.0) for i, beside in enumerate(nodes)]
-        self.waiting: dict[int, Task] = {}
-        self.done = 0
-        self.started_at: float | None = None
-        self.ended_at: float | None = None
-        self._beside: dict[str, dict[int, Task]] = {}
-
-    @property
-    def complete(self) -> bool:
-        return self.done == len(self.tasks)
-
-    def open(self, now: float) -> None:
-        """Its tasks may run from now on: those without a winner wait."""
-        self.started_at = now
-        for task in self.tasks:
-            if task.winner is None and not task.running:
-                self.queue(task, now)
-
-    def queue(self, task: Task, now: float) -> None:
-        task.waiting_since = now
-        self.waiting[task.id.index] = task
-        for node in task.nodes:
-            self._beside.setdefault(node, {})[task.id.index] = task
-
-    def unqueue(self, task: Task) -> None:
-        if self.waiting.pop(task.id.index, None):
-            for node in task.nodes:
-                self._beside[node].pop(task.id.index)
-
-    def first_beside(self, node: str) -> Task | None:
-        """The task that has waited longest among those whose data is on `node`."""
-        return next(iter(self._beside.get(node, {}).values()), None)
-
-
-@dataclass(slots=True)
-class Job:
-    """One run of a job."""
-
-    id: str
-    max_attempts: int
-    maps: Stage
-    reduces: Stage
-    started_at: float
-    first_attempt: int = 1
-    """Lower numbers were given by earlier leaders, higher ones by this scheduler."""
-    held_until: float | None = None
-    """Nothing is given out before: workers may still tell that they run some of it."""
-    paused: bool = False
-    state: JobState = JobState.RUNNING
-    committing: bool = False
-    kill_wanted: bool = False
-    """Killed while its output was being made visible: that is let finish, one way or the other."""
-    error: str = ""
-    ended_at: float | None = None
-
-    @property
-    def stages(self) -> tuple[Stage, Stage]:
-        return self.maps, self.reduces
-
-    @property
-    def current(self) -> Stage:
-        """The stage whose tasks may be given out: no reduce starts before all maps are done."""
-        return self.reduces if self.maps.complete else self.maps
-
-    @property
-    def attempts(self) -> Iterator[Attempt]:
-        tasks = (task for stage in self.stages for task in stage.tasks)
-        return (a for task in tasks for a in task.attempts.values())
-
-    def stage(self, kind: str) -> Stage:
-        return self.maps if kind == "map" else self.reduces
-
-    def task(self, task: TaskId) -> Task | None:
-        tasks = self.stage(task.kind).tasks
-        return tasks[task.index] if 0 <= task.index < len(tasks) else None
 
 
 @dataclass(slots=True)
@@ -153,18 +80,28 @@ class Worker:
     slot until the worker no longer reports it."""
 
     name: str
-    node: str
-    slots: int
-    seen_at: float
+    node: str = ""
+    host: str = ""
+    slots: int = 0
+    seen_at: float = 0.0
     draining: bool = False
     ahead: int = 0
     """So many attempts may wait there beside those in its slots."""
     attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
     strays: frozenset[AttemptId] = frozenset()
+    early: int = 0
+    """How many of its attempts wait for maps; nothing may wait in turn behind them."""
+    shelf: int | None = None
+    """Under how many idle slots it is to be found (`mapreduce.engine.workers`)."""
 
     @property
-    def free(self) -> int:
-        """How many attempts it may be given."""
+    def idle(self) -> int:
+        """Its slots less what it has; below 0 if attempts wait there."""
+        return self.slots - len(self.attempts) - len(self.strays)
+
+    @property
+    def is_free(self) -> bool:
+        """True if it may be given an attempt."""
         if self.draining:
-            return 0
-        return self.slots + self.ahead - len(self.attempts) - len(self.strays)
+            return False
+        return self.idle + (0 if self.early else self.ahead) > 0

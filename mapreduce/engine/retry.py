@@ -1,6 +1,11 @@
-"""When a job gives up on a task."""
+"""What follows from a failure: how long its task rests, which worker is mistrusted, and when a job
+gives up.
+"""
 
-from mapreduce.engine.ledger import Task
+from mapreduce.engine.ledger import Task, Worker
+from mapreduce.engine.policy import Policy
+from mapreduce.engine.stages import Job
+from mapreduce.engine.workers import Workers
 
 
 def reason_to_give_up(task: Task, max_attempts: int, max_losses: int, error: str) -> str:
@@ -19,3 +24,38 @@ def reason_to_give_up(task: Task, max_attempts: int, max_losses: int, error: str
             f"the workers that run it; the last time: {error}"
         )
     return ""
+
+
+def backoff_s(failures: int, policy: Policy) -> float:
+    """How long a task rests after so many failures: what it failed of may pass.
+
+    >>> [backoff_s(failures, Policy()) for failures in range(1, 9)]
+    [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    """
+    if failures < 2:
+        return 0.0
+    return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(failures - 2, 60))
+
+
+def mistrust(job: Job, task: Task, worker: str, workers: Workers, policy: Policy) -> None:
+    """`task` has failed on `worker`, which is set aside for `job` if too many have.
+
+    Half of the workers are trusted whatever happens: if tasks fail everywhere it's the job's own
+    fault, and it is to end by its attempts.
+    """
+    task.failed_on = (*task.failed_on, worker)
+    failed = job.failed_on.setdefault(worker, set())
+    failed.add(task.id)
+    if len(failed) >= policy.set_aside_after and workers.get(worker):
+        job.set_aside[worker] = None
+        if len(job.set_aside) > workers.usable // 2:
+            del job.set_aside[worker]
+
+
+def trust_again(job: Job, workers: Workers, gone: Worker) -> None:
+    """A worker is gone or drains: as many others as must be are trusted again, those first that
+    were set aside first."""
+    job.set_aside.pop(gone.name, None)
+    job.failed_on.pop(gone.name, None)
+    while len(job.set_aside) > workers.usable // 2:
+        del job.set_aside[next(iter(job.set_aside))]

@@ -4,23 +4,30 @@ A state machine: `Scheduler.handle(event, now) -> list[Action]` (`mapreduce.engi
 reads no clock and no socket; a driver hands it what happened and carries out what it answers, in
 order. An event that says nothing new changes nothing, so events may come late and repeatedly.
 
-Rules
-- Reduces start when all maps are done. When all are done the output is committed.
-- A task goes to a worker beside its data if one is free soon: `placement`. Jobs take turns.
-- A task that fails is tried again: `retry`. Its first success wins, and no other is ever used.
+Rules; the defaults of their times and bounds are in `policy`, their sources in docs/scheduling.md
+- A free slot goes to the job that has fewest for its priority: `fairness`.
+- A task goes to a worker near its data if one is free soon: `placement`.
+- Reduces start when all maps are done, or `early` in slots that nothing else wants. When all are
+  done the output is committed.
+- A task that fails is tried again, elsewhere and later: `retry`. Its first success wins, and no
+  other is ever used. The slowest tasks of a stage run twice in the end: `backups`.
 - A worker that is silent too long is lost, and so is an attempt that its worker knows nothing of;
   lost attempts start again and don't count as failures.
 - Attempts of an earlier leader, known by their numbers, count like its own once they are heard of.
 - The output of finished maps is in the store and outlives its worker. If a reduce can't read it
   all the same, those maps run again.
+
+An event costs no more with many tasks and workers than with few, but for logarithms: what is asked
+is kept in indexes (`waiting`, `workers`) and counts (`stages`). Only `Tick` looks at all that runs.
 """
 
-from collections.abc import Callable, Iterator
+import heapq
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from mapreduce.engine import placement, retry
+from mapreduce.engine import backups, early, fairness, placement, retry
 from mapreduce.engine.events import (
     Action,
     AttemptFailed,
@@ -48,32 +55,22 @@ from mapreduce.engine.events import (
     WorkerLost,
     WorkerReported,
 )
-from mapreduce.engine.ledger import Attempt, AttemptState, Job, Stage, Task, Worker
+from mapreduce.engine.ledger import Attempt, AttemptState, Task, Worker
+from mapreduce.engine.policy import Policy
+from mapreduce.engine.stages import Job, Stage
 from mapreduce.engine.status import (
     JobStatus,
     RunningAttempt,
     TaskStatus,
     WorkerStatus,
     job_status,
+    running_attempts,
     task_statuses,
+    worker_statuses,
 )
+from mapreduce.engine.workers import Workers
 
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The scheduler's times and bounds."""
-
-    locality_wait_s: float = 1.0
-    """How long a task waits for a worker beside its data."""
-    worker_timeout_s: float = 5.0
-    """A worker that has not reported for so long is lost."""
-    order_timeout_s: float = 3.0
-    """An attempt given so long ago that its worker doesn't report as running is lost."""
-    takeover_wait_s: float = 2.0
-    """How long nothing of a job is given out that an earlier leader has begun: workers have to tell
-    what they run of it."""
-    max_losses: int = 20
-    """How often a task may be lost, with its worker or its output, before its job fails. A reduce
-    may besides wait once for each of its maps."""
+__all__ = ["Policy", "Scheduler"]
 
 
 class Scheduler:
@@ -99,7 +96,10 @@ class Scheduler:
         self._forgotten: set[str] = set()
         self._turns: dict[str, Job] = {}
         """The running jobs; a new one is first, the one that was last given a slot is last."""
-        self._workers: dict[str, Worker] = {}
+        self._workers = Workers()
+        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
+        """What is to be called at a time: a heap. The numbers keep the order of equals."""
+        self._alarms_set = 0
         self._step = 0
         self._now = 0.0
         self._actions: list[Action] = []
@@ -108,9 +108,9 @@ class Scheduler:
             JobKilled: self._job_killed,
             JobPaused: lambda event: self._pause(event.job, True),
             JobResumed: lambda event: self._pause(event.job, False),
-            TaskKilled: self._task_killed,
             JobCommitted: self._job_committed,
             CommitFailed: self._commit_failed,
+            TaskKilled: self._task_killed,
             WorkerReported: self._worker_reported,
             WorkerLost: self._worker_lost,
             AttemptSucceeded: self._attempt_succeeded,
@@ -126,35 +126,39 @@ class Scheduler:
         self._now = now
         self._actions = []
         self._handlers[type(event)](event)
-        self._lose_silent_workers()
-        self._release_jobs()
+        for name in self._workers.silent(now - self.policy.worker_timeout_s):
+            self._worker_lost(WorkerLost(name))
+        self._ring()
         self._give_out()
+        if isinstance(event, Tick):
+            self._back_up()
         return self._actions
+
+    def _later(self, at: float, call: Callable[[], None]) -> None:
+        self._alarms_set += 1
+        heapq.heappush(self._alarms, (at, self._alarms_set, call))
+
+    def _ring(self) -> None:
+        while self._alarms and self._alarms[0][0] <= self._now:
+            heapq.heappop(self._alarms)[2]()
 
     # Views for drivers ---------------------------------------------------------------------------
 
     def status(self, job: str) -> JobStatus:
         """Where `job` stands. Raises KeyError for a job it does not know."""
-        return job_status(self._jobs[job])
-
-    def workers(self) -> list[WorkerStatus]:
-        """The living workers, in order of name."""
-        return [
-            WorkerStatus(
-                w.name, w.node, w.slots, len(w.attempts), self._now - w.seen_at, w.draining
-            )
-            for w in sorted(self._workers.values(), key=lambda w: w.name)
-        ]
-
-    def running(self, job: str) -> list[RunningAttempt]:
-        """The attempts of `job` that run, those first that have run longest."""
-        attempts = (a for a in self._jobs[job].attempts if a.state is AttemptState.RUNNING)
-        oldest_first = sorted(attempts, key=lambda a: (a.given_at, a.id))
-        return [RunningAttempt(a.id, a.worker, self._now - a.given_at) for a in oldest_first]
+        return job_status(self._jobs[job], self._workers, self._now)
 
     def tasks(self, job: str) -> list[TaskStatus]:
         """All tasks of `job` and when they ran: the maps, then the reduces."""
         return task_statuses(self._jobs[job])
+
+    def workers(self) -> list[WorkerStatus]:
+        """The living workers, in order of name."""
+        return worker_statuses(self._workers, self._now)
+
+    def running(self, job: str) -> list[RunningAttempt]:
+        """The attempts of `job` that run, those first that have run longest."""
+        return running_attempts(self._jobs[job], self._now)
 
     def map_results(self, job: str) -> list[Any]:
         """The results of the winning map attempts, in order of task; unfinished ones left out."""
@@ -179,49 +183,39 @@ class Scheduler:
     def _job_started(self, event: JobStarted) -> None:
         if event.job in self._jobs or event.job in self._forgotten:
             return
-        maps = Stage(event.job, "map", event.map_nodes)
-        reduces = Stage(event.job, "reduce", event.reduce_nodes)
-        job = Job(event.job, event.max_attempts, maps, reduces, started_at=self._now)
-        job.first_attempt, job.paused = event.first_attempt, event.paused
+        job = Job.of(event, self._now)
         self._jobs[job.id] = job
         self._turns = {job.id: job, **self._turns}
+        self._workers.learn(event.hosts)
         for done in event.done:
             self._remember(job, done)
         if event.resumed:
-            job.held_until = self._now + self.policy.takeover_wait_s
+            job.held = True
+            self._later(self._now + self.policy.takeover_wait_s, partial(self._begin, job))
+            self._advance(job)
         else:
-            maps.open(self._now)
-        self._advance(job)
+            self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        """From now on tasks of `job` may be given out."""
+        if not job.state.ended:
+            job.held = False
+            self._open(job.maps)
+            self._advance(job)
 
     def _remember(self, job: Job, done: Done) -> None:
         """A task was finished under an earlier leader."""
         task = job.task(done.attempt.task)
         if task and not task.winner:
             attempt = Attempt(done.attempt, done.worker, done.locality, self._now, began=0)
-            attempt.state, attempt.ended_at = AttemptState.SUCCEEDED, self._now
-            task.attempts[attempt.id.number] = attempt
-            task.winner, task.result = attempt, done.result
-            job.stage(task.id.kind).done += 1
-
-    def _release_jobs(self) -> None:
-        """Go on with jobs whose workers have had the time to tell what they run."""
-        for job in self._turns.values():
-            if job.held_until is not None and job.held_until <= self._now:
-                job.held_until = None
-                job.maps.open(self._now)
-                self._advance(job)
+            stage = job.stage(task.id.kind)
+            stage.begin(task, attempt)
+            stage.end(attempt, AttemptState.SUCCEEDED)
+            stage.win(task, attempt, done.result)
 
     def _pause(self, name: str, paused: bool) -> None:
         if job := self._turns.get(name):
             job.paused = paused
-
-    def _task_killed(self, event: TaskKilled) -> None:
-        job = self._turns.get(event.task.job)
-        task = job.task(event.task) if job else None
-        if job and task and task.running:
-            for attempt in task.running:
-                self._kill(attempt)
-            job.stage(task.id.kind).queue(task, self._now)
 
     def _job_killed(self, event: JobKilled) -> None:
         job = self._turns.get(event.job)
@@ -242,22 +236,32 @@ class Scheduler:
         elif job and job.committing:
             self._end(job, JobState.FAILED, f"the output could not be committed: {event.error}")
 
+    def _open(self, stage: Stage) -> None:
+        """The tasks of `stage` may run from now on."""
+        if stage.started_at is None:
+            stage.started_at = self._now
+        for task in stage.tasks:
+            if not task.winner and not task.running and task.id.index not in stage.resting:
+                self._queue(stage, task)
+
     def _advance(self, job: Job) -> None:
         """Go on to the reduces, or to the commit, when all before it is done."""
         if not job.maps.complete:
             return
-        job.maps.ended_at = job.maps.ended_at or self._now
-        if job.reduces.started_at is None and job.held_until is None:
-            job.reduces.open(self._now)
+        if job.maps.ended_at is None:
+            job.maps.ended_at = self._now
+        if job.reduces.started_at is None and not job.held:
+            self._open(job.reduces)
         if job.reduces.complete and not job.committing:
             job.reduces.ended_at = self._now
             job.committing = True
             self._actions.append(CommitJob(job.id))
 
     def _end(self, job: Job, state: JobState, error: str = "") -> None:
-        for attempt in job.attempts:
-            if attempt.state is AttemptState.RUNNING:
+        for stage in job.stages:
+            for attempt in list(stage.running.values()):
                 self._kill(attempt)
+            stage.clear()
         if state is not JobState.SUCCEEDED:
             for task in (task for stage in job.stages for task in stage.tasks):
                 if task.winner:
@@ -269,12 +273,10 @@ class Scheduler:
     # Workers -------------------------------------------------------------------------------------
 
     def _worker_reported(self, event: WorkerReported) -> None:
-        worker = self._workers.get(event.worker)
-        if worker is None:
-            worker = Worker(event.worker, event.node, event.slots, self._now)
-            self._workers[event.worker] = worker
-        worker.node, worker.slots, worker.seen_at = event.node, event.slots, self._now
-        worker.draining, worker.ahead = event.draining, event.ahead
+        usable = self._workers.usable
+        worker = self._workers.report(event, self._now)
+        if self._workers.usable < usable:
+            self._trust_again(worker)
         running = frozenset(event.running)
         for attempt in list(worker.attempts.values()):
             given_ago_s = self._now - attempt.given_at
@@ -282,19 +284,24 @@ class Scheduler:
                 self._lose_running(attempt, f"worker {worker.name} no longer knew of it")
         for unknown in sorted(running - worker.attempts.keys()):
             self._adopt(unknown, worker.name)
+        for id, progress in event.progress:
+            if attempt_told := worker.attempts.get(id):
+                attempt_told.progress, attempt_told.progress_at = progress, self._now
         worker.strays = running - worker.attempts.keys()
         for stray in sorted(worker.strays):
             self._actions.append(KillAttempt(worker.name, stray))
+        self._workers.changed(worker)
 
     def _worker_lost(self, event: WorkerLost) -> None:
-        worker = self._workers.pop(event.worker, None)
-        for attempt in list(worker.attempts.values()) if worker else ():
-            self._lose_running(attempt, f"worker {event.worker} was lost")
+        worker = self._workers.remove(event.worker)
+        if worker:
+            self._trust_again(worker)
+            for attempt in list(worker.attempts.values()):
+                self._lose_running(attempt, f"worker {worker.name} was lost")
 
-    def _lose_silent_workers(self) -> None:
-        deadline = self._now - self.policy.worker_timeout_s
-        for worker in [w for w in self._workers.values() if w.seen_at < deadline]:
-            self._worker_lost(WorkerLost(worker.name))
+    def _trust_again(self, gone: Worker) -> None:
+        for job in self._turns.values():
+            retry.trust_again(job, self._workers, gone)
 
     # Attempts ------------------------------------------------------------------------------------
 
@@ -307,11 +314,19 @@ class Scheduler:
             return None
         if not 0 < attempt_id.number < job.first_attempt:
             return None
-        worker = self._workers.get(worker_name)
-        locality = placement.locality(task, worker.node if worker else "")
+        locality = placement.locality(task, self._workers.get(worker_name), self._workers)
         attempt = Attempt(attempt_id, worker_name, locality, self._now, began=0)
         self._register(job, task, attempt)
         return attempt
+
+    def _register(self, job: Job, task: Task, attempt: Attempt) -> None:
+        """The attempt runs, and holds its slot."""
+        attempt.early = task.id.kind == "reduce" and not job.maps.complete
+        job.stage(task.id.kind).begin(task, attempt)
+        if worker := self._workers.get(attempt.worker):
+            worker.attempts[attempt.id] = attempt
+            worker.early += attempt.early
+            self._workers.changed(worker)
 
     def _attempt_succeeded(self, event: AttemptSucceeded) -> None:
         job, task, attempt = self._find(event.attempt)
@@ -329,10 +344,11 @@ class Scheduler:
 
     def _win(self, job: Job, task: Task, attempt: Attempt, result: Any) -> None:
         self._close(attempt, AttemptState.SUCCEEDED)
-        task.winner, task.result = attempt, result
         stage = job.stage(task.id.kind)
-        stage.unqueue(task)
-        stage.done += 1
+        stage.win(task, attempt, result)
+        stage.won_at.append(self._now)
+        if attempt.began:  # it is known how long it took
+            stage.durations.append(self._now - backups.began_at(attempt, job))
         won = AttemptWon(attempt.id, attempt.worker, attempt.locality, result)
         self._actions.append(won)
         for other in task.running:
@@ -346,14 +362,20 @@ class Scheduler:
             return
         lost = [m for m in map(job.task, event.lost) if m and m.id.kind == "map"]
         if not lost:
-            self._close(attempt, AttemptState.FAILED)
-            task.failures += 1
-            self._try_again(job, task, event.error)
+            self._fail(job, task, attempt, event.error)
             return
         self._lose(attempt, f"it could not read the output of {lost[0].id}: {event.error}")
         for map_task in lost:
             if map_task.winner and map_task.winner.ended <= attempt.began and not job.state.ended:
                 self._spoil(job, map_task, event.error)
+
+    def _fail(self, job: Job, task: Task, attempt: Attempt, error: str) -> None:
+        """An attempt has raised."""
+        self._close(attempt, AttemptState.FAILED)
+        task.failures += 1
+        job.first_error = job.first_error or f"{task.id} on {attempt.worker}: {error}"
+        retry.mistrust(job, task, attempt.worker, self._workers, self.policy)
+        self._try_again(job, task, error, retry.backoff_s(task.failures, self.policy))
 
     def _attempt_returned(self, event: AttemptReturned) -> None:
         job, task, attempt = self._find(event.attempt)
@@ -363,12 +385,8 @@ class Scheduler:
 
     def _spoil(self, job: Job, map_task: Task, error: str) -> None:
         """A finished map must run again: its output is gone."""
-        if map_task.winner:
-            map_task.winner.state = AttemptState.SPOILED
-        map_task.winner, map_task.result = None, None
+        job.maps.spoil(map_task)
         map_task.losses += 1
-        job.maps.done -= 1
-        job.maps.ended_at = None
         self._actions.append(OutputLost(map_task.id))
         self._try_again(job, map_task, error)
 
@@ -385,7 +403,7 @@ class Scheduler:
             task.losses += 1
             self._try_again(job, task, error)
 
-    def _try_again(self, job: Job, task: Task, error: str) -> None:
+    def _try_again(self, job: Job, task: Task, error: str, rest_s: float = 0.0) -> None:
         if job.state.ended or task.winner:
             return
         max_losses = self.policy.max_losses
@@ -394,7 +412,28 @@ class Scheduler:
         if reason := retry.reason_to_give_up(task, job.max_attempts, max_losses, error):
             self._end(job, JobState.FAILED, reason)
         elif not task.running:
-            job.stage(task.id.kind).queue(task, self._now)
+            self._queue(job.stage(task.id.kind), task, rest_s)
+
+    def _queue(self, stage: Stage, task: Task, rest_s: float = 0.0) -> None:
+        """`task` waits for a slot, after a rest."""
+        if not rest_s:
+            placement.queue(stage, task, self._workers, self._now, self.policy)
+            return
+        stage.resting[task.id.index] = self._now + rest_s
+        self._later(self._now + rest_s, partial(self._rested, stage, task))
+
+    def _rested(self, stage: Stage, task: Task) -> None:
+        if stage.resting.get(task.id.index, math.inf) <= self._now:
+            del stage.resting[task.id.index]
+            self._queue(stage, task)
+
+    def _task_killed(self, event: TaskKilled) -> None:
+        job = self._turns.get(event.task.job)
+        task = job.task(event.task) if job else None
+        if job and task and task.running:
+            for attempt in task.running:
+                self._kill(attempt)
+            self._queue(job.stage(task.id.kind), task)
 
     def _kill(self, attempt: Attempt) -> None:
         self._close(attempt, AttemptState.KILLED)
@@ -402,9 +441,12 @@ class Scheduler:
 
     def _close(self, attempt: Attempt, state: AttemptState) -> None:
         """The attempt holds its slot no longer."""
-        attempt.state, attempt.ended, attempt.ended_at = state, self._step, self._now
-        if worker := self._workers.get(attempt.worker):
-            worker.attempts.pop(attempt.id, None)
+        self._jobs[attempt.id.task.job].stage(attempt.id.task.kind).end(attempt, state)
+        attempt.ended, attempt.ended_at = self._step, self._now
+        worker = self._workers.get(attempt.worker)
+        if worker and worker.attempts.pop(attempt.id, None):
+            worker.early -= attempt.early
+            self._workers.changed(worker)
 
     def _find(self, attempt: AttemptId) -> tuple[Job | None, Task | None, Attempt | None]:
         job = self._jobs.get(attempt.task.job)
@@ -414,42 +456,59 @@ class Scheduler:
     # Giving out work -----------------------------------------------------------------------------
 
     def _give_out(self) -> None:
-        """Fill free slots, one at a time; the jobs take turns."""
-        while start := next(self._starts(), None):
-            job, task, worker = start
-            self._start(job, task, worker)
-            self._turns[job.id] = self._turns.pop(job.id)
+        """Fill free slots, one at a time."""
+        self._fill()
+        while attempt := early.to_yield(self._turns.values(), self._workers):
+            self._task_killed(TaskKilled(attempt.id.task))
+            self._fill()
 
-    def _starts(self) -> Iterator[tuple[Job, Task, Worker]]:
-        """For each job in turn what it would start next."""
-        workers = list(self._workers.values())
-        for job in self._turns.values():
-            if job.paused or job.held_until is not None:
-                continue
-            chosen = placement.choose(job.current, workers, self._now, self.policy.locality_wait_s)
-            if chosen:
-                yield job, *chosen
+    def _fill(self) -> None:
+        while self._workers.any_free and (start := self._next()):
+            self._start(*start)
 
-    def _start(self, job: Job, task: Task, worker: Worker) -> None:
+    def _next(self) -> tuple[Job, Task, Worker] | None:
+        """What is to be started next. No reduce starts early where a map could start."""
+        jobs = fairness.in_turn(self._turns.values())
+        for job in jobs:
+            if found := self._choose(job, job.current):
+                return job, *found
+        for job in jobs:
+            if early.may_start(job, jobs):
+                if job.reduces.started_at is None:
+                    self._open(job.reduces)
+                if found := self._choose(job, job.reduces, least_idle=1):
+                    return job, *found
+        return None
+
+    def _choose(
+        self, job: Job, stage: Stage, least_idle: float = -math.inf
+    ) -> tuple[Task, Worker] | None:
+        return placement.choose(job, stage, self._workers, self._now, self.policy, least_idle)
+
+    def _back_up(self) -> None:
+        """Start copies of slow tasks, as far as slots are free."""
+        for job in list(self._turns.values()):
+            while self._workers.any_free and (
+                copy := backups.choose(job, self._workers, self._now, self.policy)
+            ):
+                self._start(job, *copy, backup=True)
+                job.backups_started += 1
+
+    def _start(self, job: Job, task: Task, worker: Worker, backup: bool = False) -> None:
         attempt = Attempt(
             id=AttemptId(task.id, job.first_attempt + task.given),
             worker=worker.name,
-            locality=placement.locality(task, worker.node),
+            locality=placement.locality(task, worker, self._workers),
             given_at=self._now,
             began=self._step,
+            backup=backup,
         )
         task.given += 1
+        self._turns[job.id] = self._turns.pop(job.id)
         self._register(job, task, attempt)
         self._actions.append(
-            RunAttempt(worker.name, attempt.id, attempt.locality, failures=task.failures)
+            RunAttempt(worker.name, attempt.id, attempt.locality, task.failures, backup)
         )
-
-    def _register(self, job: Job, task: Task, attempt: Attempt) -> None:
-        """The attempt runs, and holds its slot."""
-        job.stage(task.id.kind).unqueue(task)
-        task.attempts[attempt.id.number] = attempt
-        if worker := self._workers.get(attempt.worker):
-            worker.attempts[attempt.id] = attempt
 
 
 def _can_win(attempt: Attempt) -> bool:

@@ -1,11 +1,14 @@
 """Where a job stands, for people and drivers: read-only copies of the scheduler's tables."""
 
-from collections import Counter
-
 import msgspec
 
 from mapreduce.engine.events import AttemptId, JobState, Locality, TaskId
-from mapreduce.engine.ledger import Attempt, AttemptState, Job, Stage, Task
+from mapreduce.engine.ledger import Attempt, AttemptState, Task
+from mapreduce.engine.stages import Job, Stage
+from mapreduce.engine.workers import Workers
+
+LATELY_S = 10.0
+"""The rate of a stage is taken over so many seconds."""
 
 
 class StageStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,9 +23,15 @@ class StageStatus(msgspec.Struct, frozen=True, kw_only=True):
     lost_attempts: int
     """Attempts that went with their worker, or whose output or input was lost."""
     localities: dict[str, int]
-    """Of the attempts that won: "node", "remote" or "any" -> how many."""
+    """Of the attempts that won: "node", "host", "remote" or "any" -> how many."""
     started_at: float | None
     ended_at: float | None
+    waits: dict[str, int] = {}
+    """Why tasks wait, in words -> how many do."""
+    rate: float = 0.0
+    """Tasks that were done in a second, lately."""
+    seconds_left: float | None = None
+    """How long the rest will take, if all goes on as it does; None where nothing tells."""
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +50,13 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 1
     sampling: bool = False
     """True while a sample is taken for the step's total order."""
+    first_error: str = ""
+    """Of the first attempt that raised: its task, its worker and what it said."""
+    paused: bool = False
+    set_aside: tuple[str, ...] = ()
+    """Workers that get no more of this job, as too many of its tasks have failed there."""
+    backups: int = 0
+    """How many tasks were started a second time because they were slow."""
 
 
 class RunningAttempt(msgspec.Struct, frozen=True):
@@ -83,37 +99,111 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     running: int
     silent_s: float
     draining: bool = False
+    host: str = ""
 
 
-def job_status(job: Job) -> JobStatus:
+def job_status(job: Job, workers: Workers, now: float) -> JobStatus:
     """A copy of what is known about `job`."""
     return JobStatus(
         job=job.id,
         state=job.state,
         error=job.error,
         committing=job.committing and not job.state.ended,
-        map=stage_status(job.maps),
-        reduce=stage_status(job.reduces),
+        map=stage_status(job, job.maps, workers, now),
+        reduce=stage_status(job, job.reduces, workers, now),
         started_at=job.started_at,
         ended_at=job.ended_at,
+        first_error=job.first_error,
+        paused=job.paused,
+        set_aside=tuple(sorted(job.set_aside)),
+        backups=job.backups_started,
     )
 
 
-def stage_status(stage: Stage) -> StageStatus:
+def stage_status(job: Job, stage: Stage, workers: Workers, now: float) -> StageStatus:
     """The counts of one stage."""
-    states = Counter(a.state for task in stage.tasks for a in task.attempts.values())
-    running = sum(1 for task in stage.tasks if task.running)
+    rate = lately(stage, now)
     return StageStatus(
         total=len(stage.tasks),
-        waiting=len(stage.tasks) - stage.done - running,
-        running=running,
+        waiting=len(stage.tasks) - stage.done - stage.busy,
+        running=stage.busy,
         done=stage.done,
-        failed_attempts=states[AttemptState.FAILED],
-        lost_attempts=states[AttemptState.LOST] + states[AttemptState.SPOILED],
-        localities=dict(Counter(t.winner.locality.value for t in stage.tasks if t.winner)),
+        failed_attempts=stage.ended[AttemptState.FAILED],
+        lost_attempts=stage.ended[AttemptState.LOST] + stage.ended[AttemptState.SPOILED],
+        localities=dict(+stage.localities),
         started_at=stage.started_at,
         ended_at=stage.ended_at,
+        waits={} if job.state.ended else waits(job, stage, workers),
+        rate=rate,
+        seconds_left=None if job.state.ended else seconds_left(stage, rate, now),
     )
+
+
+def waits(job: Job, stage: Stage, workers: Workers) -> dict[str, int]:
+    """Why tasks of `stage` wait, and how many do for each reason."""
+    waiting = len(stage.tasks) - stage.done - stage.busy
+    resting = len(stage.resting)
+    told = {
+        _why(job, stage, workers): waiting - resting,
+        "for another try after it failed": resting,
+    }
+    return {why: count for why, count in told.items() if count > 0}
+
+
+def _why(job: Job, stage: Stage, workers: Workers) -> str:
+    """Why those tasks wait that need not rest: what would have to change first."""
+    if job.held:
+        return "for workers to tell what they still run"
+    if job.paused:
+        return "the job is paused"
+    if stage is not job.current:
+        return f"for {len(job.maps.tasks) - job.maps.done} maps"
+    if not workers.usable:
+        return "no worker is alive" if not len(workers) else "all workers are drained"
+    if not job.has_room:
+        return f"the job may run {job.max_running} tasks at once"
+    if workers.freest(job.set_aside) is None:
+        return "for a free slot"
+    return "for a worker near its data, or another than it failed on"
+
+
+def lately(stage: Stage, now: float) -> float:
+    """How many tasks of `stage` were done in a second, over the last few."""
+    recent = [at for at in stage.won_at if now - at <= LATELY_S]
+    if not recent or stage.started_at is None:
+        return 0.0
+    if len(recent) == stage.won_at.maxlen:
+        since = recent[0]
+    else:
+        since = max(stage.started_at, now - LATELY_S)
+    return len(recent) / max(now - since, 1e-3)
+
+
+def seconds_left(stage: Stage, rate: float, now: float) -> float | None:
+    """How long `stage` will take: what is left, running tasks by their progress, at the rate of
+    late, or at that since its start if none has ended of late."""
+    if stage.started_at is None or stage.complete:
+        return None
+    underway = sum(a.progress for a in stage.running.values() if not a.backup)
+    if not rate:
+        rate = (stage.done + underway) / max(now - stage.started_at, 1e-3)
+    left = len(stage.tasks) - stage.done - underway
+    return max(0.0, left) / rate if rate else None
+
+
+def running_attempts(job: Job, now: float) -> list[RunningAttempt]:
+    """The attempts of `job` that run, those first that have run longest."""
+    attempts = (a for stage in job.stages for a in stage.running.values())
+    oldest_first = sorted(attempts, key=lambda a: (a.given_at, a.id))
+    return [RunningAttempt(a.id, a.worker, now - a.given_at) for a in oldest_first]
+
+
+def worker_statuses(workers: Workers, now: float) -> list[WorkerStatus]:
+    """The living workers, in order of name."""
+    return [
+        WorkerStatus(w.name, w.node, w.slots, len(w.attempts), now - w.seen_at, w.draining, w.host)
+        for w in sorted(workers, key=lambda w: w.name)
+    ]
 
 
 def task_statuses(job: Job) -> list[TaskStatus]:

@@ -18,11 +18,12 @@ def total_counters(results: Iterable[TaskResult]) -> Counter[str]:
 
 
 def locality_counters(status: JobStatus) -> Counter[str]:
-    """How many tasks of a step ran beside their data and how many elsewhere; those that had no
-    place to run at count for neither."""
+    """How many tasks of a step ran beside their data, how many on a machine that has it, and how
+    many elsewhere; those that had no place to run at don't count."""
     counters: Counter[str] = Counter()
     for name, tasks in (("map", status.map), ("reduce", status.reduce)):
         counters[f"{name}_tasks_beside_data"] = tasks.localities.get(Locality.NODE, 0)
+        counters[f"{name}_tasks_on_host"] = tasks.localities.get(Locality.HOST, 0)
         counters[f"{name}_tasks_elsewhere"] = tasks.localities.get(Locality.REMOTE, 0)
     return +counters
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from dynamo.store import Store
 from mapreduce.data import outputs
 from mapreduce.engine import checks, events, paths, sidefiles, summary
@@ -48,7 +50,7 @@ class Drive:
         self.spec = sidefiles.zipped(spec, work)
         self._store = store
         self._run = Run(spec.name, self.spec, "local", str(work), limit)
-        self._first = self._run.plan(store)
+        self._first = self._planned()
         self._output = outputs.open_output("local", spec.output, store)
         self._output.check_absent()
         self._progress = progress
@@ -117,10 +119,16 @@ class Drive:
         if ended.state is events.JobState.SUCCEEDED and not self._run.is_last:
             status = self._scheduler.status(self._run.job)
             self._run.advance(status, self._results(), time.monotonic())
-            self.handle(self._run.plan(self._store), start, kill)
+            self.handle(self._planned(), start, kill)
         elif self._ended is None:
             self._tell_progress()
             self._ended = ended
+
+    def _planned(self) -> events.JobStarted:
+        """The present phase. Where there is one worker only, a reduce that waits for maps and a
+        second copy of a task do nothing but take its slots."""
+        planned = self._run.plan(self._store)
+        return msgspec.structs.replace(planned, slow_start=1.0, backups=False)
 
     def _results(self) -> list[TaskResult]:
         job = self._run.job

@@ -3,7 +3,6 @@
 import msgspec
 
 from mapreduce.engine.events import (
-    Action,
     AttemptFailed,
     AttemptId,
     AttemptSucceeded,
@@ -12,7 +11,6 @@ from mapreduce.engine.events import (
     CommitJob,
     DiscardResult,
     Done,
-    Event,
     JobCommitted,
     JobEnded,
     JobKilled,
@@ -24,45 +22,20 @@ from mapreduce.engine.events import (
     Locality,
     OutputLost,
     RunAttempt,
-    TaskId,
     TaskKilled,
     Tick,
     WorkerLost,
     WorkerReported,
 )
 from mapreduce.engine.scheduler import Policy, Scheduler
-
-
-def map_attempt(index: int, number: int = 1, job: str = "job") -> AttemptId:
-    return AttemptId(TaskId(job, "map", index), number)
-
-
-def reduce_attempt(index: int, number: int = 1, job: str = "job") -> AttemptId:
-    return AttemptId(TaskId(job, "reduce", index), number)
-
-
-def started(maps: int = 1, reduces: int = 0, job: str = "job", max_attempts: int = 4) -> JobStarted:
-    return JobStarted(job, ((),) * maps, ((),) * reduces, max_attempts, slow_start=1.0)
-
-
-class Quiet(Scheduler):
-    """Says nothing that is for the journal only: `TestJournal` looks at that."""
-
-    def handle(self, event: Event, now: float) -> list[Action]:
-        actions = super().handle(event, now)
-        return [a for a in actions if not isinstance(a, AttemptWon | OutputLost)]
-
-
-def with_workers(*names: str, slots: int = 1, policy: Policy | None = None) -> Quiet:
-    """A scheduler with living workers, each beside the store node of its own number."""
-    scheduler = Quiet(policy)
-    for name in names:
-        scheduler.handle(WorkerReported(name, name.replace("w", "n"), slots), 0.0)
-    return scheduler
-
-
-def runs(actions: list) -> list[tuple[str, AttemptId]]:
-    return [(a.worker, a.attempt) for a in actions if isinstance(a, RunAttempt)]
+from tests.mapreduce.engine.scheduling import (
+    Quiet,
+    map_attempt,
+    reduce_attempt,
+    runs,
+    started,
+    with_workers,
+)
 
 
 class TestStages:
@@ -97,60 +70,6 @@ class TestStages:
         s = with_workers("w1", slots=4)
         s.handle(started(1), 0.0)
         assert s.handle(started(1), 0.1) == []
-
-
-class TestPlacement:
-    def test_a_task_goes_to_the_worker_beside_its_data(self):
-        s = with_workers("w1", "w2")
-        [run] = s.handle(JobStarted("job", (("n2",),), ()), 0.0)
-        assert run == RunAttempt("w2", map_attempt(0), Locality.NODE)
-
-    def test_a_task_waits_a_moment_for_a_near_worker_and_then_settles_for_a_far_one(self):
-        s = with_workers("w1", "w2")
-        first = s.handle(JobStarted("job", (("n2",), ("n2",)), ()), 0.0)
-        assert runs(first) == [("w2", map_attempt(0))]
-        assert s.handle(Tick(), 0.9) == []
-        assert s.handle(Tick(), 1.0) == [RunAttempt("w1", map_attempt(1), Locality.REMOTE)]
-
-    def test_a_near_worker_that_gets_free_in_that_moment_is_taken(self):
-        s = with_workers("w1", "w2")
-        s.handle(JobStarted("job", (("n2",), ("n2",)), ()), 0.0)
-        assert s.handle(AttemptSucceeded(map_attempt(0), "w2"), 0.5) == [
-            RunAttempt("w2", map_attempt(1), Locality.NODE)
-        ]
-
-    def test_nothing_waits_for_a_node_without_a_living_worker(self):
-        s = with_workers("w1", "w2")
-        s.handle(WorkerLost("w2"), 0.0)
-        [run] = s.handle(JobStarted("job", (("n2",),), ()), 0.0)
-        assert run == RunAttempt("w1", map_attempt(0), Locality.REMOTE)
-
-    def test_the_wait_of_a_reduce_begins_when_reduces_may_start(self):
-        s = with_workers("w1", "w2")
-        s.handle(JobStarted("job", (("n1",),), (("n2",), ("n2",))), 0.0)
-        assert runs(s.handle(AttemptSucceeded(map_attempt(0), "w1"), 4.0)) == [
-            ("w2", reduce_attempt(0))
-        ]
-
-    def test_tasks_spread_over_the_workers_with_most_free_slots(self):
-        s = with_workers("w1", "w2", slots=2)
-        assert [w for w, _ in runs(s.handle(started(4), 0.0))] == ["w1", "w2", "w1", "w2"]
-
-    def test_no_worker_gets_more_attempts_than_it_has_slots(self):
-        s = with_workers("w1", slots=3)
-        assert len(runs(s.handle(started(10), 0.0))) == 3
-
-
-class TestFairness:
-    def test_jobs_take_turns(self):
-        s = with_workers("w1")
-        s.handle(started(3, job="a"), 0.0)
-        s.handle(started(3, job="b"), 0.0)
-        attempt, order = map_attempt(0, job="a"), []
-        for _ in range(4):
-            [(_, attempt)] = runs(s.handle(AttemptSucceeded(attempt, "w1"), 1.0))
-            order.append(attempt.task.job)
-        assert order == ["b", "a", "b", "a"]
 
 
 class TestRetry:

@@ -1,0 +1,89 @@
+"""Second copies of the tasks that hold a stage up near its end; the first that ends wins.
+
+From Dean & Ghemawat, "MapReduce" (OSDI 2004), section 3.6; which tasks are worth it is LATE's rule
+(Zaharia et al., "Improving MapReduce Performance in Heterogeneous Environments", OSDI 2008): those
+with the longest time left by their progress, if a copy would probably end sooner, and only a few.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+
+from mapreduce.engine.events import AttemptId
+from mapreduce.engine.ledger import Attempt, AttemptState, Task, Worker
+from mapreduce.engine.policy import Policy
+from mapreduce.engine.stages import Job, Stage
+from mapreduce.engine.workers import Workers
+
+BELIEVED = 0.9
+"""No more progress is believed: a task that has read all may still hang at what it has read."""
+
+
+def choose(job: Job, workers: Workers, now: float, policy: Policy) -> tuple[Task, Worker] | None:
+    """The task of `job` that should have a backup first, and the worker for it; None if none."""
+    stage = job.current
+    if not job.backups or not job.has_room or stage.has_unstarted or not stage.durations:
+        return None
+    allowed = max(1, int(policy.backup_share * len(stage.tasks)))
+    if sum(1 for a in stage.running.values() if a.backup) >= allowed:
+        return None
+    usual_s = median(stage.durations)
+    for attempt in _slow(job, stage, usual_s, now, policy):
+        task = stage.tasks[attempt.id.task.index]
+        worker = _place(job, task, workers)
+        if worker:
+            return task, worker
+    return None
+
+
+def _slow(job: Job, stage: Stage, usual_s: float, now: float, policy: Policy) -> Iterator[Attempt]:
+    """Attempts that a copy would probably overtake, those with the longest time left first."""
+    least_age_s = max(policy.backup_after_s, policy.backup_after_medians * usual_s)
+    left: dict[AttemptId, float] = {}
+    for attempt in stage.running.values():
+        if now - began_at(attempt, job) > least_age_s and not _has_backup(stage, attempt):
+            left_s = seconds_left(attempt, began_at(attempt, job), now)
+            if left_s > usual_s:
+                left[attempt.id] = left_s
+    return (stage.running[id] for id in sorted(left, key=lambda id: -left[id]))
+
+
+def _has_backup(stage: Stage, attempt: Attempt) -> bool:
+    """True if the task runs twice, or a copy of it has ended without a result: one is enough."""
+    attempts = stage.tasks[attempt.id.task.index].attempts.values()
+    running = sum(1 for a in attempts if a.state is AttemptState.RUNNING)
+    return running > 1 or any(a.backup and a.state is not AttemptState.LOST for a in attempts)
+
+
+def began_at(attempt: Attempt, job: Job) -> float:
+    """When it could begin with all of its work: an early reduce waits for the last map first."""
+    if attempt.early:
+        return max(attempt.given_at, job.maps.ended_at or attempt.given_at)
+    return attempt.given_at
+
+
+def seconds_left(attempt: Attempt, began_at: float, now: float) -> float:
+    """How long an attempt will probably go on: by its progress; one that tells none is expected to
+    take as long again as it has.
+
+    >>> from mapreduce.engine.events import Locality, TaskId
+    >>> attempt = Attempt(AttemptId(TaskId("job", "map", 0), 1), "w1", Locality.ANY, 0.0, 1)
+    >>> seconds_left(attempt, began_at=0.0, now=10.0)
+    10.0
+    >>> attempt.progress, attempt.progress_at = 0.25, 10.0
+    >>> seconds_left(attempt, began_at=0.0, now=12.0)
+    28.0
+    """
+    age_s, told_s = now - began_at, attempt.progress_at - began_at
+    if attempt.progress <= 0.0 or told_s <= 0.0:
+        return age_s
+    whole_s = told_s / min(attempt.progress, BELIEVED)
+    return max(0.0, whole_s - age_s)
+
+
+def _place(job: Job, task: Task, workers: Workers) -> Worker | None:
+    """A worker with an idle slot that has not been given the task before, beside its data if there
+    is one."""
+    barred = job.set_aside.keys() | {a.worker for a in task.attempts.values()}
+    free = list(workers.by_freedom(barred, least_idle=1))
+    near = (w for w in free if w.node in task.nodes)
+    return next(near, free[0] if free else None)
