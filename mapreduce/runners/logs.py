@@ -35,11 +35,10 @@ def follow(store: Store, ask: Callable[[], Record], task: str | None = None) -> 
     """
     told: dict[str, str] = {}
     settled: set[str] = set()
-    record = ask()
-    run, ended, before = record["run"], False, _running(record)
+    run, ended = ask()["run"], False
     while True:
         record = ask()
-        running, before = _running(record) | before, _running(record)
+        running = {running["attempt"] for running in record["tasks"]}
         keys = [key for key in _keys(store, run, task) if key not in settled]
         for key, log in zip(keys, _read(store, run, keys), strict=True):
             if log.attempt not in running and told.get(key) == log.text:
@@ -51,10 +50,6 @@ def follow(store: Store, ask: Callable[[], Record], task: str | None = None) -> 
             return
         ended = record["run"] != run or JobState(record["state"]).ended
         time.sleep(POLL_S)
-
-
-def _running(record: Record) -> set[str]:
-    return {task["attempt"] for task in record["tasks"]}
 
 
 def news(before: str, now: str) -> str:

@@ -9,11 +9,14 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
+from mapreduce.engine import fairness
+from mapreduce.engine.stages import Job
 from tests.simulation.jobs.__main__ import main
-from tests.simulation.jobs.plan import BIG_EVERY, TROUBLE, Plan
+from tests.simulation.jobs.plan import BIG_EVERY, TROUBLE, Plan, crowded
 from tests.simulation.jobs.world import World, simulate, simulate_seed
 
 SEEDS = 500
@@ -42,15 +45,39 @@ def test_in_a_world_without_trouble_each_job_ends_as_it_deserves() -> None:
             assert record.state.value == deserved, (name, run.report)
 
 
+def longest_of_small_jobs(seed: int) -> float:
+    """In seconds, while a job that takes at least 20 has work for all."""
+    run = simulate(crowded(seed))
+    assert not run.violations, run.report
+    took = {n: r.ended_at - r.plan.starts_at for n, r in run.world.records.items()}
+    assert took.pop("long") > 20.0
+    return max(took.values())
+
+
+def test_a_short_job_is_not_stuck_behind_a_long_one() -> None:
+    assert all(longest_of_small_jobs(seed) < 15.0 for seed in range(1, 11))
+
+
+def test_it_would_be_stuck_if_jobs_were_served_as_they_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def as_they_come(jobs: Iterable[Job]) -> list[Job]:
+        return sorted((job for job in jobs if job.has_room), key=lambda job: job.started_at)
+
+    monkeypatch.setattr(fairness, "in_turn", as_they_come)
+    assert any(longest_of_small_jobs(seed) > 15.0 for seed in range(1, 11))
+
+
 def test_trouble_really_happens() -> None:
     """The seeds would be worth little if nothing went wrong in them."""
     counted: Counter[str] = Counter()
     for seed in range(1, 61):
         counted.update(simulate_seed(seed).world.counted)
     expected = (
-        *("messages lost", "messages twice", "crashes", "deadly", "stragglers", "drains"),
+        *("messages lost", "messages twice", "crashes", "deaths", "deadly", "stragglers", "drains"),
         *("pieces lost", "pieces missing", "skipped"),
-        *("leaders", "two leaders", "writes refused", "answers refused", "told again", "adopted"),
+        *("leaders", "two leaders", "struck", "writes refused", "answers refused"),
+        *("told again", "adopted", "early", "yielded", "backups", "returned"),
         *("JobPaused", "JobResumed", "JobKilled", "TaskKilled"),
         *("succeeded", "failed", "killed"),
     )

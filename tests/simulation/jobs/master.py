@@ -8,6 +8,7 @@ of an older term finds its writes refused, and gives up; until then it believes 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ from mapreduce.engine.events import (
     JobCommitted,
     JobEnded,
     JobKilled,
-    JobPaused,
     JobStarted,
     JobState,
     KillAttempt,
@@ -37,7 +37,7 @@ from mapreduce.engine.events import (
 )
 from mapreduce.engine.scheduler import Scheduler
 from tests.simulation.jobs.messages import Answer, More, Order, Report
-from tests.simulation.jobs.plan import SKIPPING_AFTER, JobPlan
+from tests.simulation.jobs.plan import SKIPPING_AFTER, JobPlan, WorkerPlan
 from tests.simulation.jobs.rules import Watch
 from tests.simulation.jobs.work import Result
 
@@ -62,6 +62,7 @@ class Record:
     kill_wanted: bool = False
     winners: list[Result] | None = None
     """What is the job's output: decided once."""
+    ended_at: float = 0.0
 
 
 @dataclass
@@ -85,7 +86,7 @@ class Master:
         self.write_s = 0.1
         """What a write to the journal takes at most."""
         self._mail: dict[str, Mailbox] = {}
-        self._finished: dict[str, list[AttemptId]] = {}
+        self._finished: defaultdict[str, list[AttemptId]] = defaultdict(list)
         """The maps of each job as they finished: early reduces are told of them in this order."""
         self._waiting: list[Callable[[], None]] = []
         """What is to be done when all that was decided before it is durable."""
@@ -115,7 +116,7 @@ class Master:
             return
         done = tuple(record.journal.values())
         finished = [d.attempt for d in done if d.attempt.task.kind == "map"]
-        self._finished[job.name] = finished
+        self._finished[job.name] += finished
         self.tell(
             JobStarted(
                 job.name,
@@ -130,10 +131,9 @@ class Master:
                 done=done,
                 first_attempt=record.takeovers * ATTEMPTS_OF_A_TERM + 1,
                 resumed=record.takeovers > 0,
+                paused=record.paused,
             )
         )
-        if record.paused:
-            self.tell(JobPaused(job.name))
         if record.kill_wanted:
             self.tell(JobKilled(job.name))
 
@@ -158,7 +158,7 @@ class Master:
             self.tell(outcome)
         if report.session == mail.session and report.number > mail.number:
             mail.number = report.number
-            self.tell(_worker_reported(report, worker.plan.node, worker.plan.slots, worker.plan))
+            self.tell(_worker_reported(report, worker.plan))
             self._after_journal(self._note_kept, mail, report.session, report.number)
             self.world.send(worker.receive, self, self._answer(mail, report))
 
@@ -171,9 +171,9 @@ class Master:
         mail.kill.clear()
         mail.run.clear()
         more = tuple(
-            More(told.attempt, tuple(finished[told.count :]), len(finished))
-            for told in report.told
-            if len(finished := self._finished.get(told.attempt.task.job, [])) > told.count
+            More(heard.attempt, tuple(finished[heard.count :]), len(finished))
+            for heard in report.heard
+            if len(finished := self._finished[heard.attempt.task.job]) > heard.count
         )
         return Answer(self.term, report.session, report.number, mail.kept, kill, run, more)
 
@@ -261,11 +261,15 @@ class Master:
             return
         winners = self.scheduler.map_results(job) + self.scheduler.reduce_results(job)
         record.winners = record.winners or winners
+        if self.world.trouble.strike(self):
+            return
         self._after_journal(self._make_visible, record)
 
     def _make_visible(self, record: Record) -> None:
         """Anybody may do it, and twice: it is decided what the output is."""
         self.world.commit(record)
+        if self.world.trouble.strike(self):
+            return
         job = record.plan.name
         if self.scheduler.knows(job):
             self.tell(JobCommitted(job))
@@ -276,13 +280,14 @@ class Master:
         self.world.end(record, ended)
 
 
-def _worker_reported(report: Report, node: str, slots: int, plan: Any) -> WorkerReported:
+def _worker_reported(report: Report, plan: WorkerPlan) -> WorkerReported:
     return WorkerReported(
         report.worker,
-        node,
-        slots,
+        plan.node,
+        plan.slots,
         report.running,
         host=plan.host,
         draining=report.draining,
         progress=report.progress,
+        ahead=report.ahead,
     )

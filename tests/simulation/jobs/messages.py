@@ -4,10 +4,13 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mapreduce.engine.events import AttemptFailed, AttemptId, AttemptSucceeded
+from mapreduce.engine.events import AttemptFailed, AttemptId, AttemptReturned, AttemptSucceeded
+
+Told = AttemptSucceeded | AttemptFailed | AttemptReturned
+"""What a worker tells of an attempt when it is over for it."""
 
 
-class Told(NamedTuple):
+class Heard(NamedTuple):
     """So many of the finished maps in its leader's list has an early reduce been told of."""
 
     attempt: AttemptId
@@ -23,9 +26,10 @@ class Report:
     number: int
     running: tuple[AttemptId, ...]
     progress: tuple[tuple[AttemptId, float], ...]
+    ahead: int
     draining: bool
-    finished: tuple[AttemptSucceeded | AttemptFailed, ...]
-    told: tuple[Told, ...]
+    finished: tuple[Told, ...]
+    heard: tuple[Heard, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ BIG_EVERY = 250
 
 TROUBLE = {
     "losses": "reports and answers that get lost, late or twice",
-    "crashes": "workers that die with all they had, and most come back",
+    "crashes": "workers that die with all they had and come back",
+    "deaths": "workers that die for good",
     "stalls": "workers that say nothing for a while",
     "failures": "tasks that raise now and then",
     "stragglers": "attempts that take twenty times as long",
@@ -31,6 +32,8 @@ class WorkerPlan:
     host: str
     slots: int
     speed: float
+    ahead: int
+    """So many attempts may wait for a slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Plan:
     max_losses: int = 1000
     losses: float = 0.0
     crashes: int = 0
+    deaths: int = 0
     stalls: int = 0
     failures: float = 0.0
     stragglers: float = 0.0
@@ -88,10 +92,6 @@ class Plan:
     wishes: int = 0
     masters: int = 0
     commits: float = 0.0
-
-    @property
-    def slots(self) -> int:
-        return sum(worker.slots for worker in self.workers)
 
     def without(self, *kinds: str) -> "Plan":
         """The same world without some kinds of trouble."""
@@ -115,6 +115,7 @@ class Plan:
             max_losses=dice.choice((1000, 1000, 8)),
             losses=some(0.02, 0.1),
             crashes=int(some(1, 3, 8)),
+            deaths=int(some(1, 2)),
             stalls=int(some(1, 3, 8)),
             failures=some(0.02, 0.15),
             stragglers=some(0.02, 0.1),
@@ -137,6 +138,7 @@ def big(seed: int, dice: Random, tasks: int = 10_000) -> Plan:
         bound_s=600.0,
         losses=0.01,
         crashes=12,
+        deaths=3,
         stalls=12,
         failures=0.001,
         stragglers=0.005,
@@ -145,9 +147,37 @@ def big(seed: int, dice: Random, tasks: int = 10_000) -> Plan:
     )
 
 
+def cramped(seed: int) -> Plan:
+    """Few slots, and reduces that may take them all while workers die with the last maps."""
+    dice = Random(seed)
+    workers = (replace(worker, slots=1, ahead=0) for worker in _workers(dice, 2))
+    job = _job(dice, "job", starts_at=0.0, maps=4, reduces=2, bad=0.0)
+    job = replace(job, slow_start=0.05, max_running=0)
+    return Plan(seed=seed, workers=tuple(workers), jobs=(job,), task_s=3.0, deaths=1)
+
+
+def crowded(seed: int) -> Plan:
+    """One job that has work for all, and small ones that come later; nothing goes wrong."""
+    dice = Random(seed)
+    small = (
+        _job(dice, f"small{i}", starts_at=dice.uniform(3.0, 15.0), maps=3, reduces=2, bad=0.0)
+        for i in range(3)
+    )
+    jobs = (_job(dice, "long", starts_at=0.0, maps=300, reduces=2, bad=0.0), *small)
+    same = (replace(job, priority=1.0, max_running=0) for job in jobs)
+    return Plan(seed=seed, workers=_workers(dice, 4), jobs=tuple(same))
+
+
 def _workers(dice: Random, count: int) -> tuple[WorkerPlan, ...]:
     return tuple(
-        WorkerPlan(f"w{i}", f"n{i}", f"h{i // 2}", dice.randint(1, 4), dice.choice((1.0, 1.0, 0.5)))
+        WorkerPlan(
+            name=f"w{i}",
+            node=f"n{i}",
+            host=f"h{i // 2}",
+            slots=dice.randint(1, 4),
+            speed=dice.choice((1.0, 1.0, 0.5)),
+            ahead=dice.choice((0, 0, 2)),
+        )
         for i in range(count)
     )
 
@@ -171,6 +201,7 @@ def _job(
         reduce_nodes=_places(dice, reduces),
         max_attempts=dice.choice((2, 4, 4, 6)),
         priority=dice.choice((1.0, 1.0, 2.0, 0.5)),
+        max_running=dice.choice((0, 0, 0, 1, 3)) if maps < 100 else 0,
         slow_start=dice.choice((1.0, 0.05, 0.5)),
         backups=dice.random() < 0.7,
         bad_maps=bad_maps,

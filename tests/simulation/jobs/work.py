@@ -6,6 +6,7 @@ same in one go, without tasks: what a job gives must equal that.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class Gathering:
     def complete(self) -> bool:
         return len(self._pieces) == self._job.maps
 
-    def read(self, told: tuple[AttemptId, ...], store: Store) -> None:
+    def read(self, told: Iterable[AttemptId], store: Store) -> None:
         """Raises `PiecesMissing`."""
         partition, missing = self._attempt.task.index, []
         for attempt in told:

@@ -10,8 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mapreduce.engine.events import AttemptFailed, AttemptId, AttemptSucceeded
-from tests.simulation.jobs.messages import Answer, More, Order, Report, Told
+from mapreduce.engine.events import (
+    AttemptFailed,
+    AttemptId,
+    AttemptReturned,
+    AttemptSucceeded,
+    TaskId,
+)
+from tests.simulation.jobs.messages import Answer, Heard, More, Order, Report, Told
 from tests.simulation.jobs.plan import JobPlan, WorkerPlan
 from tests.simulation.jobs.rules import check
 from tests.simulation.jobs.work import BadRecord, Gathering, PiecesMissing, run_map
@@ -22,30 +28,42 @@ if TYPE_CHECKING:
 
 REPORT_S = 0.5
 ANSWER_TIMEOUT_S = 1.5
+STUCK_S = 0.5
+"""An attempt that runs for so long is a long one."""
 WANDERS = 0.5
 """How likely a worker looks for its leader anew at each beat, while the world is rough."""
 
 
 @dataclass(slots=True)
 class Running:
-    """An attempt at work. `gathering` is what a reduce has read, `count` how much of the leader's
-    list of finished maps it was told of."""
+    """An attempt at work, or one that waits for a slot. A reduce has read what is in `gathering`,
+    and of its leader's list of finished maps it was told the first `count`."""
 
     order: Order
-    began: float
-    seconds: float
-    gathering: Gathering | None
+    term: int
+    """Of the leader who gave it."""
+    unread: list[AttemptId]
     count: int
+    began: float | None = None
+    seconds: float = 0.0
+    gathering: Gathering | None = None
     waits: bool = False
     """True if all is done but for pieces that are yet to come."""
 
     def progress(self, now: float) -> float:
-        return min(1.0, (now - self.began) / self.seconds)
+        return 0.0 if self.began is None else min(1.0, (now - self.began) / self.seconds)
+
+    @property
+    def wants_more(self) -> bool:
+        """True for a reduce that may have to be told of further maps."""
+        if self.order.attempt.task.kind == "map":
+            return False
+        return self.gathering is None or not self.gathering.complete
 
 
 @dataclass(slots=True)
 class Outcome:
-    event: AttemptSucceeded | AttemptFailed
+    event: Told
     first_told: int = 0
     """The first report to the present leader that contains it; 0 if none does."""
     answered: bool = False
@@ -57,6 +75,8 @@ class Worker:
     plan: WorkerPlan
     leader: Master | None = None
     alive: bool = True
+    buried: bool = False
+    """True if it never comes back."""
     stalled_until: float = 0.0
     draining: bool = False
     session: int = 1
@@ -81,6 +101,7 @@ class Worker:
         if self.alive and self.stalled_until <= self.world.now:
             if self.world.now - self.answered_at > ANSWER_TIMEOUT_S or self.world.chance(WANDERS):
                 self.find_leader()
+            self._give_back()
             self.report()
 
     def crash(self) -> None:
@@ -90,7 +111,7 @@ class Worker:
         self.outcomes.clear()
 
     def come_back(self) -> None:
-        if not self.alive:
+        if not self.alive and not self.buried:
             self.world.say(self.name, "is back")
             self.alive, self.draining = True, False
             self.session += 1
@@ -134,12 +155,13 @@ class Worker:
             self.number,
             tuple(self.running),
             tuple((a, r.progress(now)) for a, r in self.running.items()),
+            self.ahead,
             self.draining,
             tuple(outcome.event for outcome in finished),
             tuple(
-                Told(attempt, running.count)
+                Heard(attempt, running.count)
                 for attempt, running in self.running.items()
-                if running.gathering and not running.gathering.complete
+                if running.wants_more
             ),
         )
 
@@ -172,39 +194,73 @@ class Worker:
         for attempt in answer.kill:
             self.running.pop(attempt, None)
         for order in answer.run:
-            self._start(order)
+            self._take(order)
         for more in answer.more:
             self._go_on(more)
+        self._fill_slots()
 
     # Work ----------------------------------------------------------------------------------------
 
-    def _start(self, order: Order) -> None:
-        if order.attempt in self.running:
-            return
-        check(len(self.running) < self.plan.slots, f"{self.name} has more attempts than slots")
-        world, job = self.world, self.world.job(order.attempt)
-        seconds = world.duration(self.plan.speed)
-        gathering = Gathering(job, order.attempt) if order.attempt.task.kind == "reduce" else None
-        running = Running(order, world.now, seconds, gathering, order.count)
-        self.running[order.attempt] = running
-        if self._reads(running, order.maps):
-            world.after(seconds, self._has_worked, running, self.session)
+    @property
+    def ahead(self) -> int:
+        """How many attempts may wait here for a slot."""
+        return self.plan.ahead if self.world.rough and not self._is_stuck else 0
+
+    @property
+    def _is_stuck(self) -> bool:
+        """True if every slot is at something that takes long."""
+        long_ago = self.world.now - STUCK_S
+        stuck = [r for r in self.running.values() if r.began is not None and r.began < long_ago]
+        return len(stuck) == self.plan.slots
+
+    def _take(self, order: Order) -> None:
+        if order.attempt not in self.running:
+            own = all(running.term == self.term for running in self.running.values())
+            has_room = len(self.running) < self.plan.slots + self.plan.ahead
+            # of what another leader has just given it, this one has perhaps not heard
+            check(has_room or not own, f"{self.name} has more attempts than slots")
+            running = Running(order, self.term, list(order.maps), order.count)
+            self.running[order.attempt] = running
+
+    def _fill_slots(self) -> None:
+        while waiting := [r for r in self.running.values() if r.began is None]:
+            if len(self.running) - len(waiting) == self.plan.slots:
+                break
+            self._begin(waiting[0])
+
+    def _give_back(self) -> None:
+        """What waits behind long attempts could run elsewhere by now."""
+        if self._is_stuck:
+            for attempt in [a for a, r in self.running.items() if r.began is None]:
+                self.world.counted["returned"] += 1
+                self._tells(AttemptReturned(attempt, self.name))
+
+    def _begin(self, running: Running) -> None:
+        world, attempt = self.world, running.order.attempt
+        running.began, running.seconds = world.now, world.duration(self.plan.speed)
+        if attempt.task.kind == "reduce":
+            running.gathering = Gathering(world.job(attempt), attempt)
+        if self._reads(running):
+            world.after(running.seconds, self._has_worked, running, self.session)
 
     def _go_on(self, more: More) -> None:
         running = self.running.get(more.attempt)
-        if running and running.count <= more.count and self._reads(running, more.maps):
+        if running and running.count <= more.count:
+            running.unread += more.maps
             running.count = more.count
-            if running.waits:
+            if self._reads(running) and running.waits:
                 self._has_worked(running, self.session)
 
-    def _reads(self, running: Running, maps: tuple[AttemptId, ...]) -> bool:
-        try:
-            if running.gathering:
-                running.gathering.read(maps, self.world.store)
-        except PiecesMissing as error:
-            self.world.counted["pieces missing"] += 1
-            self._fails(running, str(error), error.maps)
-            return False
+    def _reads(self, running: Running) -> bool:
+        """False if it fails of what it reads."""
+        if running.gathering:
+            told, running.unread = running.unread, []
+            try:
+                running.gathering.read(told, self.world.store)
+            except PiecesMissing as error:
+                self.world.counted["pieces missing"] += 1
+                self._fails(running, str(error), error.maps)
+                return False
         return True
 
     def _has_worked(self, running: Running, session: int) -> None:
@@ -236,10 +292,11 @@ class Worker:
         else:
             self._tells(AttemptSucceeded(attempt, self.name, result))
 
-    def _fails(self, running: Running, error: str, lost: tuple = ()) -> None:
+    def _fails(self, running: Running, error: str, lost: tuple[TaskId, ...] = ()) -> None:
         self._tells(AttemptFailed(running.order.attempt, self.name, error, lost))
 
-    def _tells(self, event: AttemptSucceeded | AttemptFailed) -> None:
+    def _tells(self, event: Told) -> None:
         del self.running[event.attempt]
         self.outcomes[event.attempt] = Outcome(event)
+        self._fill_slots()
         self.report()

@@ -1,4 +1,4 @@
-"""A cluster that follows from a seed: clock, network, store, workers, masters, people, trouble.
+"""A cluster that follows from a seed: its clock, network and store, and who lives in it.
 
 Time is virtual. While the world is rough, all that the plan says goes wrong; after it everything
 works, and every job must end. Then the cluster must be as idle as it looks.
@@ -12,21 +12,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from mapreduce.engine.events import (
-    AttemptId,
-    JobEnded,
-    JobKilled,
-    JobPaused,
-    JobResumed,
-    JobStarted,
-    JobState,
-    TaskId,
-    TaskKilled,
-)
+from mapreduce.engine.events import AttemptId, JobEnded, JobStarted, JobState
 from mapreduce.engine.scheduler import Policy, Scheduler
 from tests.simulation.jobs.master import Master, Record
+from tests.simulation.jobs.people import People
 from tests.simulation.jobs.plan import JobPlan, Plan
 from tests.simulation.jobs.rules import Violation, check
+from tests.simulation.jobs.trouble import Trouble
 from tests.simulation.jobs.work import Part, Store, evaluate
 from tests.simulation.jobs.worker import Worker
 
@@ -89,6 +81,8 @@ class World:
         self.rough = True
         self.store = Store()
         self.records: dict[str, Record] = {}
+        self.people = People(self)
+        self.trouble = Trouble(self)
         self.workers = {worker.name: Worker(self, worker) for worker in plan.workers}
         self.leader: Master | None = None
         self.former: Master | None = None
@@ -97,12 +91,11 @@ class World:
         """Of the newest leader: writes of older ones are refused."""
         self.attempts: set[AttemptId] = set()
         """All that were ever given out, by whichever leader."""
-        self.failures: Counter[TaskId] = Counter()
         self.failed_commits: set[str] = set()
         self.outputs: dict[str, tuple[list[Part], Counter[str]]] = {}
         self.counted: Counter[str] = Counter()
         """What happened how often, for the tests of the world itself."""
-        self._policy = Policy(max_losses=plan.max_losses)
+        self.policy = Policy(max_losses=plan.max_losses)
         self._make_scheduler = scheduler
         self._tell = tell
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -110,7 +103,7 @@ class World:
 
     def run(self) -> None:
         """From the beginning until all jobs have ended and the cluster is idle again."""
-        self._arrange()
+        self._begin()
         bound = self.plan.rough_s + self.plan.bound_s
         while not self._over:
             left = ", ".join(name for name, r in self.records.items() if not r.state.ended)
@@ -118,6 +111,15 @@ class World:
             self._step()
         self._settle()
         self._probe()
+
+    def _begin(self) -> None:
+        self.elect()
+        for worker in self.workers.values():
+            worker.leader = self.leader
+            self.after(self.dice.uniform(0.0, 0.5), worker.beat)
+        for job in self.plan.jobs:
+            self.at(job.starts_at, self.people.submit, job)
+        self.trouble.arrange()
 
     # Time and messages ---------------------------------------------------------------------------
 
@@ -172,150 +174,19 @@ class World:
             record.state.ended for record in self.records.values()
         )
 
-    # What happens --------------------------------------------------------------------------------
-
-    def _arrange(self) -> None:
-        plan = self.plan
-        self._elect()
-        for worker in self.workers.values():
-            worker.leader = self.leader
-            self.after(self.dice.uniform(0.0, 0.5), worker.beat)
-        for job in plan.jobs:
-            self.at(job.starts_at, self.submit, job)
-        for count, trouble in (
-            (plan.crashes, self._crash),
-            (plan.stalls, self._stall),
-            (plan.gone, self._lose_pieces),
-            (plan.wishes, self._wish),
-            (plan.masters, self._change_masters),
-        ):
-            for _ in range(count):
-                self.at(self.dice.uniform(0.0, plan.rough_s), self._if_rough, trouble)
-        self.at(plan.rough_s, self._if_rough, self._calm_down)
-
-    def _if_rough(self, do: Callable[[], None]) -> None:
-        if self.rough:
-            do()
-
-    def _any_worker(self) -> Worker:
-        return self.workers[self.dice.choice(self.plan.workers).name]
-
-    def _crash(self) -> None:
-        worker = self._any_worker()
-        if worker.alive:
-            self.counted["crashes"] += 1
-            worker.crash()
-            self.after(self.dice.choice((0.5, 3.0, 8.0, 100.0)), worker.come_back)
-
-    def _stall(self) -> None:
-        self._any_worker().stall(self.dice.uniform(1.0, 9.0))
-
-    def _lose_pieces(self) -> None:
-        """What one attempt has made for the reducers can't be read any more."""
-        if self.store.pieces:
-            attempt = self.dice.choice(sorted(self.store.pieces))
-            self.say("store", f"loses the pieces of {attempt} of {attempt.task.job}")
-            self.counted["pieces lost"] += 1
-            del self.store.pieces[attempt]
-
-    def _calm_down(self) -> None:
-        """From now on all goes well."""
-        self.say("world", "calms down")
-        self.rough = False
-        for worker in self.workers.values():
-            worker.stalled_until = self.now
-            worker.draining = False
-            worker.come_back()
-        if self.leader is None:
-            self._elect()
-        for record in self.records.values():
-            self._resume(record)
-
     # Masters -------------------------------------------------------------------------------------
+
+    def elect(self) -> None:
+        """From now on another master leads, whatever the one before believes."""
+        self.term += 1
+        self.leader = Master(self, self.term, self._make_scheduler(self.policy))
+        self.leader.lead()
 
     def some_leader(self) -> Master | None:
         """Whom a worker finds: the leader, or one that believes to be it."""
         if self.former and self.former.alive and self.chance(0.5):
             return self.former
         return self.leader
-
-    def _change_masters(self) -> None:
-        """The leader dies and another one leads after a while; or both believe that they lead."""
-        old = self.leader
-        if old is None:
-            return
-        self.counted["leaders"] += 1
-        if self.dice.random() < 0.6:
-            old.die()
-            self.leader = None
-            self.after(self.dice.choice((0.3, 1.0, 6.0)), self._elect)
-        else:
-            self.counted["two leaders"] += 1
-            self.former = old
-            old.write_s = self.dice.uniform(0.1, 4.0)
-            self._elect()
-            self.after(self.dice.uniform(0.0, 6.0), old.die)
-
-    def _elect(self) -> None:
-        if self.rough or self.leader is None:
-            self.term += 1
-            self.leader = Master(self, self.term, self._make_scheduler(self._policy))
-            self.leader.lead()
-
-    # What people do ------------------------------------------------------------------------------
-
-    def submit(self, job: JobPlan) -> None:
-        """`run_job`; with no master about, the user tries again."""
-        if self.leader is None:
-            self.after(0.5, self.submit, job)
-            return
-        self.records[job.name] = Record(job)
-        self.leader.take_up(self.records[job.name])
-
-    def _wish(self) -> None:
-        running = [r for r in self.records.values() if not r.state.ended]
-        if running and self.leader:
-            record = self.dice.choice(running)
-            self.dice.choice((self._kill, self._pause, self._kill_task, self._drain))(record)
-
-    def _kill(self, record: Record) -> None:
-        record.kill_wanted = True
-        self._wants(JobKilled(record.plan.name))
-
-    def _pause(self, record: Record) -> None:
-        record.paused = True
-        self._wants(JobPaused(record.plan.name))
-        self.after(self.dice.uniform(0.5, 10.0), self._resume, record)
-
-    def _resume(self, record: Record) -> None:
-        if record.paused:
-            record.paused = False
-            self._wants(JobResumed(record.plan.name))
-
-    def _kill_task(self, record: Record) -> None:
-        job = record.plan
-        kind = self.dice.choice(("map", "reduce"))
-        if count := job.maps if kind == "map" else job.reduces:
-            self._wants(TaskKilled(TaskId(job.name, kind, self.dice.randrange(count))))
-
-    def _drain(self, record: Record) -> None:
-        """A worker is to stop: it ends what it does, and is started anew later."""
-        worker = self._any_worker()
-        worker.draining = True
-        self.counted["drains"] += 1
-        self.say(worker.name, "drains")
-        self.after(self.dice.uniform(1.0, 8.0), self._restart, worker)
-
-    def _restart(self, worker: Worker) -> None:
-        if worker.alive and worker.draining:
-            worker.crash()
-            worker.come_back()
-
-    def _wants(self, event: Any) -> None:
-        self.say("user", f"wants {event}")
-        self.counted[type(event).__name__] += 1
-        if self.leader:
-            self.leader.tell(event)
 
     # What tasks and masters ask ------------------------------------------------------------------
 
@@ -352,7 +223,7 @@ class World:
         committed = ended.job in self.outputs
         check(committed == (ended.state is JobState.SUCCEEDED), f"{ended.job} is {ended.state}")
         self.counted[ended.state.value] += 1
-        record.state = ended.state
+        record.state, record.ended_at = ended.state, self.now
         self.store.sweep(ended.job)
 
     # The end -------------------------------------------------------------------------------------
@@ -360,7 +231,7 @@ class World:
     def _settle(self) -> None:
         """Nothing is left of the jobs anywhere: no attempt, and no output that nobody wants."""
         if self.rough:
-            self._calm_down()
+            self.trouble.end()
         self._until(self.now + SETTLING_S)
         assert self.leader
         for worker in self.workers.values():
@@ -377,7 +248,7 @@ class World:
     def _probe(self) -> None:
         """A job of as many tasks as there are slots starts all of them at once."""
         assert self.leader
-        actions = self.leader.scheduler.handle(
-            JobStarted(PROBE, ((),) * self.plan.slots, (), backups=False), self.now
-        )
-        check(len(actions) == self.plan.slots, f"{self.plan.slots} slots took {len(actions)} tasks")
+        slots = sum(worker.plan.slots for worker in self.workers.values() if worker.alive)
+        probe = JobStarted(PROBE, ((),) * slots, (), backups=False)
+        actions = self.leader.scheduler.handle(probe, self.now)
+        check(len(actions) == slots, f"{slots} slots took {len(actions)} tasks")
