@@ -76,7 +76,7 @@ def test_trouble_really_happens() -> None:
     expected = (
         *("messages lost", "messages twice", "crashes", "deaths", "deadly", "stragglers", "drains"),
         *("pieces lost", "pieces missing", "skipped"),
-        *("leaders", "two leaders", "struck", "writes refused", "answers refused"),
+        *("leaders", "two leaders", "struck", "decisions refused", "answers refused"),
         *("told again", "adopted", "early", "yielded", "backups", "returned"),
         *("JobPaused", "JobResumed", "JobKilled", "TaskKilled"),
         *("succeeded", "failed", "killed"),

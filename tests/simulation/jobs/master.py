@@ -2,8 +2,10 @@
 `mapreduce.cluster.dispatcher` does.
 
 Whatever another master or the outside could see waits for the journal: what was decided before must
-be durable before a result is discarded, a job committed or ended, an outcome called kept. A master
-of an older term finds its writes refused, and gives up; until then it believes that it leads.
+be durable before a result is discarded, a job committed or ended, an outcome called kept. The
+journal itself refuses nobody: what a master writes whose term is over is read by the leader after
+next, before what its own successor has written. But all that can't be undone is refused to an older
+term; then the master gives up. Until then it believes that it leads.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class Record:
 
     plan: JobPlan
     state: JobState = JobState.RUNNING
-    journal: dict[TaskId, Done] = field(default_factory=dict)
+    journal: dict[int, list[Done | TaskId]] = field(default_factory=lambda: defaultdict(list))
+    """What was won and (the bare task) what was lost, in order, by the term in which it was."""
     takeovers: int = -1
     """How many leaders have taken it over from another one; the first has not."""
     paused: bool = False
@@ -63,6 +66,17 @@ class Record:
     winners: list[Result] | None = None
     """What is the job's output: decided once."""
     ended_at: float = 0.0
+
+    def done(self) -> tuple[Done, ...]:
+        """What the journal knows to be done."""
+        done: dict[TaskId, Done] = {}
+        for term in sorted(self.journal):
+            for entry in self.journal[term]:
+                if isinstance(entry, Done):
+                    done[entry.attempt.task] = entry
+                else:
+                    done.pop(entry, None)
+        return tuple(done.values())
 
 
 @dataclass
@@ -88,7 +102,7 @@ class Master:
         self._mail: dict[str, Mailbox] = {}
         self._finished: defaultdict[str, list[AttemptId]] = defaultdict(list)
         """The maps of each job as they finished: early reduces are told of them in this order."""
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         """What is to be done when all that was decided before it is durable."""
         self._writing = False
 
@@ -112,9 +126,9 @@ class Master:
         job = record.plan
         record.takeovers += 1
         if record.winners is not None:
-            self._after_journal(self._make_visible, record)
+            self._when_sure(self._make_visible, record)
             return
-        done = tuple(record.journal.values())
+        done = record.done()
         finished = [d.attempt for d in done if d.attempt.task.kind == "map"]
         self._finished[job.name] += finished
         self.tell(
@@ -199,14 +213,14 @@ class Master:
                 self._won(action)
             case OutputLost(task=task):
                 self.world.say(str(self), f"has lost the output of {task} of {task.job}")
-                self._after_journal(self._journal(task.job).pop, task, None)
+                self._after_journal(self._journal(task.job).append, task)
             case DiscardResult(attempt=attempt):
-                self._after_journal(self.world.discard, attempt)
+                self._when_sure(self.world.discard, attempt)
             case CommitJob(job=job):
-                self._after_journal(self._commit, self.world.records[job])
+                self._when_sure(self._commit, self.world.records[job])
             case JobEnded(job=job, state=state):
                 self.world.say(str(self), f"{job} is {state}")
-                self._after_journal(self._end, self.world.records[job], action)
+                self._when_sure(self.world.end, self.world.records[job], action)
 
     def _won(self, won: AttemptWon) -> None:
         task = won.attempt.task
@@ -214,10 +228,10 @@ class Master:
         if task.kind == "map":
             self._finished[task.job].append(won.attempt)
         done = Done(won.attempt, won.worker, won.locality, won.result)
-        self._after_journal(self._journal(task.job).__setitem__, task, done)
+        self._after_journal(self._journal(task.job).append, done)
 
-    def _journal(self, job: str) -> dict[TaskId, Done]:
-        return self.world.records[job].journal
+    def _journal(self, job: str) -> list[Done | TaskId]:
+        return self.world.records[job].journal[self.term]
 
     def _order(self, run: RunAttempt) -> Order:
         job = run.attempt.task.job
@@ -230,9 +244,21 @@ class Master:
     # What waits for the journal ------------------------------------------------------------------
 
     def _after_journal(self, do: Callable[..., Any], *args: Any) -> None:
-        self._waiting.append(lambda: do(*args))
+        """Do it when all that was decided so far is durable."""
+        self._waiting.append((do, args))
         if not self._writing:
             self._write()
+
+    def _when_sure(self, do: Callable[..., Any], *args: Any) -> None:
+        """The same, and only if this master still leads by then."""
+        self._after_journal(self._do_if_leading, do, args)
+
+    def _do_if_leading(self, do: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        if self.term == self.world.term:
+            do(*args)
+        elif self.alive:
+            self.world.counted["decisions refused"] += 1
+            self.die()
 
     def _write(self) -> None:
         """One write of all that has gathered since the last one began."""
@@ -240,15 +266,11 @@ class Master:
         batch, self._waiting = self._waiting, []
         self.world.after(self.world.dice.uniform(0.05, 1.0) * self.write_s, self._written, batch)
 
-    def _written(self, batch: list[Callable[[], None]]) -> None:
-        if not self.alive:
-            return
-        if self.term < self.world.term:
-            self.world.counted["writes refused"] += 1
-            self.die()
-            return
-        for do in batch:
-            do()
+    def _written(self, batch: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+        for do, args in batch:
+            if not self.alive:
+                return
+            do(*args)
         self._writing = False
         if self._waiting:
             self._write()
@@ -263,7 +285,7 @@ class Master:
         record.winners = record.winners or winners
         if self.world.trouble.strike(self):
             return
-        self._after_journal(self._make_visible, record)
+        self._when_sure(self._make_visible, record)
 
     def _make_visible(self, record: Record) -> None:
         """Anybody may do it, and twice: it is decided what the output is."""
@@ -275,9 +297,6 @@ class Master:
             self.tell(JobCommitted(job))
         else:
             self.world.end(record, JobEnded(job, JobState.SUCCEEDED))
-
-    def _end(self, record: Record, ended: JobEnded) -> None:
-        self.world.end(record, ended)
 
 
 def _worker_reported(report: Report, plan: WorkerPlan) -> WorkerReported:
