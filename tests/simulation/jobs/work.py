@@ -16,7 +16,7 @@ from tests.simulation.jobs.plan import JobPlan
 BAD = -1
 """The record that makes the mapper raise."""
 
-Piece = tuple[int, ...]
+Piece = list[int]
 """The words of one map task for one reducer."""
 Part = tuple[tuple[int, int], ...]
 """What one task gives to the job's output: words and how often they came."""
@@ -45,7 +45,7 @@ class PiecesMissing(Exception):
 class Store:
     """What attempts have made. Faults take pieces away."""
 
-    pieces: dict[AttemptId, tuple[Piece, ...]] = field(default_factory=dict)
+    pieces: dict[AttemptId, list[Piece]] = field(default_factory=dict)
     parts: dict[AttemptId, Part] = field(default_factory=dict)
 
     def discard(self, attempt: AttemptId) -> None:
@@ -72,9 +72,9 @@ def run_map(job: JobPlan, attempt: AttemptId, skipping: bool, store: Store) -> R
     if len(words) < len(given) and not skipping:
         raise BadRecord(f"record {len(words)} of {attempt.task} is bad")
     if job.reduces:
-        pieces = tuple(
-            tuple(word for word in words if word % job.reduces == r) for r in range(job.reduces)
-        )
+        pieces: list[list[int]] = [[] for _ in range(job.reduces)]
+        for word in words:
+            pieces[word % len(pieces)].append(word)
         store.pieces[attempt] = pieces
     else:
         store.parts[attempt] = _counted(words)

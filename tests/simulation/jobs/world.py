@@ -100,14 +100,16 @@ class World:
         self._tell = tell
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._noted = 0
+        self._ended = 0
 
     def run(self) -> None:
         """From the beginning until all jobs have ended and the cluster is idle again."""
         self._begin()
         bound = self.plan.rough_s + self.plan.bound_s
-        while not self._over:
-            left = ", ".join(name for name, r in self.records.items() if not r.state.ended)
-            check(self.now < bound, f"never ended: {left}")
+        while self._ended < len(self.plan.jobs):
+            if self.now > bound:
+                left = (name for name, record in self.records.items() if not record.state.ended)
+                raise Violation(f"never ended: {', '.join(left)}")
             self._step()
         self._settle()
         self._probe()
@@ -168,12 +170,6 @@ class World:
             self._step()
         self.now = when
 
-    @property
-    def _over(self) -> bool:
-        return len(self.records) == len(self.plan.jobs) and all(
-            record.state.ended for record in self.records.values()
-        )
-
     # Masters -------------------------------------------------------------------------------------
 
     def elect(self) -> None:
@@ -223,6 +219,7 @@ class World:
         committed = ended.job in self.outputs
         check(committed == (ended.state is JobState.SUCCEEDED), f"{ended.job} is {ended.state}")
         self.counted[ended.state.value] += 1
+        self._ended += 1
         record.state, record.ended_at = ended.state, self.now
         self.store.sweep(ended.job)
 
