@@ -48,8 +48,11 @@ def summary(record: Record) -> list[str]:
     """A job in a few lines: state, time per phase, tasks by locality, counters, output."""
     lines = [f"job {record['name']}: {_state(record)}"]
     lines += _told(record["told"][: record["step"] - 1], record["steps"])
+    nothing_waits = {"waiting": 0} if ended(record) else {}
     lines += [
-        _line(label(stage, record), record[stage]) for stage in STAGES if record[stage]["total"]
+        _line(label(stage, record), {**record[stage], **nothing_waits})
+        for stage in STAGES
+        if record[stage]["total"]
     ]
     lines += _running(record["tasks"])
     lines += _slowest(record["slowest"])

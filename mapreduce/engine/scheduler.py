@@ -21,7 +21,6 @@ An event costs no more with many tasks and workers than with few, but for logari
 is kept in indexes (`waiting`, `workers`) and counts (`stages`). Only `Tick` looks at all that runs.
 """
 
-import heapq
 import math
 from collections.abc import Callable
 from functools import partial
@@ -31,14 +30,12 @@ from mapreduce.engine import backups, early, fairness, placement, retry
 from mapreduce.engine.events import (
     Action,
     AttemptFailed,
-    AttemptId,
     AttemptReturned,
     AttemptSucceeded,
     AttemptWon,
     CommitFailed,
     CommitJob,
     DiscardResult,
-    Done,
     Event,
     JobCommitted,
     JobEnded,
@@ -49,7 +46,6 @@ from mapreduce.engine.events import (
     JobState,
     KillAttempt,
     OutputLost,
-    RunAttempt,
     TaskKilled,
     Tick,
     WorkerLost,
@@ -58,22 +54,12 @@ from mapreduce.engine.events import (
 from mapreduce.engine.ledger import Attempt, AttemptState, Task, Worker
 from mapreduce.engine.policy import Policy
 from mapreduce.engine.stages import Job, Stage
-from mapreduce.engine.status import (
-    JobStatus,
-    RunningAttempt,
-    TaskStatus,
-    WorkerStatus,
-    job_status,
-    running_attempts,
-    task_statuses,
-    worker_statuses,
-)
-from mapreduce.engine.workers import Workers
+from mapreduce.engine.tables import Tables
 
 __all__ = ["Policy", "Scheduler"]
 
 
-class Scheduler:
+class Scheduler(Tables):
     """All jobs and workers of a cluster.
 
     >>> scheduler = Scheduler()
@@ -91,18 +77,7 @@ class Scheduler:
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
-        self.policy = policy or Policy()
-        self._jobs: dict[str, Job] = {}
-        self._forgotten: set[str] = set()
-        self._turns: dict[str, Job] = {}
-        """The running jobs; a new one is first, the one that was last given a slot is last."""
-        self._workers = Workers()
-        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
-        """What is to be called at a time: a heap. The numbers keep the order of equals."""
-        self._alarms_set = 0
-        self._step = 0
-        self._now = 0.0
-        self._actions: list[Action] = []
+        super().__init__(policy)
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             JobStarted: self._job_started,
             JobKilled: self._job_killed,
@@ -134,50 +109,6 @@ class Scheduler:
             self._back_up()
         return self._actions
 
-    def _later(self, at: float, call: Callable[[], None]) -> None:
-        self._alarms_set += 1
-        heapq.heappush(self._alarms, (at, self._alarms_set, call))
-
-    def _ring(self) -> None:
-        while self._alarms and self._alarms[0][0] <= self._now:
-            heapq.heappop(self._alarms)[2]()
-
-    # Views for drivers ---------------------------------------------------------------------------
-
-    def status(self, job: str) -> JobStatus:
-        """Where `job` stands. Raises KeyError for a job it does not know."""
-        return job_status(self._jobs[job], self._workers, self._now)
-
-    def tasks(self, job: str) -> list[TaskStatus]:
-        """All tasks of `job` and when they ran: the maps, then the reduces."""
-        return task_statuses(self._jobs[job])
-
-    def workers(self) -> list[WorkerStatus]:
-        """The living workers, in order of name."""
-        return worker_statuses(self._workers, self._now)
-
-    def running(self, job: str) -> list[RunningAttempt]:
-        """The attempts of `job` that run, those first that have run longest."""
-        return running_attempts(self._jobs[job], self._now)
-
-    def map_results(self, job: str) -> list[Any]:
-        """The results of the winning map attempts, in order of task; unfinished ones left out."""
-        return _results(self._jobs[job].maps)
-
-    def reduce_results(self, job: str) -> list[Any]:
-        """The results of the winning reduce attempts, in order of task."""
-        return _results(self._jobs[job].reduces)
-
-    def knows(self, job: str) -> bool:
-        """True if `status` can be asked for `job`."""
-        return job in self._jobs
-
-    def forget(self, job: str) -> None:
-        """Free what is kept of a job that has ended. What is still heard of it is ignored."""
-        if self._jobs[job].state.ended:
-            del self._jobs[job]
-            self._forgotten.add(job)
-
     # Jobs ----------------------------------------------------------------------------------------
 
     def _job_started(self, event: JobStarted) -> None:
@@ -203,16 +134,6 @@ class Scheduler:
             self._open(job.maps)
             self._advance(job)
 
-    def _remember(self, job: Job, done: Done) -> None:
-        """A task was finished under an earlier leader."""
-        task = job.task(done.attempt.task)
-        if task and not task.winner:
-            attempt = Attempt(done.attempt, done.worker, done.locality, self._now, began=0)
-            stage = job.stage(task.id.kind)
-            stage.begin(task, attempt)
-            stage.end(attempt, AttemptState.SUCCEEDED)
-            stage.win(task, attempt, done.result)
-
     def _pause(self, name: str, paused: bool) -> None:
         if job := self._turns.get(name):
             job.paused = paused
@@ -235,14 +156,6 @@ class Scheduler:
             self._end(job, JobState.KILLED)
         elif job and job.committing:
             self._end(job, JobState.FAILED, f"the output could not be committed: {event.error}")
-
-    def _open(self, stage: Stage) -> None:
-        """The tasks of `stage` may run from now on."""
-        if stage.started_at is None:
-            stage.started_at = self._now
-        for task in stage.tasks:
-            if not task.winner and not task.running and task.id.index not in stage.resting:
-                self._queue(stage, task)
 
     def _advance(self, job: Job) -> None:
         """Go on to the reduces, or to the commit, when all before it is done."""
@@ -284,9 +197,9 @@ class Scheduler:
                 self._lose_running(attempt, f"worker {worker.name} no longer knew of it")
         for unknown in sorted(running - worker.attempts.keys()):
             self._adopt(unknown, worker.name)
-        for id, progress in event.progress:
-            if attempt_told := worker.attempts.get(id):
-                attempt_told.progress, attempt_told.progress_at = progress, self._now
+        for attempt_id, progress in event.progress:
+            if known := worker.attempts.get(attempt_id):
+                known.progress, known.progress_at = progress, self._now
         worker.strays = running - worker.attempts.keys()
         for stray in sorted(worker.strays):
             self._actions.append(KillAttempt(worker.name, stray))
@@ -304,29 +217,6 @@ class Scheduler:
             retry.trust_again(job, self._workers, gone)
 
     # Attempts ------------------------------------------------------------------------------------
-
-    def _adopt(self, attempt_id: AttemptId, worker_name: str) -> Attempt | None:
-        """An attempt that this scheduler hasn't heard of, if an earlier leader has given it and it
-        is still of use: from now on it counts as running. None otherwise."""
-        job = self._turns.get(attempt_id.task.job)
-        task = job.task(attempt_id.task) if job else None
-        if not job or not task or task.winner or attempt_id.number in task.attempts:
-            return None
-        if not 0 < attempt_id.number < job.first_attempt:
-            return None
-        locality = placement.locality(task, self._workers.get(worker_name), self._workers)
-        attempt = Attempt(attempt_id, worker_name, locality, self._now, began=0)
-        self._register(job, task, attempt)
-        return attempt
-
-    def _register(self, job: Job, task: Task, attempt: Attempt) -> None:
-        """The attempt runs, and holds its slot."""
-        attempt.early = task.id.kind == "reduce" and not job.maps.complete
-        job.stage(task.id.kind).begin(task, attempt)
-        if worker := self._workers.get(attempt.worker):
-            worker.attempts[attempt.id] = attempt
-            worker.early += attempt.early
-            self._workers.changed(worker)
 
     def _attempt_succeeded(self, event: AttemptSucceeded) -> None:
         job, task, attempt = self._find(event.attempt)
@@ -414,19 +304,6 @@ class Scheduler:
         elif not task.running:
             self._queue(job.stage(task.id.kind), task, rest_s)
 
-    def _queue(self, stage: Stage, task: Task, rest_s: float = 0.0) -> None:
-        """`task` waits for a slot, after a rest."""
-        if not rest_s:
-            placement.queue(stage, task, self._workers, self._now, self.policy)
-            return
-        stage.resting[task.id.index] = self._now + rest_s
-        self._later(self._now + rest_s, partial(self._rested, stage, task))
-
-    def _rested(self, stage: Stage, task: Task) -> None:
-        if stage.resting.get(task.id.index, math.inf) <= self._now:
-            del stage.resting[task.id.index]
-            self._queue(stage, task)
-
     def _task_killed(self, event: TaskKilled) -> None:
         job = self._turns.get(event.task.job)
         task = job.task(event.task) if job else None
@@ -434,24 +311,6 @@ class Scheduler:
             for attempt in task.running:
                 self._kill(attempt)
             self._queue(job.stage(task.id.kind), task)
-
-    def _kill(self, attempt: Attempt) -> None:
-        self._close(attempt, AttemptState.KILLED)
-        self._actions.append(KillAttempt(attempt.worker, attempt.id))
-
-    def _close(self, attempt: Attempt, state: AttemptState) -> None:
-        """The attempt holds its slot no longer."""
-        self._jobs[attempt.id.task.job].stage(attempt.id.task.kind).end(attempt, state)
-        attempt.ended, attempt.ended_at = self._step, self._now
-        worker = self._workers.get(attempt.worker)
-        if worker and worker.attempts.pop(attempt.id, None):
-            worker.early -= attempt.early
-            self._workers.changed(worker)
-
-    def _find(self, attempt: AttemptId) -> tuple[Job | None, Task | None, Attempt | None]:
-        job = self._jobs.get(attempt.task.job)
-        task = job.task(attempt.task) if job else None
-        return job, task, task.attempts.get(attempt.number) if task else None
 
     # Giving out work -----------------------------------------------------------------------------
 
@@ -494,27 +353,7 @@ class Scheduler:
                 self._start(job, *copy, backup=True)
                 job.backups_started += 1
 
-    def _start(self, job: Job, task: Task, worker: Worker, backup: bool = False) -> None:
-        attempt = Attempt(
-            id=AttemptId(task.id, job.first_attempt + task.given),
-            worker=worker.name,
-            locality=placement.locality(task, worker, self._workers),
-            given_at=self._now,
-            began=self._step,
-            backup=backup,
-        )
-        task.given += 1
-        self._turns[job.id] = self._turns.pop(job.id)
-        self._register(job, task, attempt)
-        self._actions.append(
-            RunAttempt(worker.name, attempt.id, attempt.locality, task.failures, backup)
-        )
-
 
 def _can_win(attempt: Attempt) -> bool:
     """A lost attempt may turn out to have finished; a failed one has said that it did not."""
     return attempt.state in (AttemptState.RUNNING, AttemptState.LOST)
-
-
-def _results(stage: Stage) -> list[Any]:
-    return [task.result for task in stage.tasks if task.winner]

@@ -130,6 +130,10 @@ class Cluster:
         """The workers that are alive, as `mapreduce.engine.status.WorkerStatus`."""
         return self._master.workers()
 
+    def drain(self, worker: str, undo: bool = False) -> None:
+        """Give a worker no further tasks, as before its machine is stopped."""
+        self._master.drain_worker(worker, not undo)
+
     def _records(self, name: str = "*", state: str | None = None) -> list[Record]:
         return [
             record

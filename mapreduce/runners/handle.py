@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
-from mapreduce.cluster import records
+from mapreduce.cluster import history, records
 from mapreduce.cluster.connection import Record
+from mapreduce.cluster.history import PastTask
+from mapreduce.cluster.records import JobRecord
 from mapreduce.data import outputs
 from mapreduce.engine import sidefiles
 from mapreduce.engine.events import JobState
@@ -92,9 +94,25 @@ class JobHandle:
         """Start the job again, which has failed or was killed."""
         return _as_status(self._master.run_job(self.name))
 
-    def kill(self) -> JobStatus:
-        """Stop the job: its processes end, and its intermediate data goes."""
-        return _as_status(self._master.kill_job(self.name))
+    def kill(self, task: str | None = None) -> JobStatus:
+        """Stop the job: its processes end, and its intermediate data goes. Or only what runs of
+        `task`, such as "map-00003", which then starts again."""
+        if task is None:
+            return _as_status(self._master.kill_job(self.name))
+        return _as_status(self._master.kill_task(self.name, task))
+
+    def pause(self) -> JobStatus:
+        """Start no further task of the job; those that run go on."""
+        return _as_status(self._master.pause_job(self.name))
+
+    def resume(self) -> JobStatus:
+        """Let the job go on, which is paused."""
+        return _as_status(self._master.resume_job(self.name))
+
+    def remove(self, output: bool = False) -> None:
+        """Delete all that is kept of the job, its logs and history too, and its output if that is
+        wanted. A job that runs is not removed."""
+        self._master.remove_job(self.name, output)
 
     def results(self) -> RunResult:
         """The output of the job, once it has succeeded: this waits for its end. Raises `JobFailed`
@@ -117,6 +135,16 @@ class JobHandle:
         task or an attempt, such as "map", "map-00003" or "map-00003.1"."""
         run = self.record()["run"]
         return list(logs.read(self._store, run, task)) if run else []
+
+    def history(self) -> list[JobRecord]:
+        """The records of the job's runs that have ended, the newest first."""
+        return history.runs(self._store, self.name)
+
+    def past_tasks(self, run: str | None = None) -> list[PastTask]:
+        """When each task of a run that has ended ran, where, and how its attempts ended; of the
+        latest, if none of `history` is named."""
+        chosen = run or next((record.run for record in self.history()), None)
+        return list(history.tasks(self._store, self.name, chosen)) if chosen else []
 
     def forget_files(self) -> None:
         """Delete the side files and modules of the job, which can't run again without them."""

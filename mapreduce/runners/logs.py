@@ -35,10 +35,11 @@ def follow(store: Store, ask: Callable[[], Record], task: str | None = None) -> 
     """
     told: dict[str, str] = {}
     settled: set[str] = set()
-    run, ended = ask()["run"], False
+    record = ask()
+    run, ended, before = record["run"], False, _running(record)
     while True:
         record = ask()
-        running = {running["attempt"] for running in record["tasks"]}
+        running, before = _running(record) | before, _running(record)
         keys = [key for key in _keys(store, run, task) if key not in settled]
         for key, log in zip(keys, _read(store, run, keys), strict=True):
             if log.attempt not in running and told.get(key) == log.text:
@@ -50,6 +51,10 @@ def follow(store: Store, ask: Callable[[], Record], task: str | None = None) -> 
             return
         ended = record["run"] != run or JobState(record["state"]).ended
         time.sleep(POLL_S)
+
+
+def _running(record: Record) -> set[str]:
+    return {task["attempt"] for task in record["tasks"]}
 
 
 def news(before: str, now: str) -> str:

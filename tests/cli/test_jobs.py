@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,11 @@ from cli.local_cluster import write_config
 from cli.mapreduce import main
 from dynamo.config import ClusterConfig
 from mapreduce.runners.logs import is_of
+from tests.cli.conftest import TEXT, Call, done, failed
 from tests.waiting import wait_until
 
 WORDCOUNT = Path(__file__).parents[2] / "examples" / "wordcount.py"
-TEXT = "to be or not to be\nthat is the question\n" * 50
+
 
 SLOW = """\
 import time
@@ -45,41 +45,6 @@ class MyMapper(Mapper):
 
 class MyReducer(Reducer): ...
 """
-
-Call = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterConfig]:
-    """A cluster that runs, with a file at /texts/hamlet."""
-    folder = tmp_path_factory.mktemp("cluster")
-    config = write_config(folder, workers=2, slots=1)
-    cluster = ClusterProcesses(config)
-    try:
-        cluster.up(lambda line: None)
-        (folder / "hamlet").write_text(TEXT)
-        arguments = ["put", str(folder / "hamlet"), "/texts/", "--config", str(config.path)]
-        assert CliRunner().invoke(dynamo_main, arguments).exit_code == 0
-        yield config
-    finally:
-        cluster.down(lambda line: None)
-
-
-@pytest.fixture
-def mapreduce(config: ClusterConfig, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.setenv("DYNAMO_CONFIG", str(config.path))
-    return lambda *arguments: CliRunner().invoke(main, [str(one) for one in arguments])
-
-
-def done(result: Result) -> Result:
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def failed(result: Result, exit_code: int, text: str) -> None:
-    assert result.exit_code == exit_code, result.output
-    assert text in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def new_job(mapreduce: Call, name: str, source: Path = WORDCOUNT, *more: str) -> Result:

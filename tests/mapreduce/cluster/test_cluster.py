@@ -398,6 +398,16 @@ class TestAnyClient:
         assert ended(cluster, "plain")["state"] == "succeeded"
         assert [f["path"] for f in client.output("plain")["files"]] == ["/out/plain/part-00000"]
 
+    def test_a_job_is_watched_listed_and_killed(self, cluster, client, tmp_path):
+        given = {"name": "plain-endless", "inputs": ["/books/0.txt"], "output": "/out/endless"}
+        client.new_job(given, endless(tmp_path / "pids"))
+        client.run_job("plain-endless")
+        wait_until(lambda: client.job_status("plain-endless")["map"]["running"], 10, "a task")
+        states = {record["name"]: record["state"] for record in client.jobs()}
+        assert states["plain-endless"] == "running"
+        assert client.kill_job("plain-endless")["state"] == "killed"
+        assert client.job_status("plain-endless")["state"] == "killed"
+
     @pytest.mark.parametrize(
         ("call", "arguments", "says"),
         [

@@ -11,6 +11,7 @@ from mapreduce.engine.events import (
     Locality,
     RunAttempt,
     Tick,
+    WorkerReported,
 )
 from mapreduce.engine.scheduler import Policy
 from tests.mapreduce.engine.scheduling import (
@@ -145,3 +146,24 @@ class TestYield:
         s.handle(started(5, job="other"), 3.0)
         assert [str(a.attempt) for a in s.running("job")] == ["map-00002.1"]
         assert len(s.running("other")) == 2
+
+
+class TestQueues:
+    """Workers where tasks may wait for a slot."""
+
+    def test_no_reduce_waits_at_a_worker_before_all_maps_are_done(self):
+        s = with_workers()
+        s.handle(WorkerReported("w1", "n1", 1, ahead=4), 0.0)
+        s.handle(started(2, 1, slow_start=0.0), 0.0)
+        assert s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0) == []
+
+    def test_no_task_waits_at_a_worker_behind_a_reduce_that_waits_for_maps(self):
+        s = with_workers()
+        s.handle(WorkerReported("w1", "n1", 2, ahead=4), 0.0)
+        s.handle(started(2, 1, slow_start=0.0), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0)
+        gone = AttemptFailed(map_attempt(1), "w1", "boom")
+        assert runs(s.handle(gone, 2.0)) == [("w1", map_attempt(1, 2))]
+        s.handle(WorkerReported("w2", "n2", 1, ahead=4), 2.0)
+        told = s.handle(started(3, job="other"), 3.0)
+        assert [worker for worker, _ in runs(told)] == ["w2"] * 3

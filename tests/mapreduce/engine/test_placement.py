@@ -126,3 +126,10 @@ class TestPlacement:
         s.handle(WorkerReported("w1", "n1", 2, running), 1.0)
         assert runs(s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.5)) == []
         assert len(runs(s.handle(AttemptSucceeded(map_attempt(1), "w1"), 1.5))) == 1
+
+    def test_idle_slots_come_before_places_in_a_queue(self):
+        s = with_workers()
+        s.handle(WorkerReported("w1", "n1", 1, ahead=9), 0.0)
+        s.handle(WorkerReported("w2", "n2", 2), 0.0)
+        taken = [worker for worker, _ in runs(s.handle(started(6), 0.0))]
+        assert taken == ["w2", "w1", "w2", "w1", "w1", "w1"]

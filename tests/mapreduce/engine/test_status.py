@@ -1,44 +1,117 @@
-"""What the scheduler tells of jobs that it has: read-only copies of its tables."""
+"""What is told of jobs while they run: `mapreduce.engine.status`."""
+
+import pytest
 
 from mapreduce.engine.events import (
     AttemptFailed,
     AttemptSucceeded,
-    JobResumed,
+    JobKilled,
+    JobPaused,
     JobStarted,
-    Locality,
-    RunAttempt,
+    Tick,
     WorkerReported,
 )
-from mapreduce.engine.scheduler import Scheduler
-from mapreduce.engine.status import AttemptStatus
+from mapreduce.engine.scheduler import Policy
+from tests.mapreduce.engine.scheduling import (
+    Quiet,
+    map_attempt,
+    reduce_attempt,
+    started,
+    with_workers,
+)
+
+PATIENT = Policy(worker_timeout_s=1e9, order_timeout_s=1e9)
 
 
-def test_the_times_of_tasks_have_each_attempt_in_order_and_how_it_ended():
-    s = Scheduler()
-    s.handle(WorkerReported("w1", "n1", 1), 0.0)
-    [first] = s.handle(JobStarted("job", (("n1",),), ((),), slow_start=1.0), 1.0)
-    [second] = s.handle(AttemptFailed(first.attempt, "w1", "boom"), 3.0)
-    s.handle(AttemptSucceeded(second.attempt, "w1"), 4.0)
-    done, running = s.tasks("job")
-    assert (done.id, done.state) == (first.attempt.task, "done")
-    where = {"worker": "w1", "locality": Locality.NODE, "backup": False}
-    assert done.attempts == (
-        AttemptStatus(number=1, state="failed", started_at=1.0, ended_at=3.0, **where),
-        AttemptStatus(number=2, state="succeeded", started_at=3.0, ended_at=4.0, **where),
-    )
-    assert (running.state, running.attempts[0].state) == ("running", "running")
-    assert running.attempts[0].ended_at is None
+def waits(s: Quiet) -> dict[str, int]:
+    return s.status("job").map.waits
 
 
-def test_a_job_that_starts_paused_waits_until_it_is_resumed():
-    s = Scheduler()
-    s.handle(WorkerReported("w1", "n1", 1), 0.0)
-    assert s.handle(JobStarted("job", ((),), (), paused=True), 0.0) == []
-    [run] = s.handle(JobResumed("job"), 1.0)
-    assert isinstance(run, RunAttempt)
+class TestWhyTasksWait:
+    def test_for_a_slot_and_for_maps(self):
+        s = with_workers("w1")
+        s.handle(started(3, 2), 0.0)
+        assert waits(s) == {"for a free slot": 2}
+        assert s.status("job").reduce.waits == {"for 3 maps": 2}
+
+    def test_without_workers(self):
+        s = with_workers()
+        s.handle(started(2), 0.0)
+        assert waits(s) == {"no worker is alive": 2}
+        s.handle(WorkerReported("w1", "n1", 1, draining=True), 0.0)
+        assert waits(s) == {"all workers are drained": 2}
+
+    def test_as_the_job_is_paused_or_at_its_limit(self):
+        s = with_workers("w1", slots=4)
+        s.handle(started(3, max_running=1), 0.0)
+        assert waits(s) == {"the job may run 1 tasks at once": 2}
+        s.handle(JobPaused("job"), 0.0)
+        assert waits(s) == {"the job is paused": 2}
+        assert s.status("job").paused
+
+    def test_after_a_failure(self):
+        s = with_workers("w1")
+        s.handle(started(2), 0.0)
+        s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.0)
+        s.handle(AttemptSucceeded(map_attempt(1), "w1"), 1.0)
+        s.handle(AttemptFailed(map_attempt(0, 2), "w1", "boom"), 1.0)
+        assert waits(s) == {"for another try after it failed": 1}
+
+    def test_for_a_near_worker(self):
+        s = with_workers("w1", "w2")
+        s.handle(JobStarted("job", (("n1",), ("n1",)), ()), 0.0)
+        assert waits(s) == {"for a worker near its data, or another than it failed on": 1}
+
+    def test_after_another_leader(self):
+        s = with_workers("w1")
+        s.handle(JobStarted("job", ((),), (), resumed=True, first_attempt=101), 0.0)
+        assert waits(s) == {"for workers to tell what they still run": 1}
+
+    def test_when_it_is_over_nothing_waits(self):
+        s = with_workers("w1")
+        s.handle(started(3), 0.0)
+        s.handle(JobKilled("job"), 1.0)
+        assert waits(s) == {}
+        assert s.status("job").map.seconds_left is None
 
 
-def test_a_worker_that_drains_is_said_to():
-    s = Scheduler()
-    s.handle(WorkerReported("w1", "n1", 1, draining=True), 0.0)
-    assert [(worker.name, worker.draining) for worker in s.workers()] == [("w1", True)]
+class TestRate:
+    def test_it_is_that_of_the_last_seconds(self):
+        s = with_workers("w1", policy=PATIENT)
+        s.handle(started(40), 0.0)
+        for index in range(10):
+            s.handle(AttemptSucceeded(map_attempt(index), "w1"), index + 1.0)
+        assert s.status("job").map.rate == pytest.approx(1.0)
+        assert s.status("job").map.seconds_left == pytest.approx(30.0)
+        s.handle(Tick(), 15.0)
+        assert s.status("job").map.rate == pytest.approx(0.6)
+
+    def test_when_none_has_ended_of_late_it_is_that_of_the_whole_stage_that_tells(self):
+        s = with_workers("w1", policy=PATIENT)
+        s.handle(started(3), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1"), 50.0)
+        s.handle(Tick(), 100.0)
+        status = s.status("job").map
+        assert (status.rate, status.seconds_left) == (0.0, pytest.approx(200.0))
+
+    def test_progress_counts_before_any_task_is_done(self):
+        s = with_workers("w1", policy=PATIENT)
+        s.handle(started(1), 0.0)
+        assert s.status("job").map.seconds_left is None
+        progress = ((map_attempt(0), 0.25),)
+        s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),), progress=progress), 10.0)
+        assert s.status("job").map.seconds_left == pytest.approx(30.0)
+
+
+def test_each_task_is_told_with_all_its_attempts():
+    s = with_workers("w1", policy=PATIENT)
+    s.handle(started(1, 1), 0.0)
+    s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.0)
+    s.handle(AttemptSucceeded(map_attempt(0, 2), "w1"), 3.0)
+    one, two = s.tasks("job")
+    assert (one.id, one.state) == (map_attempt(0).task, "done")
+    assert [(a.number, a.worker, a.state, a.started_at, a.ended_at) for a in one.attempts] == [
+        (1, "w1", "failed", 0.0, 1.0),
+        (2, "w1", "succeeded", 1.0, 3.0),
+    ]
+    assert (two.id, two.state, len(two.attempts)) == (reduce_attempt(0).task, "running", 1)

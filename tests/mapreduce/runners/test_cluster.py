@@ -185,6 +185,33 @@ def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(cluster):
         job.kill()
 
 
+def test_a_job_is_paused_resumed_looked_back_at_and_removed(cluster):
+    job = submit(cluster, "steered", Words, least_split_bytes=1 << 20)
+    job.wait(20.0)
+    with pytest.raises(JobError, match="not running, it is succeeded"):
+        job.pause()
+    with pytest.raises(JobError, match="not running, it is succeeded"):
+        job.resume()
+    with pytest.raises(JobError, match="not running, it is succeeded"):
+        job.kill("map-00000")
+    wait_until(job.history, 10, "the history")
+    assert [record.run for record in job.history()] == [job.record()["run"]]
+    assert [task.task for task in job.past_tasks()] == ["map-00000", "reduce-00000"]
+    folder = job.record()["output"]
+    job.remove(output=True)
+    assert files.under(cluster.store, folder) == []
+    with pytest.raises(JobError, match="no job 'steered'"):
+        job.status()
+
+
+def test_a_cluster_in_a_notebook_is_a_table_of_its_jobs(cluster):
+    job = submit(cluster, "shown", Words)
+    job.wait(20.0)
+    assert "<td>shown</td><td>succeeded</td>" in cluster._repr_html_()
+    assert '<progress value="1" max="1">' in job._repr_html_()
+    assert [worker["name"] for worker in cluster.workers()] == ["w1"]
+
+
 def test_what_tasks_print_is_in_the_logs(cluster):
     job = submit(cluster, "talks", Talks)
     job.wait(20.0)
