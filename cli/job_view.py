@@ -56,6 +56,8 @@ def summary(record: Record) -> list[str]:
     ]
     lines += _running(record["tasks"])
     lines += _slowest(record["slowest"])
+    if record["backups"]:
+        lines.append(f"  {show.number_of(record['backups'], 'slow task')} started a second time")
     if record["set_aside"]:
         lines.append(f"  set aside, as too much failed there: {', '.join(record['set_aside'])}")
     lines += _counters(record["counters"])
@@ -63,10 +65,8 @@ def summary(record: Record) -> list[str]:
     if record["state"] == "succeeded":
         lines.append(f"  output   {record['output']}: {written}")
     lines += _indented("error", record["error"])
-    if record["first_error"] and not record["error"]:
-        lines += _indented(
-            "first error, since when the task was tried again", record["first_error"]
-        )
+    if not _told_in(record["first_error"], record["error"]):
+        lines += _indented("the first error, of a task that was tried again", record["first_error"])
     return lines
 
 
@@ -178,6 +178,16 @@ def _slowest(tasks: Sequence[Record]) -> list[str]:
         + show.duration(task["seconds"])
         for index, task in enumerate(tasks)
     ]
+
+
+def _told_in(first_error: str, error: str) -> bool:
+    """Whether what the first attempt that failed said is no news behind the job's own error.
+
+    >>> _told_in("map-00003 on w1: ValueError: x", "all 4 attempts; the last said: ValueError: x")
+    True
+    """
+    _, _, said = first_error.partition(": ")
+    return said in error
 
 
 def _indented(title: str, text: str) -> list[str]:

@@ -164,6 +164,9 @@ def brought_up_to_date(
         sampling=status.sampling,
         map=_stage(status.map, now, began),
         reduce=_stage(status.reduce, now, began),
+        first_error=record.first_error or status.first_error,
+        set_aside=status.set_aside,
+        backups=record.backups + status.backups,
         tasks=tuple(_task(task, noted) for task in scheduler.running(run.job)[:TASKS_TOLD]),
         told=tuple(run.told(status, now)),
         counters=run.counters(results, status),
@@ -208,6 +211,9 @@ def _stage(stage: StageStatus, now: float, began: float) -> StageRecord:
         started_at=_by_calendar(stage.started_at, began),
         ended_at=_by_calendar(stage.ended_at, began),
         seconds=seconds,
+        waits=stage.waits,
+        rate=stage.rate,
+        seconds_left=stage.seconds_left,
     )
 
 

@@ -36,6 +36,14 @@ FORKS = b"""\
         with open("%s", "a") as f: print(child.pid, file=f)
         while True: time.sleep(1)
 """
+LEAVES_A_DAEMON = b"""\
+        import subprocess, sys
+        child = subprocess.Popen(
+            [sys.executable, "-c", "while True: pass"], start_new_session=True
+        )
+        with open("%s", "a") as f: print(child.pid, file=f)
+        while True: time.sleep(1)
+"""
 WAITS = b"        while not pathlib.Path('%s').exists(): time.sleep(0.01)\n"
 
 
@@ -75,13 +83,21 @@ def keys_of(cluster: Cluster, run: str) -> list[str]:
     return list(cluster.store.list(paths.pieces(run)))
 
 
-@pytest.mark.parametrize("hangs", [LOOPS, IGNORES_SIGNALS, FORKS], ids=["loop", "deaf", "forks"])
+HANGS = {
+    "loop": LOOPS,
+    "deaf": IGNORES_SIGNALS,
+    "forks": FORKS,
+    "daemon forks": LEAVES_A_DAEMON,
+}
+
+
+@pytest.mark.parametrize("hangs", HANGS.values(), ids=HANGS.keys())
 def test_a_killed_job_leaves_no_process_and_no_piece(cluster, tmp_path, hangs, request):
     """The last of its eight maps hangs, so that there are pieces of the others."""
     marker = tmp_path / "pids"
     hangs = hangs.replace(b"%s", str(marker).encode())
     last = b"        if '7.txt' not in str(self.context.input):\n            return\n"
-    name = f"hangs-{request.node.callspec.id}"
+    name = f"hangs-{request.node.callspec.id.replace(' ', '-')}"
     code = mapping(b"        yield 'piece', 1\n", last, NOTES_ITSELF % str(marker).encode(), hangs)
     start(cluster, name, code)
     run_id = cluster.connection.job_status(name)["run"]
@@ -98,6 +114,9 @@ def test_a_killed_task_starts_again_and_is_no_failure(cluster, tmp_path):
     go = tmp_path / "go"
     start(cluster, "again", mapping(b"        import pathlib, time\n", WAITS % str(go).encode()))
     wait_for_tasks(cluster, "again", 4)
+    record = cluster.connection.job_status("again")
+    assert record["map"]["waits"] == {"for a free slot": 4}
+    assert record["reduce"]["waits"] == {"for 8 maps": 2}
     victim = running(cluster, "again")[0].partition(".")[0]
     assert cluster.connection.kill_task("again", victim)["map"]["failed_attempts"] == 0
     for task, says in (
@@ -126,7 +145,7 @@ def test_a_paused_job_starts_nothing_until_it_is_resumed(cluster, tmp_path):
     wait_for_tasks(cluster, "paused", 0)
     record = cluster.connection.job_status("paused")
     assert (record["state"], record["paused"]) == ("running", True)
-    assert record["map"]["done"] < 8
+    assert record["map"]["waits"] == {"the job is paused": 8 - record["map"]["done"]}
     other = run(cluster, "meanwhile")
     assert other["state"] == "succeeded"
     assert cluster.connection.job_status("paused")["map"]["done"] == record["map"]["done"]
@@ -160,10 +179,13 @@ def test_the_history_of_each_run_stays_until_the_job_is_removed(cluster, tmp_pat
     code = mapping(b"        import os\n", fails.encode())
     failed = run(cluster, "twice", code, max_attempts=1)
     assert failed["state"] == "failed"
+    assert failed["first_error"].startswith("map-0000")
+    assert "OSError: the first run fails" in failed["first_error"]
     first.touch()
     cluster.connection.run_job("twice")
     record = ended(cluster, "twice")
     assert record["state"] == "succeeded", record["error"]
+    assert record["first_error"] == ""
     tasks = past_tasks(cluster, record)
     latest, oldest = history.runs(cluster.store, "twice")
     assert [latest.run, oldest.run] == [record["run"], failed["run"]]
