@@ -106,7 +106,8 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
     )
     ready = say_ready(f"worker {name} beside node {me.node} has found the master", ready_fd)
     masters = list(config.master_addresses.values())
-    worker.serve(name, me.node, me.slots, masters, open_store, ready)
+    host = config.node_addresses.get(me.node, "").rpartition(":")[0]
+    worker.serve(name, me.node, me.slots, masters, open_store, ready, host)
 
 
 for command in (

@@ -27,6 +27,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     session: str
     number: int
+    host: str = ""
+    """The address of its machine, or "" if that is not known."""
     running: tuple[AttemptId, ...] = ()
     finished: tuple[Outcome, ...] = ()
     returned: tuple[AttemptId, ...] = ()

@@ -69,7 +69,9 @@ def _as_sign_of_life(report: Report, draining: bool) -> WorkerReported:
         report.node,
         report.slots,
         report.running,
+        host=report.host,
         draining=draining,
+        progress=tuple((n.attempt, n.progress) for n in report.notes if n.progress is not None),
         ahead=report.ahead,
     )
 

@@ -45,15 +45,16 @@ def serve(
     masters: Sequence[str],
     open_store: Callable[[], Store],
     ready: Callable[[], None] = lambda: None,
+    host: str = "",
 ) -> None:
     """Run the worker `name` in this process until SIGTERM or SIGINT.
 
-    `node` is the store node beside it, `masters` the addresses of all masters. `ready` is called
+    `node` is the store node beside it, `host` its machine's address, `masters` the addresses of all masters. `ready` is called
     when the one that leads has first heard of it; until there is one it goes on asking.
     `open_store` is pickled for the child processes.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs what is repeated anyway
-    worker = TaskServer(name, node, slots, masters, open_store, ready)
+    worker = TaskServer(name, node, slots, masters, open_store, ready, host)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop)
     worker.run()
@@ -70,8 +71,9 @@ class TaskServer:
         masters: Sequence[str],
         open_store: Callable[[], Store],
         ready: Callable[[], None],
+        host: str = "",
     ) -> None:
-        self._name, self._node, self._slots = name, node, slots
+        self._name, self._node, self._slots, self._host = name, node, slots, host
         self._masters = deque(masters)
         """Their addresses, that of the one that is asked first."""
         self._term = 0
@@ -207,6 +209,7 @@ class TaskServer:
         return Report(
             worker=self._name,
             node=self._node,
+            host=self._host,
             slots=self._slots,
             session=self._session,
             number=self._number,

@@ -42,9 +42,13 @@ def choose(
 ) -> Pair | None:
     """The next task of `stage` to start and the worker for it, or None if none should start now.
     Workers with fewer idle slots than `least_idle` are passed over."""
-    if not len(stage.waiting) or workers.freest(job.set_aside, least_idle) is None:
+    if not len(stage.waiting) or not workers.any_free:
         return None
-    free = partial(workers.by_freedom, job.set_aside, least_idle)
+    free: Free = partial(workers.by_freedom, (), least_idle)
+    if job.set_aside:  # they may be many, so they are passed over only once
+        free = partial(iter, list(workers.by_freedom(job.set_aside, least_idle)))
+    if next(free(), None) is None:
+        return None
     minds = partial(avoids, workers=workers, now=now, policy=policy)
     return (
         _beside_data(stage.waiting, workers, free, minds)
