@@ -49,9 +49,9 @@ def serve(
 ) -> None:
     """Run the worker `name` in this process until SIGTERM or SIGINT.
 
-    `node` is the store node beside it, `host` its machine's address, `masters` the addresses of all masters. `ready` is called
-    when the one that leads has first heard of it; until there is one it goes on asking.
-    `open_store` is pickled for the child processes.
+    `node` is the store node beside it, `host` its machine's address, `masters` the addresses of all
+    masters. `ready` is called when the one that leads has first heard of it; until there is one it
+    goes on asking. `open_store` is pickled for the child processes.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs what is repeated anyway
     worker = TaskServer(name, node, slots, masters, open_store, ready, host)
