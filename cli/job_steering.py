@@ -93,7 +93,7 @@ def rm(names: tuple[str, ...], with_output: bool, yes: bool, config: ClusterConf
     if not found:
         click.echo("no job is named like that", err=True)
         return
-    if not yes and list(names) != found:
+    if not yes and (len(found) > 1 or list(names) != found):
         click.echo("\n".join(found), err=True)
         what = show.number_of(len(found), "job") + (" and their output" if with_output else "")
         click.confirm(f"remove {what}?", abort=True, err=True)

@@ -28,7 +28,7 @@ def job_row(record: Record) -> tuple[str, ...]:
     """A job's line in the list of jobs, in the order of `JOB_COLUMNS`."""
     return (
         record["name"],
-        record["state"],
+        "paused" if record["paused"] else record["state"],
         _share(record["map"]),
         _share(record["reduce"]),
         show.moment(record["created_at"]),

@@ -103,7 +103,7 @@ def _stage_row(record: Record, stage: str) -> tuple[object, ...]:
 def _job_row(record: Record) -> tuple[object, ...]:
     return (
         record["name"],
-        record["state"],
+        "paused" if record["paused"] else record["state"],
         *(f"{record[stage]['done']}/{record[stage]['total']}" for stage in STAGES),
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["created_at"])),
         _seconds(_taken(record)),
@@ -113,7 +113,7 @@ def _job_row(record: Record) -> tuple[object, ...]:
 
 def _state(record: Record) -> str:
     taken = _taken(record)
-    state: str = record["state"]
+    state = "paused" if record["paused"] else str(record["state"])
     return state + ("" if taken is None else f" ({taken:.1f} s)")
 
 

@@ -124,6 +124,17 @@ def test_removing_several_jobs_is_asked_about(patient: str, mapreduce: Call) -> 
     assert "no job is named like that" in done(mapreduce("rm", "x*")).stderr
 
 
+def test_two_jobs_by_name_are_asked_about_too_and_one_is_not(patient: str, mapreduce: Call) -> None:
+    arguments = ("examples/wordcount.py", "--input", "/patient", "--output")
+    for name in ("one", "two"):
+        done(mapreduce("new_job", name, *arguments, f"/out/{name}"))
+    result = CliRunner().invoke(mapreduce_main, ["rm", "one", "two"], input="n\n")
+    assert result.exit_code == 1
+    assert "remove 2 jobs?" in result.stderr
+    for name in ("one", "two"):
+        assert done(mapreduce("rm", name)).stdout == f"job {name} is removed\n"
+
+
 def test_history_and_logs_of_a_job_that_never_ran(patient: str, mapreduce: Call) -> None:
     assert "no run of job hangs has ended yet" in done(mapreduce("history", patient)).stderr
     failed(mapreduce("history", patient, "--run", "x"), 2, "job hangs has no past run 'x'")
