@@ -16,6 +16,7 @@ from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine.events import JobState
 from mapreduce.engine.executor import Outcome
 from mapreduce.engine.orders import TaskResult
+from mapreduce.engine.watching import Note
 from mapreduce.errors import JobError
 from tests.mapreduce.specs import job_spec
 
@@ -69,6 +70,19 @@ def until(condition, what: str) -> None:
     with gevent.Timeout(5.0, AssertionError(f"waited in vain for: {what}")):
         while not condition():
             gevent.sleep(0.01)
+
+
+def test_the_scheduler_hears_of_the_machine_of_a_worker_and_of_progress(term):
+    report(term, 1)
+    term.requests.run_job(SPEC.name)
+    scheduler = term.dispatcher.scheduler
+    job = next(iter(term.dispatcher.runs.values())).job
+    [running] = scheduler.running(job)
+    note = Note(attempt=running.attempt, progress=0.5)
+    told = {"worker": "w1", "node": "n1", "host": "10.0.0.1", "slots": 1, "session": "s"}
+    term.reports.report(Report(**told, number=2, running=(running.attempt,), notes=(note,)))
+    assert [worker.host for worker in term.requests.workers()] == ["10.0.0.1"]
+    assert scheduler.status(job).map.seconds_left is not None  # known by progress only
 
 
 def test_the_master_answers_while_the_store_does_not(term, store):
