@@ -31,7 +31,7 @@ PLANS = ("new_job", "run_job", "remove_job")
 LOOK_S = 3.0
 KNOCK_S = 1.0
 """What changes nothing is asked of the next master after so long: this one may stand still."""
-ONLY_LOOKS = ("job_status", "jobs", "workers", "output")
+ONLY_LOOKS = ("job_status", "jobs", "workers", "output", "history")
 ASK_AGAIN_S = 0.1
 
 Record = dict[str, Any]

@@ -121,6 +121,12 @@ class MasterService:
         return [_plain(record) for record in self._requests().all_records()]
 
     @_checked
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """The records of a job's runs that have ended, the newest first. When their tasks ran is in
+        the store, at keys that `mapreduce.engine.paths` names."""
+        return [_plain(record) for record in self._requests().history(name)]
+
+    @_checked
     def output(self, name: str) -> dict[str, Any]:
         """The path and files of a job's output."""
         return self._requests().output(name)

@@ -9,7 +9,7 @@ import gevent
 import msgspec
 
 from dynamo.errors import DynamoError
-from mapreduce.cluster import records, runs
+from mapreduce.cluster import history, records, runs
 from mapreduce.cluster.dispatcher import Dispatcher
 from mapreduce.cluster.records import JobRecord
 from mapreduce.engine.events import (
@@ -163,6 +163,11 @@ class Requests:
         """All jobs, the oldest first."""
         oldest_first = sorted(self._records.values(), key=lambda r: (r.created_at, r.name))
         return [self.record(record.name) for record in oldest_first]
+
+    def history(self, name: str) -> list[JobRecord]:
+        """The records of a job's runs that have ended, the newest first."""
+        self._known(name)
+        return self._blocking(history.runs, self._store, name)
 
     def output(self, name: str) -> dict[str, Any]:
         """The files of a job's output."""

@@ -87,9 +87,14 @@ class Cluster:
             spec = sidefiles.uploaded(sidefiles.zipped(spec, Path(folder)), self.store)
         try:
             self._master.new_job(spec, code)
-            self._master.run_job(spec.name)
         except DynamoError:
             sidefiles.remove(self.store, spec)
+            raise
+        try:
+            self._master.run_job(spec.name)
+        except DynamoError:
+            with contextlib.suppress(DynamoError):
+                self._master.remove_job(spec.name)
             raise
 
     def run(

@@ -13,10 +13,13 @@ from click.testing import CliRunner, Result
 
 from cli.cluster_processes import ClusterProcesses
 from cli.dynamo import main as dynamo_main
+from cli.job_control import open_master
 from cli.jobs import _job_name
 from cli.local_cluster import write_config
 from cli.mapreduce import main
 from dynamo.config import ClusterConfig
+from dynamo.errors import DynamoError
+from mapreduce import Cluster, Job, Mapper
 from mapreduce.runners.logs import is_of
 from tests.cli.conftest import TEXT, Call, done, failed
 from tests.waiting import wait_until
@@ -215,6 +218,9 @@ def test_without_a_worker_a_job_does_not_start(
         done(call(dynamo_main, ["put", str(WORDCOUNT), "/texts/"]))
         done(call(main, ["new_job", "x", str(WORDCOUNT), "--input", "/texts", "--output", "/x"]))
         failed(call(main, ["run_job", "x"]), 1, "no worker is alive")
+        with Cluster(small.path) as on, pytest.raises(DynamoError, match="no worker is alive"):
+            on.submit(Job("y", mapper=Mapper), "/texts", name="y")
+        assert [record["name"] for record in open_master(small).jobs()] == ["x"]
         assert json.loads(done(call(main, ["status", "x", "--json"])).stdout)["state"] == "new"
     finally:
         cluster.down(lambda line: None)

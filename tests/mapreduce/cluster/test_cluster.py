@@ -407,6 +407,8 @@ class TestAnyClient:
         assert states["plain-endless"] == "running"
         assert client.kill_job("plain-endless")["state"] == "killed"
         assert client.job_status("plain-endless")["state"] == "killed"
+        wait_until(lambda: client.history("plain-endless"), 10, "the history")
+        assert [record["state"] for record in client.history("plain-endless")] == ["killed"]
 
     @pytest.mark.parametrize(
         ("call", "arguments", "says"),
@@ -431,6 +433,7 @@ class TestAnyClient:
         assert published == {
             "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "leader",
             "report", "kill_task", "pause_job", "resume_job", "remove_job", "drain_worker",
+            "history",
         }  # fmt: skip
 
     def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):
