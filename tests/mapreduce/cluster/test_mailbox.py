@@ -54,3 +54,23 @@ def test_a_newer_report_gets_the_orders_and_the_older_is_let_go_at_once():
     box.run(PHASE, order(1))
     assert older.get(timeout=1.0) == Orders()
     assert newer.get(timeout=1.0) == Orders(phases=(PHASE,), run=(order(1),))
+
+
+def test_a_worker_is_told_to_drain_until_it_reports_that_it_does():
+    mailbox = Mailbox()
+    mailbox.drain(True)
+    assert mailbox.drains(reported=False)  # a report that was on its way
+    assert mailbox.collect(0).drain is True
+    assert mailbox.collect(0).drain is True  # the answer before may have been lost
+    assert mailbox.drains(reported=True)
+    assert mailbox.collect(0).drain is None
+    mailbox.drain(False)
+    assert not mailbox.drains(reported=True)
+    assert mailbox.collect(0).drain is False
+    assert not mailbox.drains(reported=False)
+    assert mailbox.collect(0).drain is None
+
+
+def test_a_later_leader_believes_what_a_worker_reports_of_itself():
+    assert Mailbox().drains(reported=True)
+    assert not Mailbox().drains(reported=False)
