@@ -1,4 +1,4 @@
-"""What holds for every test: it leaves no process behind."""
+"""What holds for every test: it leaves no process behind, and no property of it is timed."""
 
 import gc
 import os
@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.waiting import wait_until
 
 # The simulations make millions of small objects and hardly a circle of them: to look for circles
 # less often saves a twentieth of their time.
 gc.set_threshold(50_000, 20, 100)
+
+# A busy machine is slow now and then, in drawing too; a test that hangs meets pytest's own timeout.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:

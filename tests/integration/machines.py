@@ -136,14 +136,18 @@ class Trial:
         return status if isinstance(status, dict) else {"members": {}}
 
     def _at_rest(self) -> bool:
-        every = [self._status(name) for name in self._observers]
-        return all(
+        """Looked at twice: what one node has just asked of another that was looked at before it,
+        the second look sees."""
+        return all(self._rests(name) for _ in range(2) for name in self._observers)
+
+    def _rests(self, name: str) -> bool:
+        status = self._status(name)
+        return bool(
             status["members"]
             and all(status["members"].values())
             and not status["hints"]
             and not status["requests_in_flight"]
             and not status["anti_entropy"]["filling"]
-            for status in every
         )
 
     # The judgement -------------------------------------------------------------------------------

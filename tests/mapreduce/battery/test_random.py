@@ -103,7 +103,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     first=FIRST_STEPS,
     second=SECOND_STEPS,
