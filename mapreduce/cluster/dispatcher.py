@@ -4,27 +4,41 @@ lead until it ends.
 What users ask is in `mapreduce.cluster.requests`, what workers report in `reports`; both put
 events in here. All tables are touched in gevent's hub only, so there are no locks. Whatever talks
 to the store runs in a thread, so the hub always answers.
+
+Another master may lead by the time that something is done here. So what tasks come to is in the
+journal before it counts, how a run ends is decided by all masters (`decisions`), and nothing is
+deleted that a later leader might choose: first the journal says what was chosen in its place, then
+the term is confirmed.
 """
 
+import contextlib
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
 import gevent
 import msgspec
 from gevent.lock import Semaphore
+from gevent.pool import Group
+from gevent.queue import Queue
 
-from dynamo.errors import DynamoError
+from dynamo.errors import CorruptData, DynamoError
 from dynamo.store import Store
-from mapreduce.cluster import history, records, runs
+from mapreduce.cluster import history, records, runs, takeover
+from mapreduce.cluster.decisions import Decisions
 from mapreduce.cluster.election import Election
 from mapreduce.cluster.history import PastTask
+from mapreduce.cluster.journal import Journal
 from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.records import JobRecord
 from mapreduce.cluster.threads import Threads
 from mapreduce.engine.events import (
     Action,
+    AttemptId,
     AttemptSucceeded,
+    AttemptWon,
     CommitFailed,
     CommitJob,
     DiscardResult,
@@ -35,6 +49,7 @@ from mapreduce.engine.events import (
     JobStarted,
     JobState,
     KillAttempt,
+    OutputLost,
     RunAttempt,
     Tick,
 )
@@ -43,6 +58,7 @@ from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Policy, Scheduler
 from mapreduce.engine.summary import summarise
 from mapreduce.engine.watching import Note
+from mapreduce.errors import JobFailed, TermOver
 
 log = logging.getLogger("mapreduce.master")
 
@@ -51,6 +67,7 @@ THREADS = 8
 SAVE_TRIES = 10
 REMEMBERED_PHASES = 20
 """So many phases that are over stay in the scheduler, for results that come late."""
+LOOK_AGAIN_S = 0.02
 SECOND_SWEEP_S = 3.0
 """Attempts that were told to stop may write pieces until then."""
 
@@ -67,35 +84,61 @@ class Dispatcher:
         self.term = term
         self.scheduler = Scheduler(policy)
         self.threads = Threads(THREADS)
+        self.journal = Journal(store, term, self.threads)
+        self.decisions = Decisions(election, term, self.threads)
         self.records: dict[str, JobRecord] = {}
         self.runs: dict[str, Run] = {}
-        self.kill_wanted: set[str] = set()
-        """Runs that were killed while they were planned."""
         self.notes: dict[str, tuple[Note, ...]] = {}
         """What each worker has said last of the attempts that it runs."""
         self.closing: set[str] = set()
         """Runs that have ended, and whose records are not in the store yet."""
-        self.saving = Semaphore()
+        self._saving = Semaphore()
         """Held while a record is saved: so the newest is saved last."""
         self._phases: dict[str, Run] = {}
         """The runs by the names of their phases, which the scheduler knows."""
         self._ended: deque[str] = deque()
         self._mail: dict[str, Mailbox] = {}
-        self._ticker: gevent.Greenlet | None = None
+        self._unwanted: Queue[tuple[Run, AttemptId, TaskResult]] = Queue()
+        """What attempts have left that nobody will use."""
+        self._undeleted: Counter[str] = Counter()
+        """How much of that there is, by run."""
+        self._work = Group()
 
     def start(self) -> None:
-        """Read what jobs there are, and let time pass from now on."""
+        """Read what jobs there are, go on with those that run, and let time pass from now on.
+
+        Raises `TermOver` if another master leads by now.
+        """
         self.records.update(self.threads.call(records.load, self.store))
-        self._ticker = gevent.spawn(self._tick)
+        newest = max((record.term for record in self.records.values()), default=0)
+        if newest >= self.term:
+            self.election.raise_above(newest)
+            raise TermOver(self.term)
+        running = [r for r in self.records.values() if r.state is JobState.RUNNING]
+        for record in sorted(running, key=lambda record: record.started_at or 0.0):
+            self._take_over(record)
+        self._spawn(self._tick)
+        self._spawn(self._delete)
 
     def stop(self) -> None:
         """Running jobs are left as they are in the store."""
-        if self._ticker:
-            self._ticker.kill()
+        self.journal.stop()
+        self._work.kill(block=False)
+
+    def _spawn(self, work: Callable[..., None], *args: Any) -> None:
+        """Do something in its own greenlet, as long as the term lasts."""
+        self._work.spawn(_until_over, work, *args)
 
     def mailbox(self, worker: str) -> Mailbox:
         """The orders of a worker."""
         return self._mail.setdefault(worker, Mailbox())
+
+    def save(self, name: str) -> None:
+        """Keep the record of a job as it is by now, if there is one."""
+        with self._saving:
+            if record := self.records.get(name):
+                record = msgspec.structs.replace(record, term=self.term)
+                self.threads.call(records.save, self.store, record)
 
     def begin(self, run: Run, started: JobStarted) -> None:
         """Let the scheduler have a run."""
@@ -105,6 +148,27 @@ class Dispatcher:
     def is_running(self, run: Run) -> bool:
         """Whether the scheduler has the present phase of a run, and it goes on."""
         return run.job in self._phases and not self.scheduler.status(run.job).state.ended
+
+    def _take_over(self, record: JobRecord) -> None:
+        """Go on with a run that an earlier leader has left, or end it as that one was about to."""
+        try:
+            resumed = self.threads.call(takeover.resume, self.store, record, self.term)
+        except (CorruptData, msgspec.MsgspecError, LookupError) as error:
+            log.warning("the run %s can't be gone on with: %s", record.run, error)
+            resumed = None
+        if resumed is None:
+            self.records[record.name] = records.lost(record)
+            self.save(record.name)
+            return
+        run, started, self.records[record.name] = resumed
+        self.runs[run.id] = run
+        if ended := next(filter(None, map(self.decisions.ended, run.all_phases)), None):
+            for done in started.done:
+                self._discard(run, done.attempt, done.result)
+            state, reason = ended
+            self._give_up(run, state, self._take_back(run, reason))
+        else:
+            self._start_phase(run, started)
 
     # Driving the scheduler -----------------------------------------------------------------------
 
@@ -125,49 +189,85 @@ class Dispatcher:
             case RunAttempt(worker=worker, attempt=attempt):
                 run = self._phases[attempt.task.job]
                 order = run.order(attempt, self.scheduler.map_results)
-                self._mail[worker].run(run.phase_order, order)
+                self.mailbox(worker).run(run.phase_order, order)
             case KillAttempt(worker=worker, attempt=attempt):
                 self.mailbox(worker).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):
-                if discarded := self._phases.get(attempt.task.job):
-                    gevent.spawn(
-                        self.threads.call, runs.discard, self.store, discarded, attempt, result
-                    )
+                if run_of := self._phases.get(attempt.task.job):
+                    self._discard(run_of, attempt, result)
+            case AttemptWon() | OutputLost():
+                self.journal.note(action)
             case CommitJob(job=job):
-                gevent.spawn(self._commit, self._phases[job])
+                self._spawn(self._commit, self._phases[job])
             case JobEnded(job=job, state=state):
                 run = self._phases[job]
                 if state is JobState.SUCCEEDED and not run.is_last:
-                    gevent.spawn(self._next_phase, run)
+                    self._spawn(self._next_phase, run)
                 else:
                     self._end(run)
+
+    def _discard(self, run: Run, attempt: AttemptId, result: TaskResult) -> None:
+        self._undeleted[run.id] += 1
+        self._unwanted.put((run, attempt, result))
+
+    def _delete(self) -> None:
+        """Delete what nobody will use, once every later leader would know that too."""
+        while True:
+            unwanted = [self._unwanted.get()]
+            while not self._unwanted.empty():
+                unwanted.append(self._unwanted.get())
+            self.journal.flush()
+            self.decisions.confirm()
+            for run, attempt, result in unwanted:
+                self._spawn(self._delete_one, run, attempt, result)
+
+    def _delete_one(self, run: Run, attempt: AttemptId, result: TaskResult) -> None:
+        self.threads.call(runs.discard, self.store, run, attempt, result)
+        self._undeleted[run.id] -= 1
 
     # A run goes on from phase to phase -----------------------------------------------------------
 
     def _start_phase(self, run: Run, started: JobStarted) -> None:
         self._phases[run.job] = run
-        paused = self.records[run.spec.name].paused
-        self.tell(msgspec.structs.replace(started, paused=paused))
-        if run.id in self.kill_wanted:
-            self.kill_wanted.discard(run.id)
+        record = self.records[run.spec.name]
+        self.tell(msgspec.structs.replace(started, paused=record.paused))
+        if self.records[run.spec.name].kill_wanted:
             self.tell(JobKilled(run.job))
 
     def _commit(self, run: Run) -> None:
-        job, now = run.job, time.monotonic()
-        results, status = self._results(run), self.scheduler.status(job)
+        """Make the output of the present phase visible: that which all leaders would."""
+        self.journal.flush()
+        results = self._results(run)
+        summary = self.decisions.commit(run.job, self._summary(run, results))
+        if summary is None:
+            self.tell(CommitFailed(run.job, "an earlier master has ended the job"))
+            return
+        try:
+            self.threads.call(runs.commit, self.store, run, results, summary)
+        except Exception as error:
+            self.decisions.retract(run.job)
+            self.tell(CommitFailed(run.job, self._take_back(run, str(error))))
+        else:
+            self.tell(JobCommitted(run.job))
+
+    def _summary(self, run: Run, results: list[TaskResult]) -> dict[str, Any]:
+        now, status = time.monotonic(), self.scheduler.status(run.job)
         began = self.records[run.spec.name].started_at or time.time()
-        summary = summarise(
+        return summarise(
             run.spec.name,
             time.time() - began,
             run.told(status, now),
             run.counters(results, status),
         )
+
+    def _take_back(self, run: Run, reason: str) -> str:
+        """Remove what a commit that failed for `reason` has made visible; returns why it failed,
+        and what could not be removed."""
         try:
-            self.threads.call(runs.commit, self.store, run, results, summary)
-        except Exception as error:
-            self.tell(CommitFailed(job, str(error)))
-        else:
-            self.tell(JobCommitted(job))
+            self.threads.call(runs.retract, self.store, run, reason)
+        except JobFailed as failed:
+            return str(failed)
+        return reason
 
     def _results(self, run: Run) -> list[TaskResult]:
         return self.scheduler.map_results(run.job) + self.scheduler.reduce_results(run.job)
@@ -185,24 +285,25 @@ class Dispatcher:
         run.advance(status, results, now)
         try:
             self.threads.call(history.keep_tasks, self.store, run.spec.name, run.id, phase, past)
-            started = self.threads.call(runs.plan_next, self.store, run)
+            started = self.threads.call(runs.plan_next, self.store, run, self.term)
         except Exception as error:
-            self._fail(run, f"step {run.phase.step + 1} could not be planned: {error}")
+            killed = self.records[run.spec.name].kill_wanted
+            why = f"step {run.phase.step + 1} could not be planned: {error}"
+            self._give_up(run, JobState.KILLED if killed else JobState.FAILED, why)
         else:
             self._start_phase(run, started)
 
     # A run ends ----------------------------------------------------------------------------------
 
-    def _fail(self, run: Run, error: str) -> None:
+    def _give_up(self, run: Run, state: JobState, error: str) -> None:
         """End a run whose present phase the scheduler has not been told of."""
-        killed = run.id in self.kill_wanted
-        self.kill_wanted.discard(run.id)
         record = msgspec.structs.replace(
             self.records[run.spec.name],
-            state=JobState.KILLED if killed else JobState.FAILED,
+            state=state,
             error=error,
             ended_at=time.time(),
             told=tuple(run.steps),
+            kill_wanted=False,
         )
         self.records[run.spec.name] = record
         self._begin_to_close(run, record, [])
@@ -233,25 +334,51 @@ class Dispatcher:
 
     def _begin_to_close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:
         self.closing.add(run.id)
-        gevent.spawn(self._close, run, record, past)
+        self._spawn(self._close, run, record, past)
 
     def _close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:
-        """Keep the record of a run that is over and remove its intermediate keys."""
+        """Remove what a run that is over has left, and note that it is over. Should this master go
+        in the middle, the next one begins with this again: the record comes after the sweep."""
         phase = run.job
+        try:
+            if record.state is not JobState.SUCCEEDED:
+                self.decisions.end(phase, record.state, record.error)
+            while self._undeleted[run.id]:
+                gevent.sleep(LOOK_AGAIN_S)
+            self._persistently(run, self._note_end, run, record, phase, past)
+        finally:
+            self.closing.discard(run.id)
+        gevent.sleep(SECOND_SWEEP_S)
+        self._persistently(run, self._sweep_again, run, record)
+
+    def _note_end(self, run: Run, record: JobRecord, phase: str, past: list[PastTask]) -> None:
+        self.threads.call(history.keep_tasks, self.store, record.name, run.id, phase, past)
+        self.threads.call(history.keep_record, self.store, record)
+        self.threads.call(runs.sweep, self.store, run, record)
+        self.save(record.name)
+        self.threads.call(runs.forget, self.store, run)
+        self.decisions.forget(run.id)
+
+    def _sweep_again(self, run: Run, record: JobRecord) -> None:
+        self.threads.call(records.clean_up, self.store, run.id)
+        present = self.records.get(record.name)
+        if present and present.run == run.id:  # else a newer run may write there
+            self.threads.call(runs.abandon, self.store, run)
+
+    def _persistently(self, run: Run, work: Callable[..., None], *args: Any) -> None:
+        """Do something though the store may not answer for a while."""
         for _ in range(SAVE_TRIES):
             try:
-                self.threads.call(history.keep_tasks, self.store, record.name, run.id, phase, past)
-                self.threads.call(history.keep_record, self.store, record)
-                with self.saving:
-                    self.threads.call(runs.close, self.store, run, record)
-                self.closing.discard(run.id)
-                gevent.sleep(SECOND_SWEEP_S)
-                self.threads.call(records.clean_up, self.store, run.id)
-                present = self.records.get(record.name)
-                if present and present.run == run.id:  # else a newer run may write there
-                    self.threads.call(runs.abandon, self.store, run)
+                work(*args)
                 return
+            except TermOver:
+                raise
             except DynamoError as error:
                 log.warning("what is left of %s can't be cleaned up yet: %s", run.id, error)
                 gevent.sleep(1.0)
-        self.closing.discard(run.id)
+
+
+def _until_over(work: Callable[..., None], *args: Any) -> None:
+    """Do something that ends by itself when another master leads."""
+    with contextlib.suppress(TermOver):
+        work(*args)

@@ -15,6 +15,7 @@ of an understandable consensus algorithm".
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +69,7 @@ class Election:
         self._floor = 0
         self._is_raising = False
         self._standing = Standing()
+        self._looked_at = time.monotonic()
         self._decisions = _Decisions()
         logging.getLogger("pysyncobj").setLevel(logging.CRITICAL)  # what goes wrong is raised here
         try:
@@ -94,6 +96,12 @@ class Election:
     def standing(self) -> Standing:
         """Whether this master leads, and since which term, or who else does."""
         return self._standing
+
+    @property
+    def stood_still(self) -> bool:
+        """True if the process has stood still for so long that another may lead by now; until it
+        has heard of the others."""
+        return time.monotonic() - self._looked_at > MAJORITY_LOST_S
 
     @property
     def decided(self) -> dict[str, str]:
@@ -147,6 +155,7 @@ class Election:
 
     def _look(self) -> None:
         """See what has become of the leadership, at every step of the protocol."""
+        self._looked_at = time.monotonic()
         leads = self._term > 0 and self._decisions.term == self._term
         if not self._raft._isLeader():
             self._term, self._is_raising, leads = 0, False, False

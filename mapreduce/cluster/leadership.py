@@ -75,8 +75,9 @@ class Leadership:
     @property
     def term(self) -> Term:
         """The present term; raises `NotLeader` if another master leads, or none."""
-        if self._term is None:
-            leader = self.standing.leader
+        standing = self.standing
+        if self._term is None or standing.term != self._term.dispatcher.term:
+            leader = standing.leader
             known = leader in self._masters and leader != self._name
             raise NotLeader(self._name, *((leader, self._masters[leader].address) if known else ()))
         return self._term
@@ -84,7 +85,9 @@ class Leadership:
     @property
     def standing(self) -> Standing:
         """Who leads, as far as this master knows. `term` is 0 until it is ready to lead itself."""
-        standing = self._election.standing if self._election else Standing()
+        if self._election is None or self._election.stood_still:
+            return Standing()
+        standing = self._election.standing
         return standing if self._term else standing._replace(term=0)
 
     def _follow(self, election: Election) -> None:

@@ -15,6 +15,9 @@ class Mailbox:
         self.number = 0
         """Of the newest report in this session: what older ones say of running is out of date."""
         self.heard_at = float("-inf")
+        self._last = 0
+        self._not_kept: dict[int, int] = {}
+        """By the number of a report, how many entries the journal has to keep for it."""
         self._run: dict[AttemptId, TaskOrder] = {}
         self._phases: dict[str, PhaseOrder] = {}
         """What orders in `_run` belong to, by name."""
@@ -22,6 +25,23 @@ class Mailbox:
         self._drain: bool | None = None
         self._turn = 0
         self._changed = Event()
+
+    def begin(self, session: str) -> None:
+        """Another life of the worker's process begins."""
+        self.session, self.number, self._last = session, 0, 0
+        self._not_kept.clear()
+
+    def taken_in(self, number: int, noted: int) -> None:
+        """A report has been heard, after which the journal has `noted` entries."""
+        self._not_kept[number] = noted
+        self._last = max(self._last, number)
+
+    def kept(self, entries: int) -> int:
+        """Up to which number all reports are in the journal, once it has kept so many entries."""
+        for number, noted in list(self._not_kept.items()):
+            if noted <= entries:
+                del self._not_kept[number]
+        return min(self._not_kept, default=self._last + 1) - 1
 
     def run(self, phase: PhaseOrder, order: TaskOrder) -> None:
         self._run[order.attempt] = order

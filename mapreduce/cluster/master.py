@@ -146,7 +146,9 @@ class MasterService:
     @_checked
     def report(self, report: bytes) -> bytes:
         """For workers only: a report there, orders back; see `mapreduce.cluster.messages`."""
-        return messages.encode(self._leadership.term.reports.report(messages.decode_report(report)))
+        orders = self._leadership.term.reports.report(messages.decode_report(report))
+        _ = self._leadership.term  # raises if that has ended while the report was held
+        return messages.encode(orders)
 
 
 def _spec(given: dict[str, Any]) -> JobSpec:

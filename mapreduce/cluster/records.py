@@ -24,12 +24,11 @@ from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Scheduler
 from mapreduce.engine.status import RunningAttempt, StageStatus
 from mapreduce.engine.watching import Note
-from mapreduce.errors import JobError
+from mapreduce.errors import JobError, TermOver
 
 log = logging.getLogger("mapreduce.master")
 
 TASKS_TOLD = 100
-RESTARTED = "the master was restarted while it ran; `mapreduce run_job {name}` starts it again"
 
 
 class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +104,12 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
     output_bytes: int = 0
     output_records: int = 0
+    term: int = 0
+    """That of the master which has written the record; of two copies the newer term's holds."""
+    takeovers: int = 0
+    """How many masters have gone on with the run that they had not begun."""
+    kill_wanted: bool = False
+    """True once its user has killed the run, until that is done."""
 
 
 # Making records ----------------------------------------------------------------------------------
@@ -122,8 +127,8 @@ def new(spec: JobSpec) -> JobRecord:
     )
 
 
-def begun(record: JobRecord, run: str) -> JobRecord:
-    """`record` as a new run starts: nothing of an earlier run is left in it."""
+def begun(record: JobRecord, run: str, term: int = 0) -> JobRecord:
+    """`record` as a new run starts in `term`: nothing of an earlier run is left in it."""
     return JobRecord(
         name=record.name,
         state=JobState.RUNNING,
@@ -134,7 +139,16 @@ def begun(record: JobRecord, run: str) -> JobRecord:
         created_at=record.created_at,
         steps=record.steps,
         started_at=time.time(),
+        term=term,
     )
+
+
+def lost(record: JobRecord) -> JobRecord:
+    """`record` of a run that no master can go on with."""
+    error = (
+        f"how far it was is not known any more; `mapreduce run_job {record.name}` starts it again"
+    )
+    return msgspec.structs.replace(record, state=JobState.FAILED, error=error, ended_at=time.time())
 
 
 def brought_up_to_date(
@@ -160,6 +174,7 @@ def brought_up_to_date(
         ended_at=_by_calendar(status.ended_at, began),
         committing=status.committing and run.is_last,
         paused=record.paused and not (status.state.ended and run.is_last),
+        kill_wanted=record.kill_wanted and not status.state.ended,
         step=status.step,
         sampling=status.sampling,
         map=_stage(status.map, now, began),
@@ -243,9 +258,9 @@ def taken(name: str) -> JobError:
     return JobError(f"there is a job {name!r} already; choose another name, or run_job it again")
 
 
-def create(store: Store, spec: JobSpec, code: bytes) -> JobRecord:
+def create(store: Store, spec: JobSpec, code: bytes, term: int = 0) -> JobRecord:
     """Store a new job; its record comes last, so what has one is complete."""
-    record = new(spec)
+    record = msgspec.structs.replace(new(spec), term=term)
     store.put(paths.code(spec.name), code)
     store.put(paths.spec(spec.name), msgspec.msgpack.encode(spec))
     save(store, record)
@@ -253,7 +268,21 @@ def create(store: Store, spec: JobSpec, code: bytes) -> JobRecord:
 
 
 def save(store: Store, record: JobRecord) -> None:
-    store.put(paths.status(record.name), msgspec.json.encode(record))
+    """Keep a record. Raises `TermOver` if there is one of a newer term already; should one be
+    written at the same moment, both stay, and the newer is read."""
+    there = store.get(paths.status(record.name))
+    if (newest := _newest(there.values)) and newest.term > record.term:
+        raise TermOver(record.term)
+    store.put(paths.status(record.name), msgspec.json.encode(record), context=there.context)
+
+
+def _newest(values: Iterable[bytes]) -> JobRecord | None:
+    """Of the copies of a record the one of the newest term; None if there is none that is whole."""
+    found = []
+    for value in values:
+        with contextlib.suppress(msgspec.MsgspecError):
+            found.append(msgspec.json.decode(value, type=JobRecord))
+    return max(found, key=lambda record: record.term, default=None)
 
 
 def read_spec(store: Store, name: str) -> tuple[JobSpec, bytes]:
@@ -267,38 +296,16 @@ def read_spec(store: Store, name: str) -> tuple[JobSpec, bytes]:
 
 
 def load(store: Store) -> dict[str, JobRecord]:
-    """All jobs, by name. Of those that a master left running it is found out how they ended."""
+    """All jobs, by name."""
     keys = [key for key in store.list(paths.JOBS) if key.endswith(":status")]
     found = {}
     for key, reading in store.multi_get(keys).items():
-        try:
-            record = msgspec.json.decode(reading.value or b"", type=JobRecord)
-        except msgspec.MsgspecError as error:
-            log.warning("%s is no job's record, and is left alone: %s", key, error)
-            continue
-        if record.state is JobState.RUNNING:
-            record = _interrupted(store, record)
-        found[record.name] = record
+        record = _newest(reading.values)
+        if record is not None:
+            found[record.name] = record
+        elif reading.values:
+            log.warning("%s is no job's record, and is left alone", key)
     return found
-
-
-def _interrupted(store: Store, record: JobRecord) -> JobRecord:
-    """How a job ended that was running when its master was: well, if its output is whole."""
-    clean_up(store, record.run)
-    forget_steps(store, record.run)
-    counters: dict[str, int] = {}
-    output = outputs.open_output("store", record.output, store)
-    if (summary := output.summary()) is not None:
-        state, error, counters = JobState.SUCCEEDED, "", summary["counters"]
-    else:
-        output.retract()
-        output.abandon()
-        state, error = JobState.FAILED, RESTARTED.format(name=record.name)
-    ended = msgspec.structs.replace(
-        record, state=state, error=error, counters=counters, ended_at=time.time()
-    )
-    save(store, ended)
-    return ended
 
 
 def work_folder(run: str) -> str:
@@ -316,6 +323,13 @@ def forget_steps(store: Store, run: str) -> None:
     store.multi_delete(store.list(paths.borders_of(run)), durable=False)
     for path in files.under(store, work_folder(run)):
         files.remove(store, path)
+
+
+def forget_journal(store: Store, run: str) -> None:
+    """Delete what other masters would have needed to go on with a run that is over."""
+    kinds = (":journal:", ":begun:")
+    keys = [key for key in store.list(paths.run_keys(run)) if any(kind in key for kind in kinds)]
+    store.multi_delete(keys, durable=False)
 
 
 def forget_run(store: Store, run: str) -> None:

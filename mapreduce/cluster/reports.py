@@ -39,6 +39,7 @@ class Reports:
             self._tell(_as_event(outcome, report.worker))
         for attempt in report.returned:
             self._tell(AttemptReturned(attempt, report.worker))
+        mailbox.taken_in(report.number, self._dispatcher.journal.noted)
         self._dispatcher.notes[report.worker] = report.notes
         if report.goodbye:
             self._tell(WorkerLost(report.worker))
@@ -47,7 +48,8 @@ class Reports:
             mailbox.number = report.number
             self._tell(_as_sign_of_life(report, mailbox.drains(report.draining)))
         orders = mailbox.collect(HOLD_S)
-        return msgspec.structs.replace(orders, term=self._dispatcher.term)
+        kept = mailbox.kept(self._dispatcher.journal.kept)
+        return msgspec.structs.replace(orders, term=self._dispatcher.term, kept=kept)
 
     def _check_session(self, mailbox: Mailbox, report: Report) -> None:
         """Know a worker that was started anew: nothing of its earlier life runs any more."""
@@ -59,7 +61,7 @@ class Reports:
                     "each needs a name of its own"
                 )
             self._tell(WorkerLost(report.worker))
-            mailbox.session, mailbox.number = report.session, 0
+            mailbox.begin(report.session)
         mailbox.heard_at = float("-inf") if report.goodbye else now
 
 

@@ -39,6 +39,7 @@ class Requests:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._store = dispatcher.store
+        self._term = dispatcher.term
         self._records = dispatcher.records
         self._blocking = dispatcher.threads.call
         self._reserved: set[str] = set()
@@ -53,7 +54,8 @@ class Requests:
         self._reserved.add(spec.name)
         try:
             spec = self._blocking(records.check, self._store, spec, code)
-            record = self._blocking(records.create, self._store, spec, code)
+            self._dispatcher.decisions.confirm()
+            record = self._blocking(records.create, self._store, spec, code, self._term)
             self._records[spec.name] = record
         finally:
             self._reserved.discard(spec.name)
@@ -65,10 +67,12 @@ class Requests:
         before = self._known(name)
         self._check_startable(before)
         run_id = f"{name}-{secrets.token_hex(4)}"
-        self._records[name] = records.begun(before, run_id)
+        self._records[name] = records.begun(before, run_id, self._term)
         try:
-            run, started = self._blocking(runs.plan, self._store, name, run_id, before.run)
-            self._blocking(records.save, self._store, self._records[name])
+            run, started = self._blocking(
+                runs.plan, self._store, name, run_id, before.run, self._term
+            )
+            self._dispatcher.save(name)
         except BaseException:
             self._records[name] = before
             raise
@@ -77,12 +81,15 @@ class Requests:
 
     def kill_job(self, name: str) -> JobRecord:
         """Stop a running job."""
-        record = self._checked_running(name)
+        record = msgspec.structs.replace(self._checked_running(name), kill_wanted=True)
+        self._records[name] = record
         run = self._dispatcher.runs.get(record.run)
         if run and self._dispatcher.is_running(run):
             self._dispatcher.tell(JobKilled(run.job))
-        else:
-            self._dispatcher.kill_wanted.add(record.run)
+        if run and self._records[name].state.ended:
+            self._dispatcher.decisions.end(run.job, JobState.KILLED, "")
+        elif run:  # else nothing is in the store that says that it runs
+            self._dispatcher.save(name)
         return self.record(name)
 
     def kill_task(self, name: str, task: str) -> JobRecord:
@@ -116,8 +123,7 @@ class Requests:
         self._records[name] = msgspec.structs.replace(record, paused=paused)
         if run:  # else it is being planned, and begins as its record says
             self._dispatcher.tell(JobPaused(run.job) if paused else JobResumed(run.job))
-        with self._dispatcher.saving:
-            self._blocking(records.save, self._store, self._records[name])
+        self._dispatcher.save(name)
         return self.record(name)
 
     def remove_job(self, name: str, with_output: bool) -> None:
@@ -129,6 +135,7 @@ class Requests:
         self._reserved.add(name)
         del self._records[name]
         try:
+            self._dispatcher.decisions.confirm()
             self._blocking(records.remove, self._store, record, with_output)
         except BaseException:
             self._records[name] = record

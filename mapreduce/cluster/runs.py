@@ -12,20 +12,22 @@ from typing import Any
 import msgspec
 
 from dynamo.errors import DynamoError
-from dynamo.store import VALUE_LIMIT_BYTES, Store
-from mapreduce.cluster import records
+from dynamo.store import Store
+from mapreduce.cluster import journal, records
 from mapreduce.data import outputs
 from mapreduce.data.inputs import Split
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, JobStarted, JobState
 from mapreduce.engine.orders import TaskResult
-from mapreduce.engine.run import Run
+from mapreduce.engine.run import Run, RunState
 from mapreduce.errors import JobFailed
 
 COMMIT_TRIES = 3
 
 
-def plan(store: Store, name: str, run_id: str, previous_run: str) -> tuple[Run, JobStarted]:
+def plan(
+    store: Store, name: str, run_id: str, previous_run: str, term: int
+) -> tuple[Run, JobStarted]:
     """Look up what is to be read and where it is, check that the output can be written, and store
     the run's code. Raises the errors of `mapreduce.errors` before anything has changed."""
     spec, code = records.read_spec(store, name)
@@ -34,46 +36,84 @@ def plan(store: Store, name: str, run_id: str, previous_run: str) -> tuple[Run, 
     outputs.open_output("store", spec.output, store).check_absent()
     store.put(paths.code(run.id), code)
     records.forget_run(store, previous_run)
-    keep_plan(store, run)
+    keep_begun(store, run, term)
     return run, started
 
 
-def plan_next(store: Store, run: Run) -> JobStarted:
+def plan_next(store: Store, run: Run, term: int) -> JobStarted:
     """The same for a phase that is not the run's first."""
     started = run.plan(store)
-    keep_plan(store, run)
+    keep_begun(store, run, term)
     return started
 
 
-def keep_plan(store: Store, run: Run) -> None:
-    """Note what each map task reads, so that one can be replayed; too large a plan is not kept."""
-    plan = msgspec.msgpack.encode(run.splits)
-    if len(plan) <= VALUE_LIMIT_BYTES:
-        store.put(paths.plan(run.job), plan)
+# A phase that has begun --------------------------------------------------------------------------
+
+
+def keep_begun(store: Store, run: Run, term: int) -> None:
+    """Note how the current phase begins, and what its map tasks read: so that another master can
+    go on with it, and a task be replayed. It has begun when the state is there, which comes last.
+    """
+    parts = journal.packed(map(msgspec.msgpack.encode, run.splits))
+    store.multi_put({paths.plan(run.job, term, n): part for n, part in enumerate(parts)})
+    store.put(paths.begun(run.job, term), msgspec.msgpack.encode((len(parts), run.state)))
+
+
+def last_begun(store: Store, run: Run) -> tuple[str, int] | None:
+    """The last phase of a run that has begun, and the term that it began in.
+
+    Should two masters have begun it, that of the newer term holds: the other had not yet given
+    any order when it was followed.
+    """
+    for phase in reversed(run.all_phases):
+        terms = [int(key.rpartition(":")[2]) for key in store.list(paths.begun_in(phase))]
+        if terms:
+            return phase, max(terms)
+    return None
+
+
+def read_begun(store: Store, phase: str, term: int) -> tuple[RunState, list[Split]]:
+    """What `keep_begun` has noted."""
+    value = store.get(paths.begun(phase, term)).values[0]
+    parts, state = msgspec.msgpack.decode(value, type=tuple[int, RunState])
+    return state, _plan(store, [paths.plan(phase, term, n) for n in range(parts)])
 
 
 def read_plan(store: Store, phase: str) -> list[Split]:
     """What each map task of a phase was to read; nothing if that is not known any more."""
-    plan = store.get(paths.plan(phase)).value
-    return [] if plan is None else msgspec.msgpack.decode(plan, type=list[Split])
+    keys = sorted(store.list(paths.plan_of(phase)))
+    newest = keys[-1].rpartition(":")[0] if keys else ""
+    return _plan(store, [key for key in keys if key.startswith(newest)])
+
+
+def _plan(store: Store, keys: list[str]) -> list[Split]:
+    found = store.multi_get(keys)
+    return [
+        split
+        for key in keys
+        for split in msgspec.msgpack.decode(found[key].values[0], type=list[Split])
+    ]
+
+
+# The end -----------------------------------------------------------------------------------------
 
 
 def commit(
     store: Store, run: Run, results: Sequence[TaskResult], summary: Mapping[str, Any]
 ) -> None:
-    """Make the output visible. If that fails, what has become visible is removed again."""
+    """Make the output visible. If that fails, `retract` removes what has become visible."""
     for again in reversed(range(COMMIT_TRIES)):
         try:
             run.commit(store, results, summary)
             break
-        except (DynamoError, OSError) as error:
+        except (DynamoError, OSError):
             if not again:
-                _retract(store, run, error)
                 raise
             time.sleep(0.5)
 
 
-def _retract(store: Store, run: Run, reason: Exception) -> None:
+def retract(store: Store, run: Run, reason: str) -> None:
+    """Remove what a commit has made visible that failed for `reason`."""
     if not run.is_last:
         return  # what goes from step to step is removed with the run
     try:
@@ -94,14 +134,18 @@ def discard(store: Store, run: Run, attempt: AttemptId, result: TaskResult) -> N
         run.discard(store, attempt, result)
 
 
-def close(store: Store, run: Run, record: records.JobRecord) -> None:
-    """Keep the run's record, and delete all else that the run needed."""
-    records.save(store, record)
-    store.delete(paths.code(run.id))
+def sweep(store: Store, run: Run, record: records.JobRecord) -> None:
+    """Delete what the tasks of a run that is over have left behind."""
     records.clean_up(store, run.id)
     abandon(store, run)
     if record.state is not JobState.FAILED:
         records.forget_steps(store, run.id)
+
+
+def forget(store: Store, run: Run) -> None:
+    """Delete what is known of a run, once its record says that it is over."""
+    store.delete(paths.code(run.id))
+    records.forget_journal(store, run.id)
 
 
 def abandon(store: Store, run: Run) -> None:

@@ -7,15 +7,19 @@
     job:NAME:history:RUN:tasks:STEP:PART
                                      when its tasks ran, so many in a part; "2.sample" is a step too
     job:RUN:borders:STEP             the keys at which the partitions of a total order begin
-    job:PHASE:plan                   what each of its map tasks reads: splits as msgpack
+    job:PHASE:begun:TERM             the run as the phase began: `RunState` as msgpack
+    job:PHASE:plan:TERM:SEQ          what each of its map tasks reads: some splits as msgpack; of
+                                     several terms the highest holds
+    job:PHASE:journal:TERM:SEQ       what its tasks have come to: see `mapreduce.cluster.journal`
     job:PHASE:log:KIND-INDEX.ATTEMPT what an attempt printed
     piece:{PHASE:REDUCER}:MAP.ATTEMPT.RUN:BLOCK
                                      one block of a sorted run from one map attempt to one reducer
 
 NAME is a job's name (`check_job_name`), a run's begins with that of its job, and PHASE is what the
 scheduler calls one step of a run: RUN.STEP, or RUN.STEP.sample. Numbers are decimal and padded so
-that keys sort like numbers, STEP and ATTEMPT count from 1, RUN (of a piece) and BLOCK from 0. All
-that is meant for one reducer shares the routing part in braces, and so lives on the nodes of
+that keys sort like numbers, STEP and ATTEMPT count from 1, RUN (of a piece), BLOCK and SEQ from 0,
+and TERM is that of the master that wrote the key (`mapreduce.cluster.election`). All that is meant
+for one reducer shares the routing part in braces, and so lives on the nodes of
 `home(phase, reducer)`.
 """
 
@@ -99,9 +103,42 @@ def borders_of(run: str) -> str:
     return f"{JOBS}{run}:borders:"
 
 
-def plan(phase: str) -> str:
-    """Where it is kept what each map task of a phase reads."""
-    return f"{JOBS}{phase}:plan"
+def begun(phase: str, term: int) -> str:
+    """Where it is kept what was known of the run as the phase began.
+
+    >>> begun("wc-1a2b.1", 7)
+    'job:wc-1a2b.1:begun:0000000007'
+    """
+    return f"{begun_in(phase)}{term:010d}"
+
+
+def begun_in(phase: str) -> str:
+    """The prefix of the same, of all terms."""
+    return f"{JOBS}{phase}:begun:"
+
+
+def plan(phase: str, term: int, sequence: int) -> str:
+    """Where a part of what each map task of a phase reads is kept."""
+    return f"{plan_of(phase)}{term:010d}:{sequence:010d}"
+
+
+def plan_of(phase: str) -> str:
+    """The prefix of the same, of all terms."""
+    return f"{JOBS}{phase}:plan:"
+
+
+def journal(phase: str, term: int, sequence: int) -> str:
+    """Where some entries of a phase's journal are kept.
+
+    >>> journal("wc-1a2b.1", 7, 12)
+    'job:wc-1a2b.1:journal:0000000007:0000000012'
+    """
+    return f"{journal_of(phase)}{term:010d}:{sequence:010d}"
+
+
+def journal_of(phase: str) -> str:
+    """The prefix of a phase's journal."""
+    return f"{JOBS}{phase}:journal:"
 
 
 def run_keys(run: str) -> str:

@@ -51,6 +51,17 @@ def phases(spec: JobSpec) -> list[Phase]:
     ]
 
 
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as one of its phases begins, for another process to go on with."""
+
+    phase: int
+    """Which of its phases begins, counted from 0."""
+    steps: tuple[dict[str, Any], ...]
+    named_parts: tuple[Part, ...]
+    counters: dict[str, int]
+    sampled: dict[str, Any]
+
+
 class Run:
     """What is known of a run beside the scheduler's tables.
 
@@ -91,6 +102,11 @@ class Run:
         return paths.phase(self.id, *self.phase)
 
     @property
+    def all_phases(self) -> list[str]:
+        """What the scheduler calls the run's phases, in order."""
+        return [paths.phase(self.id, *phase) for phase in self._phases]
+
+    @property
     def is_last(self) -> bool:
         return self._current == len(self._phases) - 1
 
@@ -121,7 +137,7 @@ class Run:
     def plan(self, store: Store) -> JobStarted:
         """Look up what the current phase reads and where it is. Raises `InputMissing`."""
         step, is_sampling = self.phase
-        if not self._follows_its_sampling:
+        if not (self._splits and self._follows_its_sampling):
             self._splits = inputs.plan(
                 self._files,
                 self.spec.inputs if step == 0 else [InputSpec(self._between(step - 1), BETWEEN)],
@@ -133,6 +149,9 @@ class Run:
         if is_sampling:
             self.splits = sampling.thinned(self._splits)
         self._pieces = None
+        return self._started(store)
+
+    def _started(self, store: Store) -> JobStarted:
         return JobStarted(
             self.job,
             tuple(split.nodes for split in self.splits),
@@ -140,6 +159,26 @@ class Run:
             self.spec.max_attempts,
             slow_start=1.0,  # reduces are told of all pieces at once
         )
+
+    @property
+    def state(self) -> RunState:
+        """What another process needs beside the splits to begin the current phase."""
+        return RunState(
+            phase=self._current,
+            steps=tuple(self.steps),
+            named_parts=tuple(self.named_parts),
+            counters=dict(self._counters),
+            sampled=self._sampled,
+        )
+
+    def go_on(self, state: RunState, splits: Sequence[Split], store: Store) -> JobStarted:
+        """Begin the phase that `state` tells of, which reads `splits`, in place of `plan`."""
+        self._current = state.phase
+        self.steps, self.named_parts = list(state.steps), list(state.named_parts)
+        self._counters, self._sampled = Counter(state.counters), state.sampled
+        self.splits = list(splits)
+        self._splits, self._pieces = [], None
+        return self._started(store)
 
     @property
     def _follows_its_sampling(self) -> bool:

@@ -266,24 +266,32 @@ class TestServers:
         cluster.processes["w1"] = original
         assert len(cluster.connection.workers()) == 2
 
-    def test_a_restarted_master_lists_old_jobs_and_workers_find_it_again(self, tmp_path):
+    def test_a_restarted_master_goes_on_with_what_ran_and_repeats_nothing(self, tmp_path):
+        ran = tmp_path / "ran"
+        code = SLOW.replace(
+            b"        time.sleep(0.4)",
+            b"        time.sleep(0.4)\n"
+            b'        task = self.context.task.partition(".")[0]\n'
+            b'        with open("%s", "a") as f: print(task, file=f)\n' % str(ran).encode(),
+        )
         with new_cluster(tmp_path / "store", workers=1) as cluster:
             run(cluster, "before")
-            cluster.connection.new_job(spec("interrupted"), SLOW)
+            cluster.connection.new_job(spec("interrupted"), code)
             cluster.connection.run_job("interrupted")
+            wait_until(lambda: ran.exists(), 10.0, "its first task")
             cluster.end("m1", signal.SIGKILL)
             with pytest.raises(Unreachable, match="start it with `mapreduce up`"):
                 cluster.connection.jobs()
             cluster.start_master()
             cluster.wait_for_leader()
             states = {job["name"]: job["state"] for job in cluster.connection.jobs()}
-            assert states == {"before": "succeeded", "interrupted": "failed"}
-            error = cluster.connection.job_status("interrupted")["error"]
-            assert "the master was restarted while it ran" in error
-            cluster.wait_for_workers(1)
-            cluster.connection.run_job("interrupted")
-            assert ended(cluster, "interrupted")["state"] == "succeeded"
+            assert states == {"before": "succeeded", "interrupted": "running"}
+            record = ended(cluster, "interrupted")
+            assert record["state"] == "succeeded", record["error"]
             assert output_of(cluster, "interrupted") == expected()
+            assert record["counters"]["lines"] == sum(TEXT[p * 17 :].count("\n") for p in range(8))
+            assert record["takeovers"] == 1
+            assert sorted(ran.read_text().split()) == sorted(set(ran.read_text().split()))
 
     def test_a_port_in_use_is_one_clear_line(self, cluster, tmp_path):
         other = MasterConfig("m2", cluster.address, "", tmp_path)
@@ -321,11 +329,11 @@ class TestBadInput:
         ],
     )
     def test_new_job_refuses_before_anything_has_changed(self, cluster, changes, code, says):
-        before = self.keys(cluster)
+        before = set(self.keys(cluster))
         with pytest.raises(RequestError, match=says) as caught:
             cluster.connection.new_job(spec(**{"name": "bad", **changes}), code)
         assert "\n" not in str(caught.value)
-        assert self.keys(cluster) == before
+        assert set(self.keys(cluster)) <= before  # jobs that are over may lose some meanwhile
 
     def test_a_name_that_is_taken(self, cluster):
         cluster.connection.new_job(spec("taken"), WORDCOUNT)

@@ -1,4 +1,4 @@
-"""What the master keeps, and what it makes of a commit that was cut short."""
+"""What the master keeps, and what a commit that failed leaves."""
 
 import io
 import json
@@ -12,9 +12,10 @@ from dynamo.store import MemoryStore
 from mapreduce.cluster import records, runs
 from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine import paths
-from mapreduce.engine.events import AttemptId, JobState, TaskId
+from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.run import Run
+from mapreduce.errors import TermOver
 from tests.mapreduce.specs import job_spec
 
 SPEC = job_spec(reducers=2)
@@ -41,12 +42,6 @@ def written(store: MemoryStore) -> list[TaskResult]:
     ]
 
 
-def running(store: MemoryStore) -> records.JobRecord:
-    record = records.begun(records.create(store, SPEC, b""), "wc-1")
-    records.save(store, record)
-    return record
-
-
 def test_a_commit_that_fails_leaves_nothing_visible_and_no_chunks(monkeypatch):
     monkeypatch.setattr(runs.time, "sleep", lambda _: None)
     store, run = Unsteady(), Run("wc-1", SPEC, "store", "/_runs/wc-1")
@@ -54,6 +49,7 @@ def test_a_commit_that_fails_leaves_nothing_visible_and_no_chunks(monkeypatch):
     store.broken = "/out/wc/part-00001"
     with pytest.raises(QuorumFailed):
         runs.commit(store, run, results, {})
+    runs.retract(store, run, "no quorum")
     for result in results:
         runs.discard(store, run, ATTEMPT, result)
     assert list(store.list("")) == []
@@ -69,44 +65,53 @@ def test_what_a_failed_commit_could_not_take_back_keeps_its_chunks(monkeypatch):
         raise DynamoError("no quorum")
 
     monkeypatch.setattr(files, "remove", stuck)
-    with pytest.raises(DynamoError, match="dynamo delete -r /out/wc"):
+    with pytest.raises(QuorumFailed):
         runs.commit(store, run, results, {})
+    with pytest.raises(DynamoError, match="dynamo delete -r /out/wc"):
+        runs.retract(store, run, "no quorum")
     for result in results:
         runs.discard(store, run, ATTEMPT, result)
     assert b"".join(files.read(store, "/out/wc/part-00000")) == b"be\t2\n"
 
 
-def test_a_job_whose_master_went_before_the_commit_has_failed_and_can_run_again():
+def test_what_a_master_of_an_older_term_keeps_does_not_count():
     store = MemoryStore()
-    running(store)
-    store.put(f"{paths.home('wc-1.1', 0)}:x", b"")
-    files.publish(store, "/out/wc/part-00000", msgspec.msgpack.decode(
-        written(store)[0].parts[0].token, type=files.Manifest
-    ))  # fmt: skip
-    [record] = records.load(store).values()
-    assert record.state is JobState.FAILED
-    assert "run_job wc" in record.error
-    assert files.under(store, "/out/wc") == []
-    assert list(store.list(paths.pieces("wc-1"))) == []
-    assert records.load(store) == {"wc": record}
+    old = msgspec.structs.replace(records.create(store, SPEC, b"", term=1), error="of the old")
+    new = msgspec.structs.replace(old, term=2, error="of the new")
+    records.save(store, new)
+    with pytest.raises(TermOver):
+        records.save(store, old)
+    assert records.load(store) == {"wc": new}
 
 
-def test_a_job_whose_master_went_after_the_commit_has_succeeded():
-    store = MemoryStore()
-    running(store)
-    summary = {"counters": {"lines": 3}}
-    runs.commit(store, Run("wc-1", SPEC, "store", "/_runs/wc-1"), written(store), summary)
-    [record] = records.load(store).values()
-    assert record.state is JobState.SUCCEEDED
-    assert record.counters == {"lines": 3}
-    assert len(files.under(store, "/out/wc")) == 3
+def test_of_two_records_written_at_the_same_moment_that_of_the_newer_term_is_read():
+    class Slow(MemoryStore):
+        """A store in which one put comes between another's look and its write."""
+
+        between = None
+
+        def get(self, key, **options):
+            found = super().get(key, **options)
+            if between := self.between:
+                self.between = None
+                between()
+            return found
+
+    store = Slow()
+    old = msgspec.structs.replace(records.create(store, SPEC, b"", term=1), error="of the old")
+    new = msgspec.structs.replace(old, term=2, error="of the new")
+    store.between = lambda: records.save(store, new)
+    records.save(store, old)
+    assert records.load(store) == {"wc": new}
+    later = msgspec.structs.replace(new, error="later")
+    records.save(store, later)
+    assert store.get(paths.status("wc")).values == (msgspec.json.encode(later),)
 
 
 def test_files_of_others_in_the_output_folder_are_left_alone():
     store = MemoryStore()
-    running(store)
     files.write(store, "/out/wc/notes.txt", io.BytesIO(b"mine"))
-    records.load(store)
+    runs.retract(store, Run("wc-1", SPEC, "store", "/_runs/wc-1"), "no quorum")
     assert files.under(store, "/out/wc") == ["/out/wc/notes.txt"]
 
 
