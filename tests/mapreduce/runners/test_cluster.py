@@ -287,6 +287,7 @@ def test_a_task_that_failed_can_be_replayed_on_its_own_split(cluster):
 def test_every_task_of_a_job_can_be_replayed(cluster):
     job = submit(cluster, "replayed", Words)
     assert job.wait(20.0).state is JobState.SUCCEEDED
+    wait_until(job.history, 10, "the end to be written down")
     record, store = job.record(), cluster.store
     keys = set(store.list(""))
     mapped = list(replay(store, record, parse_task("map-0")))

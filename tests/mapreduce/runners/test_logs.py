@@ -25,7 +25,7 @@ def test_logs_are_read_in_order_and_other_keys_are_not(monkeypatch):
     for number in range(3):
         store.put(key("map", number), b"%d\n" % number)
     store.put(key("reduce", 0, step=2), b"end\n")
-    store.put(paths.plan("wc-1.1"), b"no log")
+    store.put(paths.run_keys("wc-1") + "1:plan", b"no log")
     store.put(key("map", 0).replace("wc-1", "wc-10"), b"another run's\n")
     assert [(log.step, log.attempt, log.text) for log in logs.read(store, "wc-1")] == [
         ("1", "map-00000.1", "0\n"),
