@@ -86,6 +86,21 @@ _OPTIONS = (
                  help="MiB that a task may hold before it spills to its disk.  [default: 256]"),
     click.option("--max-attempts", type=click.IntRange(1, 100), default=None,
                  help="How often a task may fail before the job does.  [default: 4]"),
+    click.option("--time-limit", "time_limit_s", type=click.FloatRange(0), metavar="SECONDS",
+                 help="An attempt that takes longer has failed.  [default: 0, none]"),
+    click.option("--memory-limit", "memory_limit_mib", type=click.IntRange(0), metavar="MIB",
+                 help="An attempt that takes more memory has failed.  [default: 0, none]"),
+    click.option("--skip-bad-records", type=click.IntRange(0), metavar="COUNT",
+                 help="So many records that make a task fail may be left out, in each task.  "
+                      "[default: 0]"),
+    click.option("--priority", type=click.FloatRange(0.001, 1000),
+                 help="Its share of the slots beside other jobs.  [default: 1]"),
+    click.option("--max-running", type=click.IntRange(0),
+                 help="The most tasks of it that run at once.  [default: 0, any number]"),
+    click.option("--slow-start", type=click.FloatRange(0, 1), metavar="PART",
+                 help="Reduces may start when this part of the maps is done.  [default: 0.05]"),
+    click.option("--no-backups", "backups", flag_value=False, default=None,
+                 help="Run no copies of slow tasks."),
 )  # fmt: skip
 
 
@@ -175,10 +190,13 @@ def _changed(spec: "JobSpec", name: str, given: dict[str, Any]) -> "JobSpec":
     from mapreduce.engine import sidefiles
 
     changes: dict[str, Any] = {"name": name}
-    for option in ("output_format", "merged", "max_attempts"):
+    for option in (
+        "output_format", "merged", "max_attempts", "time_limit_s", "skip_bad_records",
+        "priority", "max_running", "slow_start", "backups",
+    ):  # fmt: skip
         if option in given:
             changes[option] = given[option]
-    for option in ("split", "least_split", "memory"):
+    for option in ("split", "least_split", "memory", "memory_limit"):
         if f"{option}_mib" in given:
             changes[f"{option}_bytes"] = given[f"{option}_mib"] * MIB
     changes["outputs"] = spec.outputs | given.get("outputs", {})

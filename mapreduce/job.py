@@ -42,6 +42,10 @@ class Job:
     `max_attempts`      how often a task may fail before the job does
     `split_bytes`, `least_split_bytes`   the largest and the least input of one map task
     `memory_bytes`      what a task may hold in memory before it spills to its disk
+    `time_limit_s`, `memory_limit_bytes`   an attempt that takes more has failed; 0 for no limit
+    `skip_bad_records`  so many records that make a task fail may be left out, in each task
+    `priority`, `max_running`   its share of the slots beside other jobs, and the most it takes
+    `slow_start`, `backups`     when reduces may start; whether copies of slow tasks may run
 
     >>> import tempfile, pathlib, operator
     >>> from mapreduce import Job, Mapper, Reducer
@@ -76,6 +80,13 @@ class Job:
         split_bytes: int = 16 << 20,
         least_split_bytes: int = 0,
         memory_bytes: int = 256 << 20,
+        time_limit_s: float = 0.0,
+        memory_limit_bytes: int = 0,
+        skip_bad_records: int = 0,
+        priority: float = 1.0,
+        max_running: int = 0,
+        slow_start: float = 0.05,
+        backups: bool = True,
         **one_step: Any,
     ) -> None:
         self.name = name
@@ -93,6 +104,13 @@ class Job:
         self.split_bytes = split_bytes
         self.least_split_bytes = least_split_bytes
         self.memory_bytes = memory_bytes
+        self.time_limit_s = time_limit_s
+        self.memory_limit_bytes = memory_limit_bytes
+        self.skip_bad_records = skip_bad_records
+        self.priority = priority
+        self.max_running = max_running
+        self.slow_start = slow_start
+        self.backups = backups
         checks.check(self._described(Code(), self.inputs, "", output_format))
 
     def run(
@@ -183,6 +201,13 @@ class Job:
             split_bytes=self.split_bytes,
             least_split_bytes=self.least_split_bytes,
             memory_bytes=self.memory_bytes,
+            time_limit_s=self.time_limit_s,
+            memory_limit_bytes=self.memory_limit_bytes,
+            skip_bad_records=self.skip_bad_records,
+            priority=self.priority,
+            max_running=self.max_running,
+            slow_start=self.slow_start,
+            backups=self.backups,
             python=shipping.PYTHON,
         )
 

@@ -18,13 +18,12 @@ import gevent
 import msgspec
 import zerorpc
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 from zmq.constants import LINGER
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
+from mapreduce.cluster.logs import LogKeeper
 from mapreduce.cluster.messages import Orders, Report, decode_orders, encode
-from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Executor, Outcome
 
@@ -98,8 +97,6 @@ class TaskServer:
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._wake = gevent.get_hub().loop.async_()
         self._wake.start(self._news.set)
-        self._threads = ThreadPool(2)
-        self._logs: set[gevent.Greenlet] = set()
 
     def stop(self) -> None:
         """Let `run` come to its end."""
@@ -113,6 +110,8 @@ class TaskServer:
                 self._slots, self._open_store, self._on_done, place=f"worker {self._name}"
             ) as executor:
                 self._executor = executor
+                self._logs = LogKeeper(self._store, executor.printed)
+                self._logs.start()
                 while not self._stopping:
                     self._news.clear()
                     self._collect()
@@ -122,8 +121,8 @@ class TaskServer:
                         gevent.spawn(self._report)
                     self._news.wait(LOOK_S)
             self._say_goodbye()
+            self._logs.stop()
         finally:
-            gevent.joinall(list(self._logs), timeout=1.0)
             if close := getattr(self._store, "close", None):
                 close()
             self._wake.stop()
@@ -141,17 +140,10 @@ class TaskServer:
             outcome = self._done.get()
             self._active.discard(outcome.attempt)
             self._unsent.append(msgspec.structs.replace(outcome, output=""))
-            if outcome.output or outcome.error:
-                keeping = gevent.spawn(self._keep_log, outcome)
-                self._logs.add(keeping)
-                keeping.link(self._logs.discard)
-
+            self._logs.ended(outcome)
         recalled = self._executor.recall()
         self._active.difference_update(recalled)
         self._returned += recalled
-
-    def _keep_log(self, outcome: Outcome) -> None:
-        self._threads.apply(_store_log, (self._store, outcome))
 
     # Talking to the master -----------------------------------------------------------------------
 
@@ -267,12 +259,3 @@ class TaskServer:
         if what != self._complaint:
             self._complaint = what
             print(f"worker {self._name}: {what}", file=sys.stderr, flush=True)
-
-
-def _store_log(store: Store, outcome: Outcome) -> None:
-    """Keep what an attempt printed, and why it failed. A log that can't be kept stops nothing."""
-    text = outcome.output
-    if outcome.error:
-        text += ("\n" if text and not text.endswith("\n") else "") + outcome.error
-    with contextlib.suppress(DynamoError):
-        store.put(paths.log(outcome.attempt), text.encode("utf-8", "replace"), durable=False)

@@ -34,9 +34,20 @@ def _check_numbers(spec: JobSpec) -> None:
         ("split_bytes", spec.split_bytes, 1, 1 << 40),
         ("least_split_bytes", spec.least_split_bytes, 0, spec.split_bytes),
         ("memory_bytes", spec.memory_bytes, 1 << 20, 1 << 40),
+        ("time_limit_s", spec.time_limit_s, 0, 10**9),
+        ("memory_limit_bytes", spec.memory_limit_bytes, 0, 1 << 50),
+        ("skip_bad_records", spec.skip_bad_records, 0, 10**9),
+        ("priority", spec.priority, 0.001, 1000),
+        ("max_running", spec.max_running, 0, 10**9),
+        ("slow_start", spec.slow_start, 0, 1),
     ):
         if not least <= number <= most:
             raise JobError(f"{name} is a number from {least} to {most:,}, not {number}")
+    if 0 < spec.memory_limit_bytes < spec.memory_bytes:
+        raise JobError(
+            f"memory_limit_bytes is {spec.memory_limit_bytes:,}, and a task is to hold "
+            f"{spec.memory_bytes:,} before it spills (memory_bytes): the limit has to be more"
+        )
 
 
 def _check_outputs(spec: JobSpec) -> None:

@@ -10,24 +10,8 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from mapreduce.engine.orders import JobSpec
-from mapreduce.errors import JobError
-
 MIB = 1 << 20
 _STATUS = Path("/proc/self/status")
-
-
-def check(spec: JobSpec) -> None:
-    """Raise for limits that no task could keep to."""
-    if spec.time_limit_s < 0:
-        raise JobError(f"time_limit_s is 0 for none, or more, not {spec.time_limit_s:g}")
-    if spec.memory_limit_bytes < 0 or spec.skip_bad_records < 0:
-        raise JobError("memory_limit_bytes and skip_bad_records are 0 for none, or more")
-    if 0 < spec.memory_limit_bytes < spec.memory_bytes:
-        raise JobError(
-            f"a task is to hold {spec.memory_bytes:,} bytes before it spills (memory_bytes), and "
-            f"may take {spec.memory_limit_bytes:,} (memory_limit_bytes): the limit has to be more"
-        )
 
 
 def too_slow(limit_s: float) -> str:

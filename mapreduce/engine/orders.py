@@ -87,6 +87,14 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt may take of memory, all in all; 0: what the machine has."""
     skip_bad_records: int = 0
     """So many records that make a task fail may be left out, in each task; 0: none."""
+    priority: float = 1.0
+    """The weight of its fair share: a job of priority 2 gets twice the slots of one of 1."""
+    max_running: int = 0
+    """At most so many of its tasks run at once; 0: any number."""
+    slow_start: float = 0.05
+    """Reduces may start, in slots that nothing else wants, when this part of the maps is done."""
+    backups: bool = True
+    """Whether copies of slow tasks may be run near the end of a stage."""
     python: str = ""
     """The version of Python that pickled the code, such as "3.11"."""
 

@@ -157,7 +157,10 @@ class Run:
             tuple(split.nodes for split in self.splits),
             tuple(self._home(store, index) for index in range(self.reducers)),
             self.spec.max_attempts,
+            priority=self.spec.priority,
+            max_running=self.spec.max_running,
             slow_start=1.0,  # reduces are told of all pieces at once
+            backups=self.spec.backups,
         )
 
     @property

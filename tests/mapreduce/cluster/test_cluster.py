@@ -191,6 +191,26 @@ class TestJobs:
         ]
         assert any(b"the first try fails" in log for log in logs)
 
+    def test_what_a_task_prints_can_be_read_while_it_runs(self, cluster, tmp_path):
+        go_on = tmp_path / "go on"
+        code = WORDCOUNT.replace(
+            b'        self.context.count("lines")',
+            b"        import os, time\n"
+            b'        if key == 0: print("so far")\n'
+            b'        while not os.path.exists("%s"): time.sleep(0.01)' % str(go_on).encode(),
+        )
+        cluster.connection.new_job(spec("talks"), code)
+        run_id = cluster.connection.run_job("talks")["run"]
+
+        def logs() -> list[bytes | None]:
+            keys = cluster.store.list(paths.run_keys(run_id))
+            return [cluster.store.get(key).value for key in keys if ":log:" in key]
+
+        wait_until(lambda: b"so far\n" in logs(), 10, "what it has printed")
+        assert cluster.connection.job_status("talks")["state"] == "running"
+        go_on.touch()
+        assert ended(cluster, "talks")["state"] == "succeeded"
+
     def test_a_failing_job_shows_the_users_traceback_and_may_run_again(self, cluster):
         code = WORDCOUNT.replace(b"yield key, sum(values)", b'raise ValueError("my own mistake")')
         record = run(cluster, "failing", code, max_attempts=2)
