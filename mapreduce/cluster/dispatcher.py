@@ -186,9 +186,9 @@ class Dispatcher:
 
     def _perform(self, action: Action) -> None:
         match action:
-            case RunAttempt(worker=worker, attempt=attempt):
+            case RunAttempt(worker=worker, attempt=attempt, failures=failures):
                 run = self._phases[attempt.task.job]
-                order = run.order(attempt, self.scheduler.map_results)
+                order = run.order(attempt, self.scheduler.map_results, failures)
                 self.mailbox(worker).run(run.phase_order, order)
             case KillAttempt(worker=worker, attempt=attempt):
                 self.mailbox(worker).kill(attempt)

@@ -4,6 +4,8 @@ Each slot is a thread here and a process of its own session there. Threads, not 
 `Executor` can live beside a gevent hub, which its callbacks must enter as from any other thread.
 """
 
+import contextlib
+import functools
 import pickle
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
+from mapreduce.engine import skipping
 from mapreduce.engine.ahead import STUCK_S, Pace
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import Boot, MorePieces, Outcome, PhaseOrder, TaskOrder
@@ -22,11 +25,40 @@ from mapreduce.engine.watching import Note
 __all__ = ["Executor", "Outcome"]
 
 
-class _Running(NamedTuple):
-    """An attempt that a process works on."""
+class _Slot:
+    """The process that a slot has at the moment."""
 
-    process: TaskProcess
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self.process: TaskProcess | None = None
+
+    def revive(self) -> TaskProcess:
+        """A process that lives. Raises OSError if none can be started."""
+        if self.process is not None and not self.process.alive:
+            self.end()
+        if self.process is None:
+            self.process = TaskProcess(self._boot)
+        return self.process
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.end()
+            self.process = None
+
+
+class _Running(NamedTuple):
+    """An attempt that a slot works on."""
+
+    slot: _Slot
     began: float
+
+
+class _Killed(Exception):
+    """The attempt was killed between two things that it had to do."""
 
 
 class Executor:
@@ -80,7 +112,8 @@ class Executor:
     def printed(self) -> dict[AttemptId, str]:
         """The end of what each running attempt has printed so far."""
         with self._changed:
-            return {attempt: running.process.printed for attempt, running in self._running.items()}
+            processes = {a: running.slot.process for a, running in self._running.items()}
+            return {a: process.printed for a, process in processes.items() if process}
 
     @property
     def ahead(self) -> int:
@@ -109,8 +142,9 @@ class Executor:
             if waiting := self._waiting.get(pieces.attempt):
                 phase, order = waiting
                 self._waiting[pieces.attempt] = phase, order.with_more(pieces)
-        if running is not None:
-            running.process.more(pieces)
+            process = running.slot.process if running else None
+        if process is not None:
+            process.more(pieces)
 
     def recall(self) -> tuple[AttemptId, ...]:
         """Take back what waits behind attempts that take long; nothing more is heard of it."""
@@ -130,7 +164,7 @@ class Executor:
             running = self._running.pop(attempt, None)
             self._notes.pop(attempt, None)
             if running is not None:
-                running.process.kill()
+                running.slot.kill()
 
     def close(self) -> None:
         """End all children. Blocks until they are gone."""
@@ -140,7 +174,7 @@ class Executor:
             running = list(self._running.values())
             self._running.clear()
             for attempt in running:
-                attempt.process.kill()
+                attempt.slot.kill()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -159,56 +193,47 @@ class Executor:
     # A slot --------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        """One slot: give its process one order after the other, and replace it when it dies."""
-        process: TaskProcess | None = None
+        """One slot: give its process one order after the other."""
+        slot = _Slot(self._boot)
         try:
             while True:
-                try:
-                    process = self._living(process)
-                except OSError as error:
-                    process = None
-                    self._refuse(error)
-                if not self._wait_for_work():
+                with contextlib.suppress(OSError):  # then the next order will say so
+                    slot.revive()
+                if (given := self._next(slot)) is None:
                     return
-                if process is not None and process.alive and (given := self._claim(process)):
-                    self._report(process.run(*given, self._note))
+                self._report(self._outcome(slot, *given))
         finally:
-            if process is not None:
-                process.end()
+            slot.end()
 
-    def _living(self, process: TaskProcess | None) -> TaskProcess:
-        """The slot's process, or another one if it has died."""
-        if process is not None and process.alive:
-            return process
-        if process is not None:
-            process.end()
-        return TaskProcess(self._boot)
-
-    def _wait_for_work(self) -> bool:
-        """False when the executor is closed."""
+    def _next(self, slot: "_Slot") -> tuple[PhaseOrder, TaskOrder] | None:
+        """The order that has waited longest; None when the executor is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            return not self._closed
-
-    def _claim(self, process: TaskProcess) -> tuple[PhaseOrder, TaskOrder] | None:
-        """The order that has waited longest; None if another slot was quicker."""
-        with self._changed:
-            attempt = next(iter(self._waiting), None)
-            if attempt is None or self._closed:
+            if self._closed:
                 return None
-            self._running[attempt] = _Running(process, time.monotonic())
+            attempt = next(iter(self._waiting))
+            self._running[attempt] = _Running(slot, time.monotonic())
             return self._waiting.pop(attempt)
 
-    def _refuse(self, error: OSError) -> None:
-        """No process can be started now: an attempt that waits fails, to be tried elsewhere."""
-        if self._wait_for_work():
-            with self._changed:
-                attempt = next(iter(self._waiting), None)
-                if attempt is not None:
-                    del self._waiting[attempt]
-            if attempt is not None:
-                told = f"no process could be started for it: {error}"
-                self._on_done(Outcome(attempt=attempt, error=told))
+    def _outcome(self, slot: "_Slot", phase: PhaseOrder, order: TaskOrder) -> Outcome:
+        attempt = functools.partial(self._attempt, slot, phase)
+        try:
+            if order.skipping:
+                return skipping.run(order, phase.spec.skip_bad_records, attempt)
+            return attempt(order)
+        except _Killed:
+            return Outcome(attempt=order.attempt)
+        except OSError as error:
+            told = f"no process could be started for it on {self._boot.place}: {error}"
+            return Outcome(attempt=order.attempt, error=told)
+
+    def _attempt(self, slot: "_Slot", phase: PhaseOrder, order: TaskOrder) -> Outcome:
+        """What the slot's process makes of an order, or another one if that has died."""
+        with self._changed:
+            if order.attempt not in self._running:
+                raise _Killed
+            process = slot.revive()
+        return process.run(phase, order, self._note)
 
     def _note(self, note: Note) -> None:
         with self._changed:

@@ -138,11 +138,28 @@ class TaskOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaul
     """So many maps are still to tell of their pieces, in `MorePieces`."""
     limit: int | None = None
     """At most so many records are mapped: for a first try."""
+    skipping: bool = False
+    """True: records that make the task fail are to be found and left out."""
+    probe: tuple[int, int] | None = None
+    """Only these records, or groups of a reduce task, are worked on, and nothing is kept."""
+    without: tuple[int, ...] = ()
+    """Records that are left out, by their place in the order of reading."""
 
     def with_more(self, more: MorePieces) -> "TaskOrder":
         """The same with pieces that are known only now."""
         pieces = self.pieces + more.pieces
         return msgspec.structs.replace(self, pieces=pieces, maps_left=more.maps_left)
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was left out, or of a reduce task a key with its values."""
+
+    number: int
+    """Its place among those of the task, counted from 0."""
+    input: str = ""
+    position: str = ""
+    """Its key, as Python writes it."""
+    error: str = ""
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +174,9 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     counters: dict[str, int] = {}
     seconds: float = 0.0
+    records: int = 0
+    """How many records it has read, those left out too; of a reduce task how many groups."""
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):

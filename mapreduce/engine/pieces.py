@@ -22,9 +22,9 @@ _SINK_BYTES = 4 << 20
 
 
 class PieceSink:
-    """Stores blocks of the pieces of one map attempt."""
+    """Stores blocks of the pieces of one map attempt; drops them if there is no store."""
 
-    def __init__(self, store: Store, attempt: AttemptId) -> None:
+    def __init__(self, store: Store | None, attempt: AttemptId) -> None:
         self.stored_bytes = 0
         self._store = store
         self._attempt = attempt
@@ -41,7 +41,7 @@ class PieceSink:
 
     def flush(self) -> None:
         """Store what waits. Pieces can be made again, so nobody waits for their fsync."""
-        if self._waiting:
+        if self._waiting and self._store is not None:
             self._store.multi_put(self._waiting, ttl_s=PIECE_TTL_S, ephemeral=True)
         self.stored_bytes += self._waiting_bytes
         self._waiting, self._waiting_bytes = {}, 0

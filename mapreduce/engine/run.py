@@ -24,6 +24,10 @@ from mapreduce.engine.events import AttemptId, JobStarted
 from mapreduce.engine.orders import BETWEEN, JobSpec, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.status import JobStatus
 
+SKIPPING_FAILURES = 2
+"""A task that has failed so often may have bad records: what was wrong elsewhere mostly has gone
+by then."""
+
 Results = Callable[[str], Sequence[TaskResult]]
 """The results of the winning map attempts of a phase, in order of task."""
 
@@ -194,13 +198,20 @@ class Run:
 
     # It runs -------------------------------------------------------------------------------------
 
-    def order(self, attempt: AttemptId, map_results: Results) -> TaskOrder:
-        """What the worker has to know of it; `map_results` is asked when a reduce is ordered."""
-        index = attempt.task.index
+    def order(self, attempt: AttemptId, map_results: Results, failures: int = 0) -> TaskOrder:
+        """What the worker has to know of it; `map_results` is asked when a reduce is ordered.
+        `failures` is how often the task has failed."""
+        index, skipping = attempt.task.index, self._is_skipping(failures)
         if attempt.task.kind == "reduce":
-            return TaskOrder(attempt=attempt, pieces=self._pieces_for(index, map_results))
+            pieces = self._pieces_for(index, map_results)
+            return TaskOrder(attempt=attempt, pieces=pieces, skipping=skipping)
         split, limit = self.splits[index], self._left(map_results)
-        return TaskOrder(attempt=attempt, split=split, limit=limit)
+        return TaskOrder(attempt=attempt, split=split, limit=limit, skipping=skipping)
+
+    def _is_skipping(self, failures: int) -> bool:
+        """Bad records are looked for when a task has failed twice, or has one try left."""
+        least = min(SKIPPING_FAILURES, self.spec.max_attempts - 1)
+        return self.spec.skip_bad_records > 0 and failures >= least
 
     @property
     def phase_order(self) -> PhaseOrder:

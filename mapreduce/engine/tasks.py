@@ -8,6 +8,8 @@ a sampling phase are the same with another end: keys only, and the borders made 
 import contextlib
 import functools
 import pickle
+import reprlib
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,8 +23,8 @@ from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
 from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
-from mapreduce.engine import calling, paths, seeking
-from mapreduce.engine.orders import BETWEEN, PhaseOrder, TaskOrder, TaskResult
+from mapreduce.engine import calling, paths, seeking, skipping
+from mapreduce.engine.orders import BETWEEN, PhaseOrder, Skipped, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
@@ -42,6 +44,14 @@ class Bench(NamedTuple):
     side_files: SideFiles
 
 
+class Read:
+    """What an attempt has come by so far: how many records or groups, and those left out."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.skipped: list[Skipped] = []
+
+
 class Task(NamedTuple):
     """One attempt and all that it needs."""
 
@@ -52,6 +62,7 @@ class Task(NamedTuple):
     context: Context
     counters: Counter[str]
     output: AttemptOutput
+    read: Read
 
     @property
     def step(self) -> Step:
@@ -77,12 +88,14 @@ def run(
     `BadRecord` for input that does not have its format.
     """
     started = time.perf_counter()
-    with AttemptOutput(phase, order.attempt, *_sinks(phase, bench)) as output:
+    with _output(phase, order, bench) as output:
         task = opened(phase, order, program, bench, output)
         watching = watch.over(order.attempt, task.context) if watch else contextlib.nullcontext()
         with watching, explained(task):
             pieces = _do(task)
             parts = output.close()
+    if order.probe is not None:
+        return TaskResult(records=task.read.records)
     counters = +task.counters
     counters.update(task.context.counters)  # the user's may be 0 or less, too
     _count_output(order, counters, parts)
@@ -91,6 +104,8 @@ def run(
         parts=parts,
         counters=dict(counters),
         seconds=time.perf_counter() - started,
+        records=task.read.records,
+        skipped=tuple(task.read.skipped),
     )
 
 
@@ -107,7 +122,7 @@ def opened(
         find_file=bench.side_files.find,
         write_named=output.emit,
     )
-    return Task(phase, order, program, bench, context, Counter(), output)
+    return Task(phase, order, program, bench, context, Counter(), output, Read())
 
 
 def explained(task: Task) -> contextlib.AbstractContextManager[None]:
@@ -121,6 +136,18 @@ def _sought(task: Task, error: BadPair) -> str:
         return ""
     again = opened(task.phase, task.order, task.program, task.bench, task.output)
     return seeking.where(error, again.context, lambda: mapped(again))
+
+
+@contextlib.contextmanager
+def _output(phase: PhaseOrder, order: TaskOrder, bench: Bench) -> Iterator[AttemptOutput]:
+    """Where the attempt writes: a probe into a folder that is gone afterwards."""
+    with contextlib.ExitStack() as held:
+        sinks = _sinks(phase, bench)
+        if order.probe is not None:
+            folder = tempfile.TemporaryDirectory(prefix="probe-", dir=bench.scratch)
+            nowhere = outputs.open_output("local", held.enter_context(folder), bench.store)
+            sinks = nowhere, nowhere
+        yield held.enter_context(AttemptOutput(phase, order.attempt, *sinks))
 
 
 def _sinks(phase: PhaseOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
@@ -237,10 +264,39 @@ def _records(task: Task) -> Iterator[Batch]:
             if left is not None:
                 batch = batch.first(left)
                 left -= batch.size
-            task.counters["map_input_records"] += batch.size
-            yield batch
-            if left == 0:
+            for some in _chosen(task, batch):
+                task.counters["map_input_records"] += some.size
+                yield some
+            if left == 0 or _is_done(task):
                 break
+
+
+def _chosen(task: Task, batch: Batch) -> Iterator[Batch]:
+    """The records of a batch that are worked on: nearly always all."""
+    order, read = task.order, task.read
+    first = read.records
+    read.records += batch.size
+    if order.probe is None and not order.without:
+        yield batch
+        return
+    for number in order.without:
+        if first <= number < read.records:
+            [(key, _)] = batch.part(number - first, number - first + 1).pairs
+            _note_skipped(task, number, key)
+    for start, stop in skipping.chosen(first, read.records, order.probe, order.without):
+        yield batch.part(start - first, stop - first)
+
+
+def _note_skipped(task: Task, number: int, key: Any) -> None:
+    position = reprlib.repr(key)
+    skipped = Skipped(number=number, input=task.context.input or "", position=position)
+    task.read.skipped.append(skipped)
+
+
+def _is_done(task: Task) -> bool:
+    """True for a probe that has read all of its range; an empty range is to count all records."""
+    probe = task.order.probe
+    return probe is not None and 0 < probe[1] <= task.read.records
 
 
 def _collected(
@@ -251,7 +307,8 @@ def _collected(
     combiner: Callable[..., Any] | None,
 ) -> tuple[Piece, ...]:
     """Store a map task's pairs as pieces."""
-    sink = PieceSink(task.bench.pieces, task.order.attempt)
+    store = task.bench.pieces if task.order.probe is None else None
+    sink = PieceSink(store, task.order.attempt)
     collector = Collector(
         task.order.attempt.task.index,
         task.order.attempt.number,
@@ -283,7 +340,7 @@ def _groups(task: Task) -> Iterator[shuffle.Group]:
         reduce_input_records=sum(piece.records for piece in order.pieces),
         reduce_input_bytes=sum(piece.size_bytes for piece in order.pieces),
     )
-    return shuffle.grouped(
+    groups = shuffle.grouped(
         order.pieces,
         piece_fetch(task.bench.pieces, order.attempt.task.job),
         ordering=task.ordering,
@@ -291,6 +348,20 @@ def _groups(task: Task) -> Iterator[shuffle.Group]:
         scratch=task.bench.scratch,
         counters=task.counters,
     )
+    return _chosen_groups(task, groups)
+
+
+def _chosen_groups(task: Task, groups: Iterator[shuffle.Group]) -> Iterator[shuffle.Group]:
+    """The groups that are worked on: nearly always all."""
+    order, read = task.order, task.read
+    for number, group in enumerate(groups):
+        read.records = number + 1
+        if number in order.without:
+            _note_skipped(task, number, group[0])
+        elif order.probe is None or order.probe[0] <= number < order.probe[1]:
+            yield group
+        if _is_done(task):
+            break
 
 
 # Total order -------------------------------------------------------------------------------------

@@ -81,7 +81,9 @@ class Drive:
         for action in self._scheduler.handle(event, time.monotonic()):
             match action:
                 case events.RunAttempt():
-                    order = self._run.order(action.attempt, self._scheduler.map_results)
+                    order = self._run.order(
+                        action.attempt, self._scheduler.map_results, action.failures
+                    )
                     start(self._run.phase_order, order)
                 case events.KillAttempt():
                     kill(action.attempt)

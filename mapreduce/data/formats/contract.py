@@ -56,7 +56,13 @@ class Batch:
 
     def first(self, count: int) -> "Batch":
         """The first `count` records, or all if there are fewer."""
-        return Batch(self._values[:count], self._keys)
+        return self.part(0, count)
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """The records from `start` up to `stop`."""
+        keys = self._keys
+        part = None if keys is None else lambda: islice(keys(), start, stop)
+        return Batch(self._values[start:stop], part if start else keys)
 
     def current(self) -> Pair | None:
         """The record that was last taken from `pairs`, None before the first."""
