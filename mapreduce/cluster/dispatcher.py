@@ -258,6 +258,7 @@ class Dispatcher:
             time.time() - began,
             run.told(status, now),
             run.counters(results, status),
+            run.skipped(results),
         )
 
     def _take_back(self, run: Run, reason: str) -> str:

@@ -102,6 +102,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[dict[str, Any], ...] = ()
     """All steps so far, as `mapreduce.engine.summary.step` tells of them."""
     counters: dict[str, int] = {}
+    skipped: tuple[dict[str, Any], ...] = ()
+    """Records that were left out (`skip_bad_records`): step, input, position and error."""
     output_bytes: int = 0
     output_records: int = 0
     term: int = 0
@@ -185,6 +187,7 @@ def brought_up_to_date(
         tasks=tuple(_task(task, noted) for task in scheduler.running(run.job)[:TASKS_TOLD]),
         told=tuple(run.told(status, now)),
         counters=run.counters(results, status),
+        skipped=tuple(run.skipped(results)),
         output_bytes=sum(part.size_bytes for part in parts) if run.is_last else 0,
         output_records=sum(part.records for part in parts) if run.is_last else 0,
     )

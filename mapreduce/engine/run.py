@@ -90,6 +90,7 @@ class Run:
         self._work = work.rstrip("/")
         self._limit = limit
         self._counters: Counter[str] = Counter()
+        self._skipped: list[dict[str, Any]] = []
         self._sampled: dict[str, Any] = {}
         self._phases = phases(spec)
         self._current = 0
@@ -260,6 +261,12 @@ class Run:
         counters.update(summary.locality_counters(status))
         return counters
 
+    def skipped(self, results: Sequence[TaskResult]) -> list[dict[str, Any]]:
+        """The records that all steps have left out, those of the present one from its `results`;
+        the first of them."""
+        now = [] if self.phase.sampling else summary.skipped_records(results, self.phase.step)
+        return (self._skipped + now)[: summary.SKIPPED_TOLD]
+
     def told(self, status: JobStatus, now: float) -> list[dict[str, Any]]:
         """All steps up to the present one, as `mapreduce.engine.summary` tells of them."""
         if self.phase.sampling:
@@ -309,6 +316,7 @@ class Run:
             self.steps = self.told(status, now)
             self._sampled = {}
             self._counters.update(self._counted(results, status))
+            self._skipped = self.skipped(results)
             self.named_parts += (p for p in _parts(results) if not outputs.is_main(p.name))
         self._current += 1
 

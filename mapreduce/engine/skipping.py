@@ -7,7 +7,7 @@ bad record, whatever the failure is: an error, a crash, or a record that takes t
 finds them all.)
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 
 import msgspec
 
@@ -114,20 +114,3 @@ def in_a_line(error: str) -> str:
         line for line in error.splitlines() if line and not line.startswith((" ", "Traceback"))
     ]
     return lines[0] if lines else error
-
-
-def chosen(start: int, stop: int, probe: Range | None, without: tuple[int, ...]) -> Iterator[Range]:
-    """Which of the records from `start` up to `stop` are worked on.
-
-    >>> list(chosen(10, 20, None, (3, 12, 19))), list(chosen(10, 20, (15, 30), ()))
-    ([(10, 12), (13, 19)], [(15, 20)])
-    """
-    if probe is not None:
-        start, stop = max(start, probe[0]), min(stop, probe[1])
-    for number in without:
-        if start <= number < stop:
-            if start < number:
-                yield start, number
-            start = number + 1
-    if start < stop:
-        yield start, stop

@@ -1,5 +1,6 @@
 """What is told of a job when it is over, as plain data for JSON: `_SUCCESS`, status, `--json`."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from mapreduce.engine.events import Locality
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.status import JobStatus, StageStatus
+
+SKIPPED_TOLD = 1000
+"""Of the records that were left out so many are told of; all are counted."""
 
 
 def total_counters(results: Iterable[TaskResult]) -> Counter[str]:
@@ -28,17 +32,32 @@ def locality_counters(status: JobStatus) -> Counter[str]:
     return +counters
 
 
+def skipped_records(results: Iterable[TaskResult], step: int) -> list[dict[str, Any]]:
+    """What tasks of a step, which is counted from 0, have left out, as far as it is told."""
+    all_skipped = (skipped for result in results for skipped in result.skipped)
+    return [
+        {"step": step + 1, "input": s.input, "position": s.position, "error": s.error}
+        for s in itertools.islice(all_skipped, SKIPPED_TOLD)
+    ]
+
+
 def summarise(
-    job: str, seconds: float, steps: Sequence[Mapping[str, Any]], counters: Mapping[str, int]
+    job: str,
+    seconds: float,
+    steps: Sequence[Mapping[str, Any]],
+    counters: Mapping[str, int],
+    skipped: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """A job that has succeeded, after `seconds`. `steps` as from `step`."""
+    """A job that has succeeded, after `seconds`. `steps` as from `step`, `skipped` as from
+    `skipped_records`: it is told only if there are any."""
+    told = {"skipped": list(skipped)} if skipped else {}
     return {
         "job": job,
         "state": "succeeded",
         "seconds": round(seconds, 3),
         "steps": list(steps),
         "counters": dict(counters),
-    }
+    } | told
 
 
 def step(status: JobStatus, now: float) -> dict[str, Any]:

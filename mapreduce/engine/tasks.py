@@ -8,7 +8,6 @@ a sampling phase are the same with another end: keys only, and the borders made 
 import contextlib
 import functools
 import pickle
-import reprlib
 import tempfile
 import time
 from collections import Counter
@@ -23,9 +22,10 @@ from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
 from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
-from mapreduce.engine import calling, paths, seeking, skipping
-from mapreduce.engine.orders import BETWEEN, PhaseOrder, Skipped, TaskOrder, TaskResult
+from mapreduce.engine import calling, paths, seeking
+from mapreduce.engine.orders import BETWEEN, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
+from mapreduce.engine.selecting import Selection
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Watch, Watched
@@ -44,14 +44,6 @@ class Bench(NamedTuple):
     side_files: SideFiles
 
 
-class Read:
-    """What an attempt has come by so far: how many records or groups, and those left out."""
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.skipped: list[Skipped] = []
-
-
 class Task(NamedTuple):
     """One attempt and all that it needs."""
 
@@ -62,7 +54,7 @@ class Task(NamedTuple):
     context: Context
     counters: Counter[str]
     output: AttemptOutput
-    read: Read
+    selection: Selection
 
     @property
     def step(self) -> Step:
@@ -95,17 +87,19 @@ def run(
             pieces = _do(task)
             parts = output.close()
     if order.probe is not None:
-        return TaskResult(records=task.read.records)
+        return TaskResult(records=task.selection.records)
     counters = +task.counters
     counters.update(task.context.counters)  # the user's may be 0 or less, too
+    if task.selection.skipped:
+        counters["skipped_records"] = len(task.selection.skipped)
     _count_output(order, counters, parts)
     return TaskResult(
         pieces=pieces,
         parts=parts,
         counters=dict(counters),
         seconds=time.perf_counter() - started,
-        records=task.read.records,
-        skipped=tuple(task.read.skipped),
+        records=task.selection.records,
+        skipped=tuple(task.selection.skipped),
     )
 
 
@@ -122,7 +116,7 @@ def opened(
         find_file=bench.side_files.find,
         write_named=output.emit,
     )
-    return Task(phase, order, program, bench, context, Counter(), output, Read())
+    return Task(phase, order, program, bench, context, Counter(), output, Selection(order))
 
 
 def explained(task: Task) -> contextlib.AbstractContextManager[None]:
@@ -264,39 +258,11 @@ def _records(task: Task) -> Iterator[Batch]:
             if left is not None:
                 batch = batch.first(left)
                 left -= batch.size
-            for some in _chosen(task, batch):
+            for some in task.selection.of_batch(batch, part.path):
                 task.counters["map_input_records"] += some.size
                 yield some
-            if left == 0 or _is_done(task):
+            if left == 0 or task.selection.is_done:
                 break
-
-
-def _chosen(task: Task, batch: Batch) -> Iterator[Batch]:
-    """The records of a batch that are worked on: nearly always all."""
-    order, read = task.order, task.read
-    first = read.records
-    read.records += batch.size
-    if order.probe is None and not order.without:
-        yield batch
-        return
-    for number in order.without:
-        if first <= number < read.records:
-            [(key, _)] = batch.part(number - first, number - first + 1).pairs
-            _note_skipped(task, number, key)
-    for start, stop in skipping.chosen(first, read.records, order.probe, order.without):
-        yield batch.part(start - first, stop - first)
-
-
-def _note_skipped(task: Task, number: int, key: Any) -> None:
-    position = reprlib.repr(key)
-    skipped = Skipped(number=number, input=task.context.input or "", position=position)
-    task.read.skipped.append(skipped)
-
-
-def _is_done(task: Task) -> bool:
-    """True for a probe that has read all of its range; an empty range is to count all records."""
-    probe = task.order.probe
-    return probe is not None and 0 < probe[1] <= task.read.records
 
 
 def _collected(
@@ -348,20 +314,7 @@ def _groups(task: Task) -> Iterator[shuffle.Group]:
         scratch=task.bench.scratch,
         counters=task.counters,
     )
-    return _chosen_groups(task, groups)
-
-
-def _chosen_groups(task: Task, groups: Iterator[shuffle.Group]) -> Iterator[shuffle.Group]:
-    """The groups that are worked on: nearly always all."""
-    order, read = task.order, task.read
-    for number, group in enumerate(groups):
-        read.records = number + 1
-        if number in order.without:
-            _note_skipped(task, number, group[0])
-        elif order.probe is None or order.probe[0] <= number < order.probe[1]:
-            yield group
-        if _is_done(task):
-            break
+    return task.selection.of_groups(groups)
 
 
 # Total order -------------------------------------------------------------------------------------

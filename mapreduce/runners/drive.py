@@ -155,6 +155,7 @@ class Drive:
             now - self._began,
             self._run.told(status, now),
             self._run.counters(results, status),
+            self._run.skipped(results),
         )
 
     def _tell_progress(self) -> None:

@@ -168,4 +168,4 @@ def _as_status(record: Record) -> JobStatus:
 
 def _summary(record: Record) -> dict[str, Any]:
     seconds = (record["ended_at"] or time.time()) - record["started_at"]
-    return summarise(record["name"], seconds, record["told"], record["counters"])
+    return summarise(record["name"], seconds, record["told"], record["counters"], record["skipped"])
