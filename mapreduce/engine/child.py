@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections import deque
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -109,6 +110,7 @@ class Child:
         self._store: Store | None = None
         self._phase: PhaseOrder | None = None
         self._loaded: Loaded | None = None
+        self._more: deque[MorePieces] = deque()
 
     def serve(self) -> None:
         """Do what the parent orders, until it has gone."""
@@ -122,8 +124,15 @@ class Child:
                         outcome = self._attempt(self._phase, message)
                         _flush()
                         self._send(outcome)
+                        self._more.clear()
                     case MorePieces():
-                        pass  # for an attempt that has ended meanwhile
+                        self._more.append(message)  # it may come before its attempt does
+
+    def _next_pieces(self) -> MorePieces:
+        """The next thing that the running attempt is told; there can be nothing else."""
+        while not self._more:
+            self._more += (m for m in self._next() if isinstance(m, MorePieces))
+        return self._more.popleft()
 
     def _next(self) -> list[Message]:
         return _messages.decode(self._connection.recv_bytes())
@@ -153,7 +162,12 @@ class Child:
             self._store = pickle.loads(self._boot.open_store)()
         loaded = self._load(phase, self._store)
         bench = tasks.Bench(
-            self._store, self._store, self._boot.files, self._scratch, loaded.side_files
+            self._store,
+            self._store,
+            self._boot.files,
+            self._scratch,
+            loaded.side_files,
+            self._next_pieces,
         )
         return tasks.run(phase, order, loaded.program, bench, self._watch)
 

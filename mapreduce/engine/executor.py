@@ -55,6 +55,9 @@ class _Running(NamedTuple):
 
     slot: _Slot
     began: float
+    phase: PhaseOrder
+    order: TaskOrder
+    """With all that it was told besides."""
 
 
 class _Killed(Exception):
@@ -135,16 +138,34 @@ class Executor:
                 self._waiting[order.attempt] = phase, order
                 self._changed.notify()
 
-    def more(self, pieces: MorePieces) -> None:
-        """Tell a reduce attempt that was started early of further pieces."""
+    @property
+    def early(self) -> tuple[AttemptId, ...]:
+        """The reduce attempts that have yet to be told of pieces."""
         with self._changed:
-            running = self._running.get(pieces.attempt)
-            if waiting := self._waiting.get(pieces.attempt):
+            known = (running.order for running in self._running.values())
+            waiting = (order for _, order in self._waiting.values())
+            return tuple(o.attempt for o in (*known, *waiting) if o.maps_left)
+
+    def more(self, pieces: MorePieces) -> bool:
+        """Tell a reduce attempt that was started early of further pieces. False if something before
+        these was lost on the way here: then it has to be told everything again."""
+        attempt = pieces.attempt
+        with self._changed:
+            if waiting := self._waiting.get(attempt):
                 phase, order = waiting
-                self._waiting[pieces.attempt] = phase, order.with_more(pieces)
-            process = running.slot.process if running else None
+                if is_next := pieces.since in (0, order.told):
+                    self._waiting[attempt] = phase, order.with_more(pieces)
+                return is_next
+            running = self._running.get(attempt)
+            if running is None or not running.order.maps_left:
+                return True
+            if pieces.since not in (0, running.order.told):
+                return False
+            self._running[attempt] = running._replace(order=running.order.with_more(pieces))
+            process = running.slot.process
         if process is not None:
-            process.more(pieces)
+            process.more(running.phase, pieces)
+        return True
 
     def recall(self) -> tuple[AttemptId, ...]:
         """Take back what waits behind attempts that take long; nothing more is heard of it."""
@@ -212,8 +233,9 @@ class Executor:
             if self._closed:
                 return None
             attempt = next(iter(self._waiting))
-            self._running[attempt] = _Running(slot, time.monotonic())
-            return self._waiting.pop(attempt)
+            phase, order = self._waiting.pop(attempt)
+            self._running[attempt] = _Running(slot, time.monotonic(), phase, order)
+            return phase, order
 
     def _outcome(self, slot: "_Slot", phase: PhaseOrder, order: TaskOrder) -> Outcome:
         attempt = functools.partial(self._attempt, slot, phase)
@@ -230,9 +252,12 @@ class Executor:
     def _attempt(self, slot: "_Slot", phase: PhaseOrder, order: TaskOrder) -> Outcome:
         """What the slot's process makes of an order, or another one if that has died."""
         with self._changed:
-            if order.attempt not in self._running:
+            running = self._running.get(order.attempt)
+            if running is None:
                 raise _Killed
             process = slot.revive()
+            if order.maps_left:
+                order = running.order
         return process.run(phase, order, self._note)
 
     def _note(self, note: Note) -> None:

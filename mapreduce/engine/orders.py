@@ -126,6 +126,10 @@ class MorePieces(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     attempt: AttemptId
     pieces: tuple[Piece, ...] = ()
     maps_left: int = 0
+    since: int = 0
+    """So many finished maps the attempt has to know of already; 0: this tells of all there are."""
+    told: int = 0
+    """So many it knows of now."""
 
 
 class TaskOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -136,6 +140,8 @@ class TaskOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaul
     pieces: tuple[Piece, ...] = ()
     maps_left: int = 0
     """So many maps are still to tell of their pieces, in `MorePieces`."""
+    told: int = 0
+    """So many finished maps have told of theirs, as `MorePieces` counts them."""
     limit: int | None = None
     """At most so many records are mapped: for a first try."""
     skipping: bool = False
@@ -148,7 +154,9 @@ class TaskOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaul
     def with_more(self, more: MorePieces) -> "TaskOrder":
         """The same with pieces that are known only now."""
         pieces = self.pieces + more.pieces
-        return msgspec.structs.replace(self, pieces=pieces, maps_left=more.maps_left)
+        return msgspec.structs.replace(
+            self, pieces=pieces, maps_left=more.maps_left, told=more.told
+        )
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,6 +69,7 @@ class TaskProcess:
         self._selector.register(self._connection, selectors.EVENT_READ)
         self._selector.register(self._tail.fd, selectors.EVENT_READ)
         self._sending = Lock()
+        self._deadline: float | None = None
         self._phase: PhaseOrder | None = None
         """The one that the child was told last."""
         with contextlib.suppress(OSError):  # it died at once; the first order will say so
@@ -106,11 +107,11 @@ class TaskProcess:
         self._tail.read()  # what a thread of an earlier task has printed since
         self._tail.clear()
         limit_s = phase.spec.time_limit_s
-        deadline = time.monotonic() + limit_s if limit_s else None
+        self._limit_time(limit_s, order.maps_left)
         try:
             self._tell([order] if self._phase == phase else [phase, order])
             self._phase = phase
-            while isinstance(message := self._answer(deadline), Note):
+            while isinstance(message := self._answer(), Note):
                 on_note(message)
         except TimeoutError:
             self.kill()
@@ -119,8 +120,9 @@ class TaskProcess:
             return self._died(order.attempt, phase.spec.memory_limit_bytes)
         return msgspec.structs.replace(message, output=self._tail.text())
 
-    def more(self, pieces: MorePieces) -> None:
+    def more(self, phase: PhaseOrder, pieces: MorePieces) -> None:
         """Tell the attempt that runs of further pieces."""
+        self._limit_time(phase.spec.time_limit_s, pieces.maps_left)
         with contextlib.suppress(OSError):
             self._tell([pieces])
 
@@ -128,12 +130,17 @@ class TaskProcess:
         with self._sending:
             self._connection.send_bytes(msgspec.msgpack.encode(messages))
 
-    def _answer(self, deadline: float | None) -> Outcome | Note:
+    def _limit_time(self, limit_s: float, maps_left: int) -> None:
+        """From now on its time counts, unless it waits for others."""
+        counts = limit_s and not maps_left
+        self._deadline = time.monotonic() + limit_s if counts else None
+
+    def _answer(self) -> Outcome | Note:
         """The next message of the child; EOFError if it has died, TimeoutError at the deadline."""
         while True:
             wait_s = _LOOK_AGAIN_S
-            if deadline is not None:
-                wait_s = min(wait_s, deadline - time.monotonic())
+            if self._deadline is not None:
+                wait_s = min(wait_s, self._deadline - time.monotonic())
                 if wait_s <= 0:
                     raise TimeoutError
             ready = {key.fileobj for key, _ in self._selector.select(wait_s)}

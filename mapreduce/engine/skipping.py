@@ -29,7 +29,7 @@ def search(count: int, most: int) -> Generator[Range, bool, list[int]]:
     ...         wanted = halving.send(5 not in range(*wanted))
     ... except StopIteration as end:
     ...     tried, end.value
-    ([(0, 8), (0, 4), (4, 6), (4, 5), (5, 6)], [5])
+    ([(0, 8), (0, 4), (4, 6), (4, 5), (5, 6), (6, 8)], [5])
     """
     found: list[int] = []
     if not (yield 0, count):

@@ -22,8 +22,8 @@ from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
 from mapreduce.data.ordering import Ordering
 from mapreduce.data.shuffle import Collector, Piece
-from mapreduce.engine import calling, paths, seeking
-from mapreduce.engine.orders import BETWEEN, PhaseOrder, TaskOrder, TaskResult
+from mapreduce.engine import arriving, calling, paths, seeking
+from mapreduce.engine.orders import BETWEEN, MorePieces, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
 from mapreduce.engine.selecting import Selection
 from mapreduce.engine.shipping import Program
@@ -42,6 +42,8 @@ class Bench(NamedTuple):
     files: Files
     scratch: Path
     side_files: SideFiles
+    more: Callable[[], MorePieces] | None = None
+    """What a reduce task that began early is told next; blocks until there is something."""
 
 
 class Task(NamedTuple):
@@ -301,20 +303,26 @@ def _collected(
 
 
 def _groups(task: Task) -> Iterator[shuffle.Group]:
-    order = task.order
-    task.counters.update(
-        reduce_input_records=sum(piece.records for piece in order.pieces),
-        reduce_input_bytes=sum(piece.size_bytes for piece in order.pieces),
-    )
-    groups = shuffle.grouped(
-        order.pieces,
-        piece_fetch(task.bench.pieces, order.attempt.task.job),
-        ordering=task.ordering,
-        memory_bytes=task.phase.spec.memory_bytes,
-        scratch=task.bench.scratch,
-        counters=task.counters,
-    )
-    return task.selection.of_groups(groups)
+    fetch = piece_fetch(task.bench.pieces, task.order.attempt.task.job)
+    more = task.bench.more or _nothing_more
+    with arriving.all_pieces(task.order, more, fetch, task.bench.scratch) as arrived:
+        task.counters.update(
+            reduce_input_records=sum(piece.records for piece in arrived.pieces),
+            reduce_input_bytes=sum(piece.size_bytes for piece in arrived.pieces),
+        )
+        groups = shuffle.grouped(
+            arrived.pieces,
+            arrived.fetch,
+            ordering=task.ordering,
+            memory_bytes=task.phase.spec.memory_bytes,
+            scratch=task.bench.scratch,
+            counters=task.counters,
+        )
+        yield from task.selection.of_groups(groups)
+
+
+def _nothing_more() -> MorePieces:
+    raise JobError("a task that begins before all maps are done has to be told of the others")
 
 
 # Total order -------------------------------------------------------------------------------------
