@@ -37,7 +37,6 @@ from mapreduce.cluster.threads import Threads
 from mapreduce.engine.events import (
     Action,
     AttemptId,
-    AttemptSucceeded,
     AttemptWon,
     CommitFailed,
     CommitJob,
@@ -174,8 +173,6 @@ class Dispatcher:
 
     def tell(self, event: Event) -> None:
         """Tell the scheduler what has happened, and do what it answers."""
-        if isinstance(event, AttemptSucceeded) and event.attempt.task.job in self._phases:
-            self._phases[event.attempt.task.job].maps_changed()
         for action in self.scheduler.handle(event, time.monotonic()):
             self._perform(action)
 
@@ -183,6 +180,14 @@ class Dispatcher:
         while True:
             gevent.sleep(TICK_S)
             self.tell(Tick())
+            for run in self._phases.values():
+                for worker, more in run.news(self.scheduler.map_results):
+                    self.mailbox(worker).more(more)
+
+    def retell(self, attempt: AttemptId, worker: str) -> None:
+        """A reduce attempt has to be told of all pieces that there are."""
+        if run := self._phases.get(attempt.task.job):
+            run.retell(attempt, worker)
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -190,12 +195,18 @@ class Dispatcher:
                 run = self._phases[attempt.task.job]
                 order = run.order(attempt, self.scheduler.map_results, failures)
                 self.mailbox(worker).run(run.phase_order, order)
+                if order.maps_left:
+                    run.tell_more(order, worker)
+            case AttemptWon(attempt=attempt, result=result):
+                self.journal.note(action)
+                if attempt.task.kind == "map":
+                    self._phases[attempt.task.job].map_won(result)
             case KillAttempt(worker=worker, attempt=attempt):
                 self.mailbox(worker).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):
                 if run_of := self._phases.get(attempt.task.job):
                     self._discard(run_of, attempt, result)
-            case AttemptWon() | OutputLost():
+            case OutputLost():
                 self.journal.note(action)
             case CommitJob(job=job):
                 self._spawn(self._commit, self._phases[job])

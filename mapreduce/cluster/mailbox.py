@@ -4,7 +4,7 @@ from gevent.event import Event
 
 from mapreduce.cluster.messages import Orders
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import PhaseOrder, TaskOrder
+from mapreduce.engine.orders import MorePieces, PhaseOrder, TaskOrder
 
 
 class Mailbox:
@@ -22,6 +22,7 @@ class Mailbox:
         self._phases: dict[str, PhaseOrder] = {}
         """What orders in `_run` belong to, by name."""
         self._kill: dict[AttemptId, None] = {}
+        self._more: list[MorePieces] = []
         self._drain: bool | None = None
         self._turn = 0
         self._changed = Event()
@@ -48,6 +49,11 @@ class Mailbox:
         self._phases[phase.name] = phase
         self._changed.set()
 
+    def more(self, pieces: MorePieces) -> None:
+        """Tell a reduce attempt that was started early of further pieces."""
+        self._more.append(pieces)
+        self._changed.set()
+
     def kill(self, attempt: AttemptId) -> None:
         """A kill overtakes an order that has not been sent."""
         if self._run.pop(attempt, None) is None:
@@ -72,7 +78,7 @@ class Mailbox:
         turn = self._turn
         self._changed.set()
         self._changed = changed = Event()
-        if not (self._run or self._kill or self._drain is not None):
+        if not (self._run or self._kill or self._more or self._drain is not None):
             changed.wait(hold_s)
         if turn != self._turn:
             return Orders()
@@ -81,8 +87,10 @@ class Mailbox:
             kill=tuple(self._kill),
             phases=tuple(self._phases[name] for name in named),
             run=tuple(self._run.values()),
+            pieces=tuple(self._more),
             drain=self._drain,
         )
+        self._more.clear()
         self._kill.clear()
         self._run.clear()
         self._phases.clear()

@@ -9,7 +9,7 @@ import msgspec
 from dynamo.errors import RequestError
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import PhaseOrder, TaskOrder
+from mapreduce.engine.orders import MorePieces, PhaseOrder, TaskOrder
 from mapreduce.engine.watching import Note
 
 HOLD_S = 0.5
@@ -33,6 +33,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     finished: tuple[Outcome, ...] = ()
     returned: tuple[AttemptId, ...] = ()
     """What has waited for a slot, and is given back."""
+    retell: tuple[AttemptId, ...] = ()
+    """Reduce attempts that began early, and may have missed what they were told since."""
     ahead: int = 0
     """So many attempts may wait there for a slot: see `mapreduce.engine.ahead`."""
     notes: tuple[Note, ...] = ()
@@ -57,6 +59,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[PhaseOrder, ...] = ()
     """Those of the attempts in `run`, each once."""
     run: tuple[TaskOrder, ...] = ()
+    pieces: tuple[MorePieces, ...] = ()
+    """What reduce attempts that began early are told besides."""
     drain: bool | None = None
     """What the worker is to report as `draining` from now on; None: what it did."""
 

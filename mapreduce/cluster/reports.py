@@ -37,6 +37,8 @@ class Reports:
         self._check_session(mailbox, report)
         for outcome in report.finished:
             self._tell(_as_event(outcome, report.worker))
+        for attempt in report.retell:
+            self._dispatcher.retell(attempt, report.worker)
         for attempt in report.returned:
             self._tell(AttemptReturned(attempt, report.worker))
         mailbox.taken_in(report.number, self._dispatcher.journal.noted)

@@ -90,6 +90,8 @@ class TaskServer:
         self._told: dict[int, list[Outcome]] = {}
         """What the present master knows and the next one perhaps not, by the report's number."""
         self._returned: list[AttemptId] = []
+        self._retell: set[AttemptId] = set()
+        """Reduces that began early, and may have missed something they were told."""
         self._under_way = 0
         self._stopping = False
         self._draining = False
@@ -115,7 +117,10 @@ class TaskServer:
                 while not self._stopping:
                     self._news.clear()
                     self._collect()
-                    idle, has_news = self._under_way == 0, self._unsent or self._returned
+                    idle, has_news = (
+                        self._under_way == 0,
+                        self._unsent or self._returned or self._retell,
+                    )
                     if idle or (has_news and self._under_way < REPORTS_AT_ONCE):
                         self._under_way += 1
                         gevent.spawn(self._report)
@@ -175,6 +180,7 @@ class TaskServer:
         that were answered before this one was sent: `kept` speaks of no others."""
         if orders.term > self._term:
             self._term = orders.term
+            self._retell.update(self._executor.early)
             self._unsent[:0] = [outcome for told in self._told.values() for outcome in told]
             self._told.clear()
         for number in told_before:
@@ -189,6 +195,7 @@ class TaskServer:
     def _not_taken(self, report: Report, address: str, reason: str) -> None:
         """Keep what was to be told, and try the next master."""
         self._unsent[:0], self._returned[:0] = report.finished, report.returned
+        self._retell.update(self._executor.early)
         self._complain(reason)
         if self._masters[0] == address:
             self._masters.rotate(-1)
@@ -198,6 +205,7 @@ class TaskServer:
     def _next_report(self, finished: list[Outcome], goodbye: bool = False) -> Report:
         self._number += 1
         returned, self._returned = self._returned, []
+        retell, self._retell = self._retell.intersection(self._executor.early), set()
         return Report(
             worker=self._name,
             node=self._node,
@@ -208,6 +216,7 @@ class TaskServer:
             running=tuple(sorted(self._active)),
             finished=tuple(finished),
             returned=tuple(returned),
+            retell=tuple(retell),
             ahead=0 if goodbye else self._executor.ahead,
             notes=() if goodbye else self._executor.notes,
             draining=self._draining,
@@ -227,6 +236,8 @@ class TaskServer:
             if order.attempt not in self._active:
                 self._active.add(order.attempt)
                 self._executor.start(phases[order.attempt.task.job], order)
+        missed = (more.attempt for more in orders.pieces if not self._executor.more(more))
+        self._retell.update(missed)
 
     def _say_goodbye(self) -> None:
         """The master need not find out by waiting."""

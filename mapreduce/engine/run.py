@@ -20,8 +20,9 @@ from mapreduce.data.inputs import Files, InputSpec, Split
 from mapreduce.data.outputs import Part
 from mapreduce.data.pieces import Piece
 from mapreduce.engine import paths, summary
+from mapreduce.engine.earlyreduces import EarlyReduces
 from mapreduce.engine.events import AttemptId, JobStarted
-from mapreduce.engine.orders import BETWEEN, JobSpec, PhaseOrder, TaskOrder, TaskResult
+from mapreduce.engine.orders import BETWEEN, JobSpec, MorePieces, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.status import JobStatus
 
 SKIPPING_FAILURES = 2
@@ -96,6 +97,7 @@ class Run:
         self._current = 0
         self._splits: list[Split] = []
         self._pieces: list[list[Piece]] | None = None
+        self._early = EarlyReduces()
 
     @property
     def phase(self) -> Phase:
@@ -153,7 +155,7 @@ class Run:
         self.splits = self._splits
         if is_sampling:
             self.splits = sampling.thinned(self._splits)
-        self._pieces = None
+        self._pieces, self._early = None, EarlyReduces()
         return self._started(store)
 
     def _started(self, store: Store) -> JobStarted:
@@ -164,7 +166,8 @@ class Run:
             self.spec.max_attempts,
             priority=self.spec.priority,
             max_running=self.spec.max_running,
-            slow_start=1.0,  # reduces are told of all pieces at once
+            # On one machine all slots are busy with maps, and nothing has far to go.
+            slow_start=1.0 if self._files == "local" else self.spec.slow_start,
             backups=self.spec.backups,
         )
 
@@ -204,8 +207,14 @@ class Run:
         `failures` is how often the task has failed."""
         index, skipping = attempt.task.index, self._is_skipping(failures)
         if attempt.task.kind == "reduce":
-            pieces = self._pieces_for(index, map_results)
-            return TaskOrder(attempt=attempt, pieces=pieces, skipping=skipping)
+            left = self._maps_left(map_results)
+            return TaskOrder(
+                attempt=attempt,
+                pieces=self._pieces_for(index, map_results),
+                maps_left=left,
+                told=self._early.won,
+                skipping=skipping and not left,
+            )
         split, limit = self.splits[index], self._left(map_results)
         return TaskOrder(attempt=attempt, split=split, limit=limit, skipping=skipping)
 
@@ -242,9 +251,34 @@ class Run:
                 self._pieces[piece.partition].append(piece)
         return tuple(self._pieces[partition])
 
+    def _maps_left(self, map_results: Results) -> int:
+        return len(self.splits) - len(map_results(self.job))
+
     def maps_changed(self) -> None:
         """A map has finished: what is known of its pieces is out of date."""
         self._pieces = None
+
+    # Reduces that begin before all maps are done -------------------------------------------------
+
+    def map_won(self, result: TaskResult) -> None:
+        """A map has finished, of which reduces that run already have to be told."""
+        self.maps_changed()
+        self._early.map_won(result)
+
+    def tell_more(self, order: TaskOrder, worker: str) -> None:
+        """A reduce was started early: it is told of the maps that finish from now on."""
+        self._early.started(order.attempt, worker, order.told)
+
+    def retell(self, attempt: AttemptId, worker: str) -> None:
+        """A reduce that was started early has missed something, or is of an earlier leader."""
+        self._early.started(attempt, worker, None)
+
+    def news(self, map_results: Results) -> list[tuple[str, MorePieces]]:
+        """What reduces that were started early have to be told now, and their workers."""
+        if not self._early:
+            return []
+        results = map_results(self.job)
+        return self._early.news(results, len(self.splits) - len(results))
 
     # It has ended --------------------------------------------------------------------------------
 
