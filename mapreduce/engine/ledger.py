@@ -18,6 +18,8 @@ class AttemptState(Enum):
     LOST = auto()
     """Its worker is gone or knows nothing of it; should its result still come, it is welcome."""
     KILLED = auto()
+    RETURNED = auto()
+    """It never began: its worker gave it back."""
     SPOILED = auto()
     """It had succeeded, and then its output could not be read."""
 

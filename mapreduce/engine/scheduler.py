@@ -270,7 +270,7 @@ class Scheduler(Tables):
     def _attempt_returned(self, event: AttemptReturned) -> None:
         job, task, attempt = self._find(event.attempt)
         if job and task and attempt and attempt.state is AttemptState.RUNNING:
-            self._close(attempt, AttemptState.KILLED)
+            self._close(attempt, AttemptState.RETURNED)
             self._try_again(job, task, "")
 
     def _spoil(self, job: Job, map_task: Task, error: str) -> None:

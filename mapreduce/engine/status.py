@@ -212,7 +212,8 @@ def task_statuses(job: Job) -> list[TaskStatus]:
 
 
 def _task(task: Task) -> TaskStatus:
-    attempts = sorted(task.attempts.values(), key=lambda attempt: attempt.id.number)
+    began = (a for a in task.attempts.values() if a.state is not AttemptState.RETURNED)
+    attempts = sorted(began, key=lambda attempt: attempt.id.number)
     state = "done" if task.winner else "running" if task.running else "waiting"
     return TaskStatus(id=task.id, state=state, attempts=tuple(map(_attempt, attempts)))
 
