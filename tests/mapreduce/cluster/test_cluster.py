@@ -65,7 +65,9 @@ def cluster(tmp_path_factory):
 
 
 def spec(name: str, **changes: object) -> JobSpec:
-    return job_spec(name, **{"reducers": 2, "split_bytes": len(TEXT), **changes})
+    # Tests count attempts: how many there are is not to depend on how busy the machine is.
+    plain = {"reducers": 2, "split_bytes": len(TEXT), "backups": False, "slow_start": 1.0}
+    return job_spec(name, **plain | changes)
 
 
 def expected() -> Counter[str]:
@@ -190,6 +192,26 @@ class TestJobs:
             cluster.store.get(k).value for k in cluster.store.list(paths.run_keys(record["run"]))
         ]
         assert any(b"the first try fails" in log for log in logs)
+
+    def test_reduces_begin_while_a_map_still_runs(self, cluster, tmp_path):
+        go_on = tmp_path / "go on"
+        code = WORDCOUNT.replace(
+            b'        self.context.count("lines")',
+            b"        import os, time\n"
+            b"        if '7.txt' in self.context.input:\n"
+            b'            while not os.path.exists("%s"): time.sleep(0.01)' % str(go_on).encode(),
+        )
+        cluster.connection.new_job(spec("early", slow_start=0.05), code)
+        cluster.connection.run_job("early")
+
+        def early() -> bool:
+            return cluster.connection.job_status("early")["reduce"]["running"] == 2
+
+        wait_until(early, 10, "the reduces")
+        assert cluster.connection.job_status("early")["map"]["done"] < 8
+        go_on.touch()
+        assert ended(cluster, "early")["state"] == "succeeded"
+        assert output_of(cluster, "early") == expected()
 
     def test_what_a_task_prints_can_be_read_while_it_runs(self, cluster, tmp_path):
         go_on = tmp_path / "go on"
