@@ -196,8 +196,7 @@ class Child:
     def _described(self, error: BaseException) -> str:
         told = describe(error)
         if isinstance(error, ScratchFailed) or full_disk(error):
-            told = f"on {self._boot.place}: {told}"
-            told += f"\n{shutil.disk_usage(self._scratch).free:,} bytes are free in {self._scratch}"
+            told += f"\n{limits.room(self._boot.place, self._scratch)}"
         return told
 
 

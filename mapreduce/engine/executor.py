@@ -6,16 +6,18 @@ Each slot is a thread here and a process of its own session there. Threads, not 
 
 import contextlib
 import functools
+import os
 import pickle
 import time
 from collections.abc import Callable
+from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
 from typing import NamedTuple
 
 from dynamo.store import Store
 from mapreduce.data.inputs import Files
-from mapreduce.engine import skipping
+from mapreduce.engine import limits, skipping
 from mapreduce.engine.ahead import STUCK_S, Pace
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import Boot, MorePieces, Outcome, PhaseOrder, TaskOrder
@@ -246,7 +248,8 @@ class Executor:
         except _Killed:
             return Outcome(attempt=order.attempt)
         except OSError as error:
-            told = f"no process could be started for it on {self._boot.place}: {error}"
+            room = limits.room(self._boot.place, Path(os.environ.get("TMPDIR") or "/tmp"))
+            told = f"no process could be started for it: {error}\n{room}"
             return Outcome(attempt=order.attempt, error=told)
 
     def _attempt(self, slot: "_Slot", phase: PhaseOrder, order: TaskOrder) -> Outcome:

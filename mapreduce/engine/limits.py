@@ -7,6 +7,7 @@ memory there, macOS none.
 
 import contextlib
 import resource
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def too_large(limit_bytes: int) -> str:
         f"the task had its memory limit of {limit_bytes // MIB:,} MiB: give the job a larger "
         "memory_limit_bytes (--memory-limit), or 0 for none"
     )
+
+
+def room(place: str, folder: Path) -> str:
+    """What is said beside the error of a disk: whose it is, and how much room it has."""
+    try:
+        return f"on {place}: {shutil.disk_usage(folder).free:,} bytes are free in {folder}"
+    except OSError as error:
+        return f"on {place}: {error}"
 
 
 @contextlib.contextmanager

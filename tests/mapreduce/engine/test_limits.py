@@ -1,6 +1,7 @@
 """Limits of tasks: their errors say which one, how much it was, and how to raise it."""
 
 import sys
+import tempfile
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_a_full_disk_is_told_with_its_machine_folder_and_room(bench: Bench) -> N
     assert "No space left on device" in outcome.error
     assert "on this machine" in outcome.error
     assert "bytes are free in" in outcome.error
+
+
+def test_a_disk_with_no_room_for_a_process_fails_the_attempt_and_not_the_slot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run("pass")
+    with monkeypatch.context() as changed:
+        changed.setenv("TMPDIR", "/nowhere")
+        changed.setattr(tempfile, "tempdir", "/nowhere")
+        bench.run("os._exit(1)", number=2)
+        outcome = bench.run("pass", number=3)
+    assert "no process could be started" in outcome.error
+    assert "on this machine" in outcome.error
+    assert bench.run("pass", number=4).error == ""
 
 
 @pytest.mark.parametrize(
