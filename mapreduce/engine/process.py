@@ -115,6 +115,7 @@ class TaskProcess:
                 on_note(message)
         except TimeoutError:
             self.kill()
+            self._process.wait()  # until then it seems to live
             return self._ended(order.attempt, limits.too_slow(limit_s))
         except (OSError, EOFError):
             return self._died(order.attempt, phase.spec.memory_limit_bytes)
