@@ -17,6 +17,7 @@ Record = Mapping[str, Any]
 
 ENDED = ("succeeded", "failed", "killed")
 TASKS_SHOWN = 10
+SKIPPED_SHOWN = 10
 JOB_COLUMNS = ("job", "state", "map", "reduce", "created", "time", "output")
 
 
@@ -60,7 +61,7 @@ def summary(record: Record) -> list[str]:
         lines.append(f"  {show.number_of(record['backups'], 'slow task')} started a second time")
     if record["set_aside"]:
         lines.append(f"  set aside, as too much failed there: {', '.join(record['set_aside'])}")
-    lines += _counters(record["counters"])
+    lines += _counters(record["counters"]) + _skipped(record.get("skipped", ()))
     written = f"{record['output_records']:,} records, {show.size(record['output_bytes'])}"
     if record["state"] == "succeeded":
         lines.append(f"  output   {record['output']}: {written}")
@@ -74,7 +75,8 @@ def local_summary(told: Record, output: str) -> list[str]:
     """The same of a run without a cluster, from what `RunResult.summary` tells."""
     lines = [f"job {told['job']}: {told['state']} in {show.duration(told['seconds'])}"]
     lines += _told(told["steps"], len(told["steps"]))
-    return [*lines, *_counters(told["counters"]), f"  output   {output}"]
+    lines += _counters(told["counters"]) + _skipped(told.get("skipped", ()))
+    return [*lines, f"  output   {output}"]
 
 
 def _told(ended_steps: Sequence[Record], steps: int) -> list[str]:
@@ -120,6 +122,19 @@ def _counters(counters: Mapping[str, int]) -> list[str]:
         return []
     width = max(map(len, counters))
     return ["  counters", *(f"    {name:<{width}}  {n:>14,}" for name, n in counters.items())]
+
+
+def _skipped(records: Sequence[Record]) -> list[str]:
+    """The first of the records that were left out."""
+    if not records:
+        return []
+    shown = [
+        f"    {record['input'] or 'the key'} {record['position']}: {record['error']}"
+        for record in records[:SKIPPED_SHOWN]
+    ]
+    if more := len(records) - len(shown):
+        shown.append(f"    and {more:,} more, which `_SUCCESS` and --json tell of")
+    return ["  skipped", *shown]
 
 
 def _state(record: Record) -> str:

@@ -70,3 +70,14 @@ def test_a_paused_job_is_said_to_be() -> None:
     assert summary(paused=True)[0].startswith("job wc: running, paused, for ")
     record = msgspec.to_builtins(msgspec.structs.replace(RUNNING, paused=True))
     assert job_view.job_row(record)[:2] == ("wc", "paused")
+
+
+def test_the_first_of_the_records_that_were_left_out_are_shown() -> None:
+    skipped = [
+        {"step": 1, "input": "/in", "position": str(n), "error": "ValueError: no"}
+        for n in range(12)
+    ]
+    lines = summary(skipped=tuple(skipped))
+    start = lines.index("  skipped")
+    assert lines[start + 1] == "    /in 0: ValueError: no"
+    assert lines[start + 11].startswith("    and 2 more")
