@@ -13,6 +13,7 @@ import pickle
 import site
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +51,10 @@ class Program(NamedTuple):
     mappers: tuple[Callable[[], Any] | None, ...]
     steps: tuple[Step, ...]
 
+
+_parsing = threading.Lock()
+"""Two threads that parse at once disturb each other: https://github.com/python/cpython/issues/106905
+"""
 
 # Source files ------------------------------------------------------------------------------------
 
@@ -101,7 +106,8 @@ def _with_defaults(step: StepSpec, names: Sequence[str]) -> StepSpec:
 def names_in(source: bytes, filename: str) -> list[str]:
     """What a module of this source would bind at its top level, imports by * apart."""
     try:
-        tree = ast.parse(source, filename)
+        with _parsing:
+            tree = ast.parse(source, filename)
         compile(source, filename, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise SourceError(f"{filename}, line {error.lineno}: {error.msg}") from None
