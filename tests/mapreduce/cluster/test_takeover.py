@@ -325,7 +325,7 @@ def test_a_failure_that_was_decided_stays_one(masters, store):
 
 def test_lost_output_is_not_taken_for_done(masters, store):
     worker = TaskServer()
-    first, orders = begin(masters, worker, reducers=1)
+    first, orders = begin(masters, worker, reducers=1, slow_start=1.0)
     maps = [order.attempt for order in orders.run]
     [reduce] = worker.report(
         first, *(Outcome(attempt=attempt, result=TaskResult()) for attempt in maps)
