@@ -91,7 +91,9 @@ class GatedJob:
         self.name = name
         self._folder = folder
         self._code = SOURCE % (str(folder).encode(), stage.encode())
-        self._spec = job_spec(name, reducers=REDUCES, split_bytes=len(TEXTS[0]))
+        self._spec = job_spec(
+            name, reducers=REDUCES, split_bytes=len(TEXTS[0]), backups=False, slow_start=1.0
+        )
         cluster.connection.new_job(self._spec, self._code)
         cluster.connection.run_job(name)
 
