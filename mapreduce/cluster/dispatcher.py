@@ -7,14 +7,13 @@ to the store runs in a thread, so the hub always answers.
 
 Another master may lead by the time that something is done here. So what tasks come to is in the
 journal before it counts, how a run ends is decided by all masters (`decisions`), and nothing is
-deleted that a later leader might choose: first the journal says what was chosen in its place, then
-the term is confirmed.
+deleted that a later leader might choose (`unwanted`).
 """
 
 import contextlib
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,6 @@ import gevent
 import msgspec
 from gevent.lock import Semaphore
 from gevent.pool import Group
-from gevent.queue import Queue
 
 from dynamo.errors import CorruptData, DynamoError
 from dynamo.store import Store
@@ -34,6 +32,7 @@ from mapreduce.cluster.journal import Journal
 from mapreduce.cluster.mailbox import Mailbox
 from mapreduce.cluster.records import JobRecord
 from mapreduce.cluster.threads import Threads
+from mapreduce.cluster.unwanted import Unwanted
 from mapreduce.engine.events import (
     Action,
     AttemptId,
@@ -66,7 +65,6 @@ THREADS = 8
 SAVE_TRIES = 10
 REMEMBERED_PHASES = 20
 """So many phases that are over stay in the scheduler, for results that come late."""
-LOOK_AGAIN_S = 0.02
 SECOND_SWEEP_S = 3.0
 """Attempts that were told to stop may write pieces until then."""
 
@@ -97,11 +95,8 @@ class Dispatcher:
         """The runs by the names of their phases, which the scheduler knows."""
         self._ended: deque[str] = deque()
         self._mail: dict[str, Mailbox] = {}
-        self._unwanted: Queue[tuple[Run, AttemptId, TaskResult]] = Queue()
-        """What attempts have left that nobody will use."""
-        self._undeleted: Counter[str] = Counter()
-        """How much of that there is, by run."""
         self._work = Group()
+        self._unwanted = Unwanted(store, self.journal, self.decisions, self.threads, self._spawn)
 
     def start(self) -> None:
         """Read what jobs there are, go on with those that run, and let time pass from now on.
@@ -117,7 +112,7 @@ class Dispatcher:
         for record in sorted(running, key=lambda record: record.started_at or 0.0):
             self._take_over(record)
         self._spawn(self._tick)
-        self._spawn(self._delete)
+        self._spawn(self._unwanted.delete)
 
     def stop(self) -> None:
         """Running jobs are left as they are in the store."""
@@ -163,7 +158,7 @@ class Dispatcher:
         self.runs[run.id] = run
         if ended := next(filter(None, map(self.decisions.ended, run.all_phases)), None):
             for done in started.done:
-                self._discard(run, done.attempt, done.result)
+                self._unwanted.add(run, done.attempt, done.result)
             state, reason = ended
             self._give_up(run, state, self._take_back(run, reason))
         else:
@@ -205,7 +200,7 @@ class Dispatcher:
                 self.mailbox(worker).kill(attempt)
             case DiscardResult(attempt=attempt, result=result):
                 if run_of := self._phases.get(attempt.task.job):
-                    self._discard(run_of, attempt, result)
+                    self._unwanted.add(run_of, attempt, result)
             case OutputLost():
                 self.journal.note(action)
             case CommitJob(job=job):
@@ -216,25 +211,6 @@ class Dispatcher:
                     self._spawn(self._next_phase, run)
                 else:
                     self._end(run)
-
-    def _discard(self, run: Run, attempt: AttemptId, result: TaskResult) -> None:
-        self._undeleted[run.id] += 1
-        self._unwanted.put((run, attempt, result))
-
-    def _delete(self) -> None:
-        """Delete what nobody will use, once every later leader would know that too."""
-        while True:
-            unwanted = [self._unwanted.get()]
-            while not self._unwanted.empty():
-                unwanted.append(self._unwanted.get())
-            self.journal.flush()
-            self.decisions.confirm()
-            for run, attempt, result in unwanted:
-                self._spawn(self._delete_one, run, attempt, result)
-
-    def _delete_one(self, run: Run, attempt: AttemptId, result: TaskResult) -> None:
-        self.threads.call(runs.discard, self.store, run, attempt, result)
-        self._undeleted[run.id] -= 1
 
     # A run goes on from phase to phase -----------------------------------------------------------
 
@@ -355,8 +331,7 @@ class Dispatcher:
         try:
             if record.state is not JobState.SUCCEEDED:
                 self.decisions.end(phase, record.state, record.error)
-            while self._undeleted[run.id]:
-                gevent.sleep(LOOK_AGAIN_S)
+            self._unwanted.await_end(run)
             self._persistently(run, self._note_end, run, record, phase, past)
         finally:
             self.closing.discard(run.id)
