@@ -26,8 +26,14 @@ class Process(msgspec.Struct, frozen=True, order=True):
     @property
     def alive(self) -> bool:
         """True while this very process runs; one that has ended but was not awaited does not."""
-        _reap(self.pid)
-        return start_time(self.pid) == self.started
+        child = _children.get(self)
+        if child is None:
+            return start_time(self.pid) == self.started
+        # Its first thread may have ended before the others: /proc then calls it a zombie too soon.
+        if child.poll() is None:
+            return True
+        _children.pop(self, None)
+        return False
 
     def signal(self, number: int) -> None:
         """Send a signal; nothing happens if the process has ended."""
@@ -36,7 +42,7 @@ class Process(msgspec.Struct, frozen=True, order=True):
                 os.kill(self.pid, number)
 
 
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_children: dict[Process, subprocess.Popen[bytes]] = {}
 """What this process has started itself and must await, or it would stay as a zombie."""
 
 
@@ -51,8 +57,9 @@ def start(command: list[str], log: Path, pass_fds: Iterable[int] = ()) -> Proces
             start_new_session=True,
             pass_fds=tuple(pass_fds),
         )
-    _children[child.pid] = child
-    return Process(child.pid, start_time(child.pid) or "")
+    process = Process(child.pid, start_time(child.pid) or "")
+    _children[process] = child
+    return process
 
 
 def stop(processes: Iterable[Process], grace_s: float) -> list[Process]:
@@ -150,9 +157,3 @@ def _ps(columns: str, *which: str) -> str:
 
 
 _HAS_PROC = Path("/proc/self/stat").exists()
-
-
-def _reap(pid: int) -> None:
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]

@@ -21,6 +21,15 @@ PARENT = (
     "child.wait()"
 )
 
+HEADLESS = (
+    "import ctypes, threading, time\n"
+    "def go_on():\n"
+    "    print('ready', flush=True)\n"
+    "    time.sleep(600)\n"
+    "threading.Thread(target=go_on).start()\n"
+    "ctypes.CDLL(None).pthread_exit(None)"
+)
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[str], Process]]:
@@ -66,6 +75,18 @@ def test_a_stranger_with_the_same_id_is_left_alone(start: Callable[[str], Proces
     stranger.signal(signal.SIGKILL)
     assert processes.stop([stranger], grace_s=0) == []
     assert process.alive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a zombie with threads is Linux's")
+def test_a_process_whose_first_thread_has_ended_is_alive_and_then_awaited(
+    start: Callable[[str], Process],
+) -> None:
+    process = start(HEADLESS)
+    wait_until(lambda: processes.start_time(process.pid) is None, 10, "the end of the thread")
+    assert process.alive
+    assert processes.stop([process], grace_s=10) == []
+    with pytest.raises(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
 
 
 def test_a_process_that_is_no_child_is_seen(start: Callable[[str], Process]) -> None:
