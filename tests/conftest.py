@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +41,10 @@ def child_processes() -> dict[int, str]:
 
 
 def _command_line(pid: int) -> str:
-    """The command line of a process, or "" where it has ended (a zombie has none)."""
-    return _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+    """The command line of a process, or "" where it has ended (a zombie has none); on which pipe a
+    server said that it is ready is no matter."""
+    command = _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+    return re.sub(r" --ready-fd \d+", "", command)
 
 
 def _text(path: Path) -> str:

@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Return as soon as `condition()` is true; AssertionError naming `what` after `timeout_s`."""
+def wait_until(
+    condition: Callable[[], object], timeout_s: float, what: str, *, look_s: float = 0.01
+) -> None:
+    """Return as soon as `condition()`, looked at every `look_s` seconds, is true; AssertionError
+    naming `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s} s in vain for: {what}")
-        time.sleep(0.01)
+        time.sleep(look_s)

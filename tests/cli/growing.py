@@ -17,8 +17,8 @@ from tests.waiting import wait_until
 class Growing:
     """The cluster in `folder`, at first with n1, n2 and n3."""
 
-    def __init__(self, folder: Path, settings: str = "") -> None:
-        write_config(folder, nodes=3, masters=0, workers=0, settings=settings)
+    def __init__(self, folder: Path, settings: str = "", nodes: int = 3) -> None:
+        write_config(folder, nodes=nodes, masters=0, workers=0, settings=settings)
         self.path = folder / "cluster.ini"
 
     @property
@@ -72,4 +72,5 @@ class Growing:
 
     def settle(self) -> None:
         """Wait until nothing of a change is left to do."""
-        wait_until(lambda: self.found("transfers")["done"], 60, "the end of a change")
+        done = "the end of a change"
+        wait_until(lambda: self.found("transfers")["done"], 60, done, look_s=0.1)

@@ -48,6 +48,24 @@ def own(tmp_path: Path) -> Iterator[Growing]:
         growing.down()
 
 
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Growing]:
+    growing = Growing(tmp_path_factory.mktemp("three"))
+    try:
+        growing.up()
+        yield growing
+    finally:
+        growing.down()
+
+
+@pytest.fixture
+def restarting(three: Growing) -> Iterator[Growing]:
+    """n1, n2 and n3, which a test may start again after it has changed what the file says."""
+    text = three.path.read_text()
+    yield three
+    three.path.write_text(text)
+
+
 # A node that is no member ------------------------------------------------------------------------
 
 
@@ -108,7 +126,8 @@ def test_a_plan_counts_the_bytes_that_a_node_would_get(cluster: Growing) -> None
         return cluster.found("plan")["nodes"][3]["gets_bytes"]  # type: ignore[no-any-return]
 
     # LevelDB compresses what it puts into its files; the figures are looked at now and then.
-    wait_until(lambda: 100_000 < gets_bytes() < 10_000_000, 20, "an estimate that fits")
+    fits = "an estimate that fits"
+    wait_until(lambda: 100_000 < gets_bytes() < 10_000_000, 20, fits, look_s=0.3)
 
 
 def test_a_plan_warns_of_replicas_that_there_will_not_be(cluster: Growing) -> None:
@@ -187,30 +206,29 @@ def test_a_plan_names_who_is_down_and_would_hold_it_up(own: Growing) -> None:
 @pytest.mark.parametrize(
     ("partitions", "complaint"),
     [
-        (64, "n4 belongs to another cluster, of n1, n2, n4; take it out there (`dynamo leave n4`)"),
-        (32, "n4 is configured for 32 partitions, and the cluster has 64, which never changes"),
+        (64, "n6 belongs to another cluster, of n1, n6; take it out there (`dynamo leave n6`)"),
+        (32, "n6 is configured for 32 partitions, and the cluster has 64, which never changes"),
     ],
 )
 def test_a_member_of_another_cluster_can_not_join(
-    own: Growing, tmp_path: Path, partitions: int, complaint: str
+    cluster: Growing, tmp_path: Path, partitions: int, complaint: str
 ) -> None:
-    folder = tmp_path / "other"
-    folder.mkdir()
-    other = Growing(folder, f"partitions = {partitions}")
-    other.path.write_text(other.path.read_text().replace("node n3", "node n4"))
+    other = Growing(tmp_path, f"partitions = {partitions}\nreplicas = 2", nodes=2)
+    other.path.write_text(other.path.read_text().replace("node n2", "node n6"))
     other.up()
     try:
         with Client(list(other.config.node_addresses.values())) as client:
-            client.put("theirs", b"1", w=3)
-        own.add("n4", int(other.config.node_addresses["n4"].rpartition(":")[2]))
-        for arguments in (["join", "n4"], ["replace", "n1", "n4"]):
-            result = own.call(*arguments)
+            client.put("theirs", b"1", w=2)
+        cluster.add("n6", int(other.config.node_addresses["n6"].rpartition(":")[2]))
+        for arguments in (["join", "n6"], ["replace", "n1", "n6"]):
+            result = cluster.call(*arguments)
             assert (result.exit_code, result.stdout) == (2, "")
             assert complaint in result.stderr
             assert "move its data folder" in result.stderr
-        assert own.found("plan")["plan"] is None
-        assert [m["name"] for m in own.found("ring")["members"]] == ["n1", "n2", "n3"]
+        assert cluster.found("plan")["plan"] is None
+        assert [m["name"] for m in cluster.found("ring")["members"]] == ["n1", "n2", "n3"]
     finally:
+        cluster.take_out("n6")
         other.down()
 
 
@@ -247,34 +265,36 @@ def test_a_node_that_was_removed_as_dead_joins_without_what_it_held_only(own: Gr
 # What cluster.ini says ---------------------------------------------------------------------------
 
 
-def test_a_node_that_moves_to_another_address_is_found_there(own: Growing) -> None:
-    with Client([own.config.node_addresses["n1"]]) as client:
-        client.put("before", b"1", w=3)
-        own.signal("n2", signal.SIGTERM)
-        (port,) = free_ports(1)
-        own.take_out("n2")
-        own.add("n2", port)
-        own.up()
-        wait_until(lambda: client.put("after", b"2", w=3, timeout_s=5), 20, "n2 at its new address")
-    for cluster in operate.look(own.config.node_addresses).told.values():
-        assert cluster.members["n2"].address == f"127.0.0.1:{port}"
-
-
-def test_the_number_of_partitions_can_not_be_changed_by_a_new_node(own: Growing) -> None:
-    own.path.write_text(own.path.read_text().replace("[cluster]", "[cluster]\npartitions = 128"))
-    own.add("n4")
+def test_the_number_of_partitions_can_not_be_changed_by_a_new_node(restarting: Growing) -> None:
+    text = restarting.path.read_text()
+    restarting.path.write_text(text.replace("[cluster]", "[cluster]\npartitions = 128"))
+    restarting.add("n4")
     with pytest.raises(Failure, match="64 partitions, and n4 is configured for 128"):
-        own.up()
+        restarting.up()
 
 
-def test_the_numbers_of_the_cluster_hold_and_a_difference_is_told(own: Growing) -> None:
-    own.path.write_text(own.path.read_text().replace("[cluster]", "[cluster]\nreplicas = 2"))
-    own.signal("n3", signal.SIGTERM)
-    own.up()
+def test_the_numbers_of_the_cluster_hold_and_a_difference_is_told(restarting: Growing) -> None:
+    text = restarting.path.read_text()
+    restarting.path.write_text(text.replace("[cluster]", "[cluster]\nreplicas = 2"))
+    restarting.signal("n3", signal.SIGTERM)
+    restarting.up()
     expected = "replicas is 2 in n3's configuration, and 3 in the cluster; the cluster's hold"
-    assert f"warning: {expected}" in own.call("status").stdout
-    assert f"n3: {expected}" in own.log("n3")
-    assert own.found("ring")["replicas"] == 3
-    n3 = {"n3": own.config.node_addresses["n3"]}
+    assert f"warning: {expected}" in restarting.call("status").stdout
+    assert f"n3: {expected}" in restarting.log("n3")
+    assert restarting.found("ring")["replicas"] == 3
+    n3 = {"n3": restarting.config.node_addresses["n3"]}
     put = Put(inspect.REQUEST_ID, "by n3", b"", None, written_at=1.0, w=3)
     assert isinstance(inspect.ask_each(n3, put)["n3"], PutDone)
+
+
+def test_a_node_that_moves_to_another_address_is_found_there(restarting: Growing) -> None:
+    with Client([restarting.config.node_addresses["n1"]]) as client:
+        client.put("before", b"1", w=3)
+        restarting.signal("n2", signal.SIGTERM)
+        (port,) = free_ports(1)
+        restarting.take_out("n2")
+        restarting.add("n2", port)
+        restarting.up()
+        wait_until(lambda: client.put("after", b"2", w=3, timeout_s=5), 20, "n2 at its new address")
+    for cluster in operate.look(restarting.config.node_addresses).told.values():
+        assert cluster.members["n2"].address == f"127.0.0.1:{port}"
