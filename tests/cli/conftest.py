@@ -41,7 +41,7 @@ def dynamo(
     return call
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterConfig]:
     """A cluster that runs, with a file at /texts/hamlet."""
     folder = tmp_path_factory.mktemp("cluster")

@@ -16,7 +16,7 @@ from tests.cli.growing import Growing
 from tests.waiting import wait_until
 
 KEYS = 400
-PAUSE_S = 0.01
+PAUSE_S = 0.03
 """Between two writes: the nodes shall have time to move what is to move."""
 
 

@@ -7,6 +7,7 @@ PLACES are the masters' addresses, and those of their election, as JSON: {NAME: 
 """
 
 import functools
+import io
 import json
 import re
 import signal
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from cli.local_cluster import free_ports
+from dynamo import files
 from dynamo.config import MasterConfig
 from dynamo.store import Written
 from mapreduce.cluster import master, worker
@@ -26,6 +28,7 @@ from mapreduce.runners.folderstore import FolderStore
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
+TEXT = "".join(f"line {n} of to be or not to be, n{n % 7}\n" for n in range(1000))
 
 
 class OneNode(FolderStore):
@@ -120,6 +123,16 @@ class Cluster:
         process = self.processes.pop(name)
         process.send_signal(number)
         return process.wait(10.0)
+
+
+def with_books(folder: Path, workers: int = 2) -> Cluster:
+    """A cluster over a new folder, with eight files below /books."""
+    folder.mkdir()
+    cluster = Cluster(folder, workers)
+    for part in range(8):
+        text = io.BytesIO(TEXT[part * 17 :].encode())
+        files.write(cluster.store, f"/books/{part}.txt", text)
+    return cluster
 
 
 def master_configs(places: dict[str, list[str]], folder: Path) -> list[MasterConfig]:

@@ -1,6 +1,5 @@
 """Jobs on a real master and real workers, each a process, over loopback."""
 
-import io
 import signal
 import time
 from collections import Counter
@@ -18,11 +17,9 @@ from mapreduce.cluster.connection import Connection
 from mapreduce.engine import paths
 from mapreduce.engine.orders import JobSpec
 from mapreduce.errors import JobError
-from tests.mapreduce.cluster.serving import Cluster
+from tests.mapreduce.cluster.serving import TEXT, Cluster, with_books
 from tests.mapreduce.specs import job_spec
 from tests.waiting import wait_until
-
-TEXT = "".join(f"line {n} of to be or not to be, n{n % 7}\n" for n in range(4000))
 
 WORDCOUNT = b"""
 from mapreduce import Mapper, Reducer
@@ -47,21 +44,6 @@ SLOW = WORDCOUNT.replace(b"    def map", b"""
         time.sleep(0.4)
 
     def map""")  # fmt: skip
-
-
-def new_cluster(folder: Path, workers: int = 2) -> Cluster:
-    folder.mkdir()
-    cluster = Cluster(folder, workers)
-    for part in range(8):
-        text = io.BytesIO(TEXT[part * 17 :].encode())
-        files.write(cluster.store, f"/books/{part}.txt", text)
-    return cluster
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with new_cluster(tmp_path_factory.mktemp("cluster") / "store") as cluster:
-        yield cluster
 
 
 def spec(name: str, **changes: object) -> JobSpec:
@@ -316,7 +298,7 @@ class TestServers:
             b'        task = self.context.task.partition(".")[0]\n'
             b'        with open("%s", "a") as f: print(task, file=f)\n' % str(ran).encode(),
         )
-        with new_cluster(tmp_path / "store", workers=1) as cluster:
+        with with_books(tmp_path / "store", workers=1) as cluster:
             run(cluster, "before")
             cluster.connection.new_job(spec("interrupted"), code)
             cluster.connection.run_job("interrupted")
@@ -421,7 +403,7 @@ class TestBadInput:
         assert cluster.connection.job_status("late")["state"] == "new"
 
     def test_no_worker_alive(self, tmp_path):
-        with new_cluster(tmp_path / "store", workers=0) as lonely:
+        with with_books(tmp_path / "store", workers=0) as lonely:
             lonely.connection.new_job(spec("wc"), WORDCOUNT)
             with pytest.raises(DynamoError, match="no worker is alive"):
                 lonely.connection.run_job("wc")

@@ -11,7 +11,6 @@ from tests.mapreduce.cluster.test_cluster import (
     WORDCOUNT,
     ended,
     expected,
-    new_cluster,
     output_of,
     processes_with,
     run,
@@ -45,21 +44,6 @@ LEAVES_A_DAEMON = b"""\
         while True: time.sleep(1)
 """
 WAITS = b"        while not pathlib.Path('%s').exists(): time.sleep(0.01)\n"
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with new_cluster(tmp_path_factory.mktemp("cluster") / "store") as cluster:
-        yield cluster
-
-
-@pytest.fixture(autouse=True)
-def no_job_is_left(cluster):
-    """A test that fails leaves its slots to those after it."""
-    yield
-    for record in cluster.connection.jobs():
-        if record["state"] == "running":
-            cluster.connection.kill_job(record["name"])
 
 
 def mapping(*lines: bytes) -> bytes:
@@ -173,7 +157,7 @@ def test_a_drained_worker_ends_what_it_runs_and_gets_no_more(cluster, tmp_path):
 
     cluster.connection.drain_worker("w2")
     wait_until(lambda: drained() == {"w1": False, "w2": True}, 20, "w2 to be drained")
-    record = run(cluster, "elsewhere")
+    record = run(cluster, "by-w1")
     tasks = past_tasks(cluster, record)
     assert {attempt.worker for task in tasks for attempt in task.attempts} == {"w1"}
     cluster.connection.drain_worker("w2", False)
