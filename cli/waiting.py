@@ -49,7 +49,7 @@ def wait_for_end(
     from mapreduce.runners.bars import job_bars
 
     with job_bars() as show_bars:
-        for record in waiting.records(lambda: master.job_status(name)):
+        for record in waiting.records(lambda: master.await_job(name)):
             show_bars(record)
             if detached():
                 break

@@ -10,10 +10,10 @@ dynamo.errors.Unreachable: no master answers at 127.0.0.1:1 (start it with `mapr
 
 import contextlib
 import socket
-import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,23 +23,24 @@ from zmq.constants import LINGER
 import dynamo.errors as store_errors
 import mapreduce.errors as job_errors
 from dynamo.errors import DynamoError, Unreachable
+from mapreduce.cluster.messages import HOLD_S
 from mapreduce.engine.orders import JobSpec
 
 PLANNING_TIMEOUT_S = 120.0
-"""`new_job` and `run_job` look up every input, `remove_job` every key of a job."""
-PLANS = ("new_job", "run_job", "remove_job")
+"""To make or start a job looks up every input, `remove_job` every key of a job."""
+PLANS = ("submit_job", "new_job", "run_job", "remove_job")
 LOOK_S = 3.0
 KNOCK_S = 1.0
 """What changes nothing is asked of the next master after so long: this one may stand still."""
-ONLY_LOOKS = ("job_status", "jobs", "workers", "output", "history")
+ONLY_LOOKS = ("job_status", "await_job", "jobs", "workers", "output", "history")
 ASK_AGAIN_S = 0.1
 
 Record = dict[str, Any]
 
 
 class Connection:
-    """The masters at `addresses` ("host:port", one or several), for any number of threads; one call
-    at a time. A call goes to the master that leads, wherever that is by then.
+    """The masters at `addresses` ("host:port", one or several), for any number of threads. A call
+    goes to the master that leads, wherever that is by then.
 
     Records of jobs are plain dicts with the fields of `mapreduce.cluster.records.JobRecord`.
     Calls raise `Unreachable` if no master that leads answers within `timeout_s`, and otherwise what
@@ -51,14 +52,16 @@ class Connection:
         self._timeout_s = timeout_s
         self._leader = self.addresses[0]
         """Where one was last seen to lead."""
-        # Its own: the ids of two threads' calls could be the same in one that they share.
-        self._context = zerorpc.Context()
-        self._lock = threading.Lock()
-        self._close = weakref.finalize(self, self._context.term)
+        self._contexts = _Contexts()
+        self._close = weakref.finalize(self, self._contexts.close)
 
     def close(self) -> None:
         """Let go of its sockets. What is forgotten here is done when nobody has it any more."""
         self._close()
+
+    def submit_job(self, spec: JobSpec, code: bytes) -> Record:
+        """Store a job and start it; one that can't start leaves nothing."""
+        return self._record("submit_job", msgspec.to_builtins(spec), code)
 
     def new_job(self, spec: JobSpec, code: bytes) -> Record:
         """Store a job; nothing runs yet."""
@@ -96,6 +99,10 @@ class Connection:
         """Where a job stands."""
         return self._record("job_status", name)
 
+    def await_job(self, name: str, at_most_s: float = HOLD_S) -> Record:
+        """Where a job stands as soon as it has ended, or after `at_most_s`, or `HOLD_S`."""
+        return self._record("await_job", name, float(at_most_s))
+
     def jobs(self) -> list[Record]:
         """All jobs, the oldest first."""
         found: list[Record] = self._call("jobs")
@@ -120,7 +127,7 @@ class Connection:
         "leads", whether it does so itself, "term", and "leader", the name of the one that does."""
         found = {}
         for address in self.addresses:
-            with contextlib.suppress(DynamoError), self._lock:
+            with contextlib.suppress(DynamoError):
                 found[address] = self._ask(address, "leader", (), KNOCK_S)
         return found
 
@@ -128,31 +135,30 @@ class Connection:
 
     def _call(self, method: str, *args: object) -> Any:
         give_up_at = time.monotonic() + self._timeout_s
-        with self._lock:
-            while True:
-                there = False
-                for address in sorted(self.addresses, key=lambda one: one != self._leader):
-                    try:
-                        answer = self._ask_leader(address, method, args)
-                    except _NotThere:
-                        continue
-                    except (_Elsewhere, _Silent):
-                        there = True
-                        continue
-                    self._leader = address
-                    return answer
-                if not there:
-                    raise Unreachable(
-                        f"no master answers at {', '.join(self.addresses)} "
-                        "(start it with `mapreduce up`)"
-                    )
-                if time.monotonic() > give_up_at:
-                    raise Unreachable(
-                        f"none of the masters at {', '.join(self.addresses)} has come to lead in "
-                        f"{self._timeout_s:g} s; a majority of them has to run: see "
-                        "`mapreduce status`"
-                    )
-                time.sleep(ASK_AGAIN_S)
+        while True:
+            there = False
+            for address in sorted(self.addresses, key=lambda one: one != self._leader):
+                try:
+                    answer = self._ask_leader(address, method, args)
+                except _NotThere:
+                    continue
+                except (_Elsewhere, _Silent):
+                    there = True
+                    continue
+                self._leader = address
+                return answer
+            if not there:
+                raise Unreachable(
+                    f"no master answers at {', '.join(self.addresses)} "
+                    "(start it with `mapreduce up`)"
+                )
+            if time.monotonic() > give_up_at:
+                raise Unreachable(
+                    f"none of the masters at {', '.join(self.addresses)} has come to lead in "
+                    f"{self._timeout_s:g} s; a majority of them has to run: see "
+                    "`mapreduce status`"
+                )
+            time.sleep(ASK_AGAIN_S)
 
     def _ask_leader(self, address: str, method: str, args: tuple[object, ...]) -> Any:
         """A call that changes something is made once only, where there is one that lives."""
@@ -173,17 +179,41 @@ class Connection:
     def _ask(self, address: str, method: str, args: tuple[object, ...], timeout_s: float) -> Any:
         """One call by a client of its own: one that waited in vain for a dead peer stays wedged."""
         _knock(address, timeout_s)
-        client = zerorpc.Client(context=self._context, timeout=timeout_s, heartbeat=None)
-        client._events.setsockopt(LINGER, 0)
+        with self._contexts.one() as context:
+            client = zerorpc.Client(context=context, timeout=timeout_s, heartbeat=None)
+            client._events.setsockopt(LINGER, 0)
+            try:
+                client.connect(f"tcp://{address}")
+                return client(method, *args)
+            except zerorpc.RemoteError as error:
+                raise _translated(error) from None
+            except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+                raise _Silent(address) from None
+            finally:
+                client.close()
+
+
+class _Contexts:
+    """zerorpc's contexts, one for each call under way: the ids of two threads' calls could be the
+    same in one that they share."""
+
+    def __init__(self) -> None:
+        self._idle: deque[zerorpc.Context] = deque()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[zerorpc.Context]:
         try:
-            client.connect(f"tcp://{address}")
-            return client(method, *args)
-        except zerorpc.RemoteError as error:
-            raise _translated(error) from None
-        except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
-            raise _Silent(address) from None
+            context = self._idle.pop()
+        except IndexError:
+            context = zerorpc.Context()
+        try:
+            yield context
         finally:
-            client.close()
+            self._idle.append(context)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().term()
 
 
 class _NotThere(DynamoError):

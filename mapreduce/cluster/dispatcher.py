@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 import msgspec
+from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 from gevent.pool import Group
 
@@ -89,6 +90,8 @@ class Dispatcher:
         """What each worker has said last of the attempts that it runs."""
         self.closing: set[str] = set()
         """Runs that have ended, and whose records are not in the store yet."""
+        self.run_ended = Signal()
+        """Wakes those who wait for the end of a run."""
         self._saving = Semaphore()
         """Held while a record is saved: so the newest is saved last."""
         self._phases: dict[str, Run] = {}
@@ -322,6 +325,8 @@ class Dispatcher:
 
     def _begin_to_close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:
         self.closing.add(run.id)
+        self.run_ended.set()
+        self.run_ended.clear()
         self._spawn(self._close, run, record, past)
 
     def _close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:

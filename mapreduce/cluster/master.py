@@ -65,6 +65,12 @@ class MasterService:
         return self._leadership.term.requests
 
     @_checked
+    def submit_job(self, spec: dict, code: bytes) -> dict[str, Any]:  # type: ignore[type-arg]
+        """Store a job, as `new_job` does, and start it; one that can't start leaves nothing."""
+        check_value(code)
+        return _plain(self._requests().submit_job(_spec(spec), code))
+
+    @_checked
     def new_job(self, spec: dict, code: bytes) -> dict[str, Any]:  # type: ignore[type-arg]
         """Store a job. `spec` has the fields of `mapreduce.engine.orders.JobSpec`, or of a single
         `StepSpec` beside them: at least name, inputs (a list of paths in the store) and output;
@@ -114,6 +120,11 @@ class MasterService:
     def job_status(self, name: str) -> dict[str, Any]:
         """The record of one job."""
         return _plain(self._requests().record(name))
+
+    @_checked
+    def await_job(self, name: str, at_most_s: float) -> dict[str, Any]:
+        """The record of one job as soon as it has ended, or after `at_most_s`, or half a second."""
+        return _plain(self._requests().await_end(name, at_most_s))
 
     @_checked
     def jobs(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from dynamo.errors import CorruptData
 from dynamo.store import Store
 from mapreduce.data import inputs, outputs
 from mapreduce.data.locations import RUNS
+from mapreduce.data.together import together
 from mapreduce.engine import checks, paths, shipping, sidefiles
 from mapreduce.engine.events import AttemptId, JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
@@ -243,6 +244,17 @@ def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
 
     Raises the errors of `mapreduce.errors` that say what is wrong with it.
     """
+    spec = complete(spec, code)
+    together(
+        lambda: inputs.check("store", spec.inputs, store),
+        outputs.open_output("store", spec.output, store).check_absent,
+        lambda: check_new(store, spec.name),
+    )
+    return spec
+
+
+def complete(spec: JobSpec, code: bytes) -> JobSpec:
+    """`spec` with its code's names filled in, as far as it can be checked by itself."""
     checks.check(spec)
     if spec.code.kind == "source":
         steps = shipping.check_source(code, spec.code, spec.steps)
@@ -250,11 +262,13 @@ def check(store: Store, spec: JobSpec, code: bytes) -> JobSpec:
     for step in spec.steps:
         if step.reducers and not step.reducer:
             raise JobError(f"a step has {step.reducers} reduce tasks and no reducer; give it one")
-    inputs.check("store", spec.inputs, store)
-    outputs.open_output("store", spec.output, store).check_absent()
-    if store.get(paths.spec(spec.name)).values:
-        raise taken(spec.name)
     return spec
+
+
+def check_new(store: Store, name: str) -> None:
+    """Raise if there is a job of that name."""
+    if store.get(paths.spec(name)).values:
+        raise taken(name)
 
 
 def taken(name: str) -> JobError:
@@ -264,10 +278,17 @@ def taken(name: str) -> JobError:
 def create(store: Store, spec: JobSpec, code: bytes, term: int = 0) -> JobRecord:
     """Store a new job; its record comes last, so what has one is complete."""
     record = msgspec.structs.replace(new(spec), term=term)
-    store.put(paths.code(spec.name), code)
-    store.put(paths.spec(spec.name), msgspec.msgpack.encode(spec))
+    store.multi_put(description(spec, code))
     save(store, record)
     return record
+
+
+def description(spec: JobSpec, code: bytes) -> dict[str, bytes]:
+    """What is stored of a job beside its record."""
+    return {
+        paths.code(spec.name): code,
+        paths.spec(spec.name): msgspec.msgpack.encode(spec),
+    }
 
 
 def save(store: Store, record: JobRecord) -> None:

@@ -1,8 +1,10 @@
 """What users ask of the leading master: every call either raises before anything has changed, or is
 done. Called in the hub; see `mapreduce.cluster.dispatcher`."""
 
+import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -11,6 +13,7 @@ import msgspec
 from dynamo.errors import DynamoError
 from mapreduce.cluster import history, records, runs
 from mapreduce.cluster.dispatcher import Dispatcher
+from mapreduce.cluster.messages import HOLD_S
 from mapreduce.cluster.records import JobRecord
 from mapreduce.engine.events import (
     JobKilled,
@@ -49,24 +52,44 @@ class Requests:
 
     def new_job(self, spec: JobSpec, code: bytes) -> JobRecord:
         """Store a job that could run now."""
-        if spec.name in self._records or spec.name in self._reserved:
-            raise records.taken(spec.name)
-        self._reserved.add(spec.name)
-        try:
+        with self._new(spec.name):
             spec = self._blocking(records.check, self._store, spec, code)
             self._dispatcher.decisions.confirm()
             record = self._blocking(records.create, self._store, spec, code, self._term)
             self._records[spec.name] = record
-        finally:
-            self._reserved.discard(spec.name)
         return record
+
+    def submit_job(self, spec: JobSpec, code: bytes) -> JobRecord:
+        """Store a job and start it, or do neither: few steps one after the other."""
+        self._check_workers()
+        run_id = _run_id(spec.name)
+        with self._new(spec.name):
+            planning = gevent.spawn(self._blocking, runs.plan_new, self._store, spec, code, run_id)
+            self._dispatcher.decisions.confirm()
+            run, started = planning.get()
+            record = records.begun(records.new(run.spec), run_id, self._term)
+            self._blocking(runs.keep_new, self._store, run, code, record)
+            self._records[spec.name] = record
+        self._dispatcher.begin(run, started)
+        return self.record(spec.name)
+
+    @contextlib.contextmanager
+    def _new(self, name: str) -> Iterator[None]:
+        """Nobody else makes a job of this name during the block."""
+        if name in self._records or name in self._reserved:
+            raise records.taken(name)
+        self._reserved.add(name)
+        try:
+            yield
+        finally:
+            self._reserved.discard(name)
 
     def run_job(self, name: str) -> JobRecord:
         """Start a job that is new, failed or killed."""
         self._await_close(name)
         before = self._known(name)
         self._check_startable(before)
-        run_id = f"{name}-{secrets.token_hex(4)}"
+        run_id = _run_id(name)
         self._records[name] = records.begun(before, run_id, self._term)
         try:
             run, started = self._blocking(
@@ -166,6 +189,16 @@ class Requests:
             return records.brought_up_to_date(record, run, scheduler, time.monotonic(), notes)
         return record
 
+    def await_end(self, name: str, at_most_s: float) -> JobRecord:
+        """Where a job stands as soon as it has ended, or when `at_most_s` or `HOLD_S` are over."""
+        give_up_at = time.monotonic() + min(HOLD_S, at_most_s)
+        while self._known(name).state is JobState.RUNNING:
+            left_s = give_up_at - time.monotonic()
+            if left_s <= 0:
+                break
+            self._dispatcher.run_ended.wait(left_s)
+        return self.record(name)
+
     def all_records(self) -> list[JobRecord]:
         """All jobs, the oldest first."""
         oldest_first = sorted(self._records.values(), key=lambda r: (r.created_at, r.name))
@@ -213,5 +246,13 @@ class Requests:
                 f"job {record.name!r} has succeeded, its output is {record.output!r}; "
                 "to run it again make a new job with another name and output"
             )
+        self._check_workers()
+
+    def _check_workers(self) -> None:
         if not self.workers():
             raise NoWorker("no worker is alive; start one with `mapreduce up`")
+
+
+def _run_id(job: str) -> str:
+    """A name that no other run has."""
+    return f"{job}-{secrets.token_hex(4)}"

@@ -6,7 +6,7 @@ Everything here blocks on the store: the master calls it in threads. What a run 
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,13 +16,36 @@ from dynamo.store import Store
 from mapreduce.cluster import journal, records
 from mapreduce.data import outputs
 from mapreduce.data.inputs import Split
+from mapreduce.data.together import together
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, JobStarted, JobState
-from mapreduce.engine.orders import TaskResult
+from mapreduce.engine.orders import JobSpec, TaskResult
 from mapreduce.engine.run import Run, RunState
 from mapreduce.errors import JobFailed
 
 COMMIT_TRIES = 3
+
+
+def plan_new(store: Store, spec: JobSpec, code: bytes, run_id: str) -> tuple[Run, JobStarted]:
+    """Check a job that is not in the store yet, as `records.check` does, and look up what its first
+    run is to read; changes nothing."""
+    spec = records.complete(spec, code)
+    run = Run(run_id, spec, "store", records.work_folder(run_id))
+    return run, _planned(store, run, lambda: records.check_new(store, spec.name))
+
+
+def keep_new(store: Store, run: Run, code: bytes, record: records.JobRecord) -> None:
+    """Store a job and its first run, which has begun when the record is there. If that fails,
+    nothing is left."""
+    items = records.description(run.spec, code) | _beginning(run, record.term)
+    items[paths.code(run.id)] = code
+    try:
+        store.multi_put(items)
+        records.save(store, record)
+    except BaseException:
+        with contextlib.suppress(DynamoError):
+            store.multi_delete([paths.status(record.name), *items])
+        raise
 
 
 def plan(
@@ -32,12 +55,23 @@ def plan(
     the run's code. Raises the errors of `mapreduce.errors` before anything has changed."""
     spec, code = records.read_spec(store, name)
     run = Run(run_id, spec, "store", records.work_folder(run_id))
-    started = run.plan(store)
-    outputs.open_output("store", spec.output, store).check_absent()
+    started = _planned(store, run)
     store.put(paths.code(run.id), code)
     records.forget_run(store, previous_run)
     keep_begun(store, run, term)
     return run, started
+
+
+def _planned(store: Store, run: Run, *checks: Callable[[], None]) -> JobStarted:
+    """Look up what the first phase of a run reads, check that its output can be written, and
+    whatever else there is to check."""
+    started: list[JobStarted] = []
+    together(
+        lambda: started.append(run.plan(store)),
+        outputs.open_output("store", run.spec.output, store).check_absent,
+        *checks,
+    )
+    return started[0]
 
 
 def plan_next(store: Store, run: Run, term: int) -> JobStarted:
@@ -54,9 +88,18 @@ def keep_begun(store: Store, run: Run, term: int) -> None:
     """Note how the current phase begins, and what its map tasks read: so that another master can
     go on with it, and a task be replayed. It has begun when the state is there, which comes last.
     """
+    items = _beginning(run, term)
+    begun = items.pop(paths.begun(run.job, term))
+    store.multi_put(items)
+    store.put(paths.begun(run.job, term), begun)
+
+
+def _beginning(run: Run, term: int) -> dict[str, bytes]:
+    """All that is noted as the current phase begins."""
     parts = journal.packed(map(msgspec.msgpack.encode, run.splits))
-    store.multi_put({paths.plan(run.job, term, n): part for n, part in enumerate(parts)})
-    store.put(paths.begun(run.job, term), msgspec.msgpack.encode((len(parts), run.state)))
+    items = {paths.plan(run.job, term, n): part for n, part in enumerate(parts)}
+    items[paths.begun(run.job, term)] = msgspec.msgpack.encode((len(parts), run.state))
+    return items
 
 
 def last_begun(store: Store, run: Run) -> tuple[str, int] | None:

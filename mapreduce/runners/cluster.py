@@ -86,15 +86,9 @@ class Cluster:
         with tempfile.TemporaryDirectory() as folder:
             spec = sidefiles.uploaded(sidefiles.zipped(spec, Path(folder)), self.store)
         try:
-            self._master.new_job(spec, code)
+            self._master.submit_job(spec, code)
         except DynamoError:
             sidefiles.remove(self.store, spec)
-            raise
-        try:
-            self._master.run_job(spec.name)
-        except DynamoError:
-            with contextlib.suppress(DynamoError):
-                self._master.remove_job(spec.name)
             raise
 
     def run(

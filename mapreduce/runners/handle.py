@@ -63,22 +63,27 @@ class JobHandle:
         master answers this goes on asking, for ten seconds at most.
         """
         with self._shown(progress) as show:
-            try:
-                return self._wait(timeout_s, show)
-            except KeyboardInterrupt as interrupt:
-                interrupt.add_note(
-                    f"job {self.name} goes on; Cluster(...).job({self.name!r}) comes back to it, "
-                    "and its kill() ends it"
-                )
-                raise
+            return _as_status(self._awaited(math.inf if timeout_s is None else timeout_s, show))
 
-    def _wait(self, timeout_s: float | None, show: Callable[[Record], object]) -> JobStatus:
-        give_up_at = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        for record in waiting.records(self.record):
-            show(record)
-            if time.monotonic() > give_up_at:
-                break
-        return _as_status(record)
+    def _awaited(self, timeout_s: float, show: Callable[[Record], object]) -> Record:
+        """The last record of those that are shown until the job has ended."""
+        give_up_at = time.monotonic() + timeout_s
+
+        def ask() -> Record:
+            return self._master.await_job(self.name, max(0.0, give_up_at - time.monotonic()))
+
+        try:
+            for record in waiting.records(ask):
+                show(record)
+                if time.monotonic() > give_up_at:
+                    break
+            return record
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(
+                f"job {self.name} goes on; Cluster(...).job({self.name!r}) comes back to it, "
+                "and its kill() ends it"
+            )
+            raise
 
     @contextlib.contextmanager
     def _shown(self, progress: Progress | bool | None) -> Iterator[Callable[[Record], object]]:
@@ -117,8 +122,7 @@ class JobHandle:
     def results(self) -> RunResult:
         """The output of the job, once it has succeeded: this waits for its end. Raises `JobFailed`
         with the remote traceback if there is none."""
-        self.wait(progress=False)
-        record = self.record()
+        record = self._awaited(math.inf, lambda record: None)
         if record["state"] != JobState.SUCCEEDED:
             raise JobFailed(self.name, record["state"], record["error"])
         output = outputs.open_output("store", record["output"], self._store)

@@ -216,6 +216,20 @@ def test_publishing_the_same_file_again_keeps_its_chunks(store: MemoryStore) -> 
     assert contents(store) == b"text"
 
 
+def test_many_files_are_published_at_once_each_in_place_of_the_one_before(
+    store: MemoryStore,
+) -> None:
+    stored(store, b"old", "/b")
+    writers = {path: files.Writer(store) for path in ("/a", "/b")}
+    for path, writer in writers.items():
+        writer.write(path.encode())
+    manifests = {path: writer.close() for path, writer in writers.items()}
+    for _ in range(2):  # the second time after a failure, say
+        files.publish_many(store, manifests)
+        assert [contents(store, path) for path in manifests] == [b"/a", b"/b"]
+    assert len(chunk_keys(store)) == 2
+
+
 def test_nothing_is_seen_before_the_manifest_is_published(store: MemoryStore) -> None:
     stored(store, b"old")
     with files.Writer(store) as writer:

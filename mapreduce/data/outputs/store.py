@@ -34,13 +34,16 @@ class StoreOutput(Output):
         return StorePartWriter(self._store, name)
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any], merged: str = "") -> None:
-        for part in parts:
-            if not (merged and is_main(part.name)):
-                self._publish(part.name, _manifest(part))
+        found = {part.name: _manifest(part) for part in parts}
         if merged:
-            whole = files.chained(_manifest(part) for part in parts if is_main(part.name))
-            self._publish(merged, whole)
-        self._write(SUCCESS, as_json(summary))
+            mains = [name for name in found if is_main(name)]
+            found[merged] = files.chained([found.pop(name) for name in mains])
+        visible = {self._path(name): manifest for name, manifest in found.items()}
+        with files.Writer(self._store) as success:
+            success.write(as_json(summary))
+            success.flush()
+            files.publish_many(self._store, visible)
+        self._publish_or_discard(SUCCESS, success.manifest)
 
     def retract(self) -> None:
         # `_SUCCESS` goes first: what has one is whole.
@@ -68,18 +71,13 @@ class StoreOutput(Output):
             return None
         return found
 
-    def _publish(self, name: str, manifest: Manifest) -> None:
-        files.publish(self._store, self._path(name), manifest)
-
-    def _write(self, name: str, data: bytes) -> None:
-        """A file that is there whole, or has left no chunks."""
-        with files.Writer(self._store) as writer:
-            writer.write(data)
+    def _publish_or_discard(self, name: str, manifest: Manifest) -> None:
+        """Make a file visible, or leave no chunks of it."""
         try:
-            self._publish(name, writer.manifest)
+            files.publish(self._store, self._path(name), manifest)
         except BaseException:
             with contextlib.suppress(DynamoError):
-                files.discard(self._store, writer.manifest)
+                files.discard(self._store, manifest)
             raise
 
     def _names(self) -> list[str]:

@@ -402,11 +402,32 @@ class TestBadInput:
             cluster.connection.run_job("late")
         assert cluster.connection.job_status("late")["state"] == "new"
 
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [({"inputs": ("/nothing",)}, "/nothing"), ({"output": "/books"}, "exists already")],
+    )
+    def test_what_is_submitted_and_can_t_start_leaves_nothing(self, cluster, changes, says):
+        with pytest.raises(JobError, match=says):
+            cluster.connection.submit_job(spec("hasty", **changes), WORDCOUNT)
+        assert list(cluster.store.list("job:hasty")) == []
+
+    def test_waiting_for_the_end_is_answered_at_once_when_it_comes(self, cluster):
+        cluster.connection.submit_job(spec("awaited"), WORDCOUNT)
+        while cluster.connection.await_job("awaited")["state"] == "running":
+            pass
+        assert cluster.connection.job_status("awaited")["state"] == "succeeded"
+        with pytest.raises(JobError, match="no job 'nobody'"):
+            cluster.connection.await_job("nobody")
+
     def test_no_worker_alive(self, tmp_path):
         with with_books(tmp_path / "store", workers=0) as lonely:
             lonely.connection.new_job(spec("wc"), WORDCOUNT)
-            with pytest.raises(DynamoError, match="no worker is alive"):
-                lonely.connection.run_job("wc")
+            for start in (
+                lambda: lonely.connection.run_job("wc"),
+                lambda: lonely.connection.submit_job(spec("hasty"), WORDCOUNT),
+            ):
+                with pytest.raises(DynamoError, match="no worker is alive"):
+                    start()
             assert lonely.connection.job_status("wc")["state"] == "new"
 
     def test_no_master(self):
@@ -465,7 +486,7 @@ class TestAnyClient:
         assert published == {
             "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "leader",
             "report", "kill_task", "pause_job", "resume_job", "remove_job", "drain_worker",
-            "history",
+            "history", "submit_job", "await_job",
         }  # fmt: skip
 
     def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):

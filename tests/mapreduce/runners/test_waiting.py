@@ -21,7 +21,7 @@ def asker(*answers: str):
 
 
 def test_a_master_that_is_away_for_a_moment_is_waited_for(monkeypatch):
-    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(waiting, "ASK_AGAIN_S", 0)
     ask = asker("running", "", "", "running", "succeeded", "never asked")
     assert [record["state"] for record in waiting.records(ask)] == [
         "running",
@@ -31,7 +31,7 @@ def test_a_master_that_is_away_for_a_moment_is_waited_for(monkeypatch):
 
 
 def test_one_that_stays_away_is_an_error(monkeypatch):
-    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(waiting, "ASK_AGAIN_S", 0)
     monkeypatch.setattr(waiting, "PATIENCE_S", -1)
     with pytest.raises(Unreachable):
         list(waiting.records(asker("running", "", "succeeded")))
