@@ -37,7 +37,7 @@ def mapreduce(config: ClusterConfig, *arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, "--config", str(config.path)])
 
 
-def test_up_starts_nodes_that_answer_and_down_leaves_nothing(
+def test_up_starts_nodes_that_answer_and_down_leaves_nothing_but_values(
     config: ClusterConfig, cluster: ClusterProcesses
 ) -> None:
     result = mapreduce(config, "up")
@@ -54,19 +54,12 @@ def test_up_starts_nodes_that_answer_and_down_leaves_nothing(
     assert result.stdout.splitlines() == [f"node {n} stopped" for n in ("n1", "n2", "n3")]
     assert not any(process.alive for process in running)
     assert list((config.data / "run").glob("*.json")) == []
-
-
-def test_values_survive_down_and_up(config: ClusterConfig, cluster: ClusterProcesses) -> None:
-    cluster.up(lambda line: None)
-    with open_store(config) as store:
-        store.put("colour", b"green")
-    cluster.down(lambda line: None)
     cluster.up(lambda line: None)
     with open_store(config) as store:
         assert store.get("colour").value == b"green"
 
 
-def test_a_second_up_starts_only_what_is_missing(
+def test_a_second_up_starts_what_is_missing_and_down_stops_what_the_file_no_longer_names(
     config: ClusterConfig, cluster: ClusterProcesses
 ) -> None:
     cluster.up(lambda line: None)
@@ -83,6 +76,12 @@ def test_a_second_up_starts_only_what_is_missing(
         f"node n2 answers on {victim.address}",
     ]
     assert {s for s in after if after[s] != before[s]} == {victim}
+
+    (running,) = [p for s, p in after.items() if s.name == "n3"]
+    lines = config.path.read_text().splitlines()
+    config.path.write_text("\n".join(lines[: lines.index("[node n3]")]))
+    assert "node n3 stopped" in mapreduce(config, "down").stdout
+    assert not running.alive
 
 
 def test_a_port_in_use_stops_what_was_started_and_shows_the_log(
@@ -112,17 +111,6 @@ def test_down_leaves_a_stranger_with_a_recorded_id_alone(
         assert not record.exists()
     finally:
         processes.stop([stranger], grace_s=10)
-
-
-def test_down_stops_what_the_file_no_longer_names(
-    config: ClusterConfig, cluster: ClusterProcesses
-) -> None:
-    cluster.up(lambda line: None)
-    (running,) = [p for s, p in cluster.running().items() if s.name == "n3"]
-    lines = config.path.read_text().splitlines()
-    config.path.write_text("\n".join(lines[: lines.index("[node n3]")]))
-    assert "node n3 stopped" in mapreduce(config, "down").stdout
-    assert not running.alive
 
 
 def test_down_without_up_does_nothing(config: ClusterConfig) -> None:
