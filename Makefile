@@ -41,7 +41,7 @@ simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many on al
 simulate-jobs: $(READY)  ## The same for the scheduler of jobs (SEED=n, or SEEDS=10000 for some minutes)
 	$(BIN)/python -m tests.simulation.jobs --seed $(SEED) --seeds $(SEEDS)
 
-bench: $(READY)  ## Every benchmark, side by side in one run (about six minutes, with the extra bench installed fifteen)
+bench: $(READY)  ## Every benchmark, side by side in one run (about ten minutes, with the extra bench installed twenty)
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove the environment and caches

@@ -4,6 +4,7 @@ Each is a module of this package with a function `main()` that prints its own ta
 """
 
 import importlib
+import signal
 import sys
 import time
 
@@ -15,6 +16,9 @@ BENCHMARKS = {
     "scale": "10, 100 and 1,000 nodes in the simulation: messages, and the time to agree",
     "scheduler": "the scheduler alone: events a second, and memory, up to 100,000 tasks",
     "tasks": "10,000 empty tasks on a warm cluster, and what each process does for them",
+    "tiny": "a tiny job on a warm cluster, beside PySpark, Dask and Ray",
+    "jobs": "word count and sort on a cluster of three nodes, beside the local runner",
+    "deaths": "a word count in whose middle a worker, a node or the leading master is killed",
     "words": "word count in three styles, beside a program by hand, a Unix pipeline and others",
     "sort": "a million records in order, beside the same",
     "index": "an inverted index, beside the same",
@@ -28,6 +32,7 @@ def main(names: list[str]) -> int:
         known = "".join(f"\n  {name:12} {what}" for name, what in BENCHMARKS.items())
         print(f"no benchmark {', '.join(unknown)}; there are:{known}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # nothing is left running
     for name in names or BENCHMARKS:
         print(f"\n== {name}: {BENCHMARKS[name]}\n", flush=True)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the benchmarks of the store have in common: a cluster of three nodes, and closed loops."""
+"""What the benchmarks on a cluster have in common: its processes, and closed loops."""
 
 import contextlib
 import tempfile
@@ -30,11 +30,13 @@ class Running:
 
 
 @contextlib.contextmanager
-def cluster(nodes: int = 3) -> Iterator[Running]:
-    """Fresh nodes and a client; all gone with the block."""
+def cluster(
+    nodes: int = 3, *, masters: int = 0, workers: int = 0, slots: int | None = None
+) -> Iterator[Running]:
+    """Fresh nodes, masters and workers, and a client; all gone with the block."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = write_config(folder, nodes=nodes, masters=0, workers=0)
+        config = write_config(folder, nodes=nodes, masters=masters, workers=workers, slots=slots)
         processes = ClusterProcesses(config)
         processes.up(say=lambda line: None)
         try:

@@ -1,8 +1,8 @@
 """Empty tasks on a warm cluster: what a task costs that does nothing, in time and in processor time
-of each kind of process.
+of each kind of process; beside the same by others that are warm.
 
 Three nodes, a master, a worker with two slots, all on this machine. A task is one number of
-`range:10000`, and its mapper gives nothing.
+`range:10000`, and its mapper gives nothing. PySpark gets fewer tasks: it takes long for each.
 """
 
 import os
@@ -10,13 +10,16 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import warm
 from benchmarks.measured import family
+from benchmarks.warm import OTHERS
 from cli.cluster_processes import ClusterProcesses, servers
 from cli.local_cluster import write_config
 from dynamo.config import ClusterConfig
 from mapreduce import Job, Mapper, Reducer
 
 TASKS = 10_000
+FEW = 500
 SLOTS = 2
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -40,9 +43,27 @@ def main() -> None:
         processes.up(say=lambda line: None)
         try:
             run(config, processes, 100)  # warm
-            report(run(config, processes, TASKS), TASKS)
+            took = run(config, processes, TASKS)
         finally:
             processes.down(say=lambda line: None)
+    compare(took.seconds, TASKS)
+    report(took, TASKS)
+
+
+def compare(seconds: float, tasks: int) -> None:
+    """The table: ours, which took so long for `tasks`, and the others."""
+    ours = tasks / seconds
+    print("| | tasks | tasks a second | ÷ ours |")
+    print("|---|---:|---:|---:|")
+    print(f"| ours, on the cluster | {tasks:,} | {ours:,.0f} | 1.00 |")
+    for other in OTHERS:
+        number = FEW if other.name == "PySpark" else tasks
+        if other.missing:
+            print(warm.not_installed(other, 4))
+        else:
+            rate = number / min(warm.said_seconds(other, "tasks", number))
+            print(f"| {other.name} | {number:,} | {rate:,.0f} | {rate / ours:.2f} |")
+    print()
 
 
 def run(config: ClusterConfig, processes: ClusterProcesses, tasks: int) -> Took:
