@@ -344,8 +344,7 @@ class Dispatcher:
         self._persistently(run, self._sweep_again, run, record)
 
     def _note_end(self, run: Run, record: JobRecord, phase: str, past: list[PastTask]) -> None:
-        self.threads.call(history.keep_tasks, self.store, record.name, run.id, phase, past)
-        self.threads.call(history.keep_record, self.store, record)
+        self.threads.call(history.keep_end, self.store, record, phase, past)
         self.threads.call(runs.sweep, self.store, run, record)
         self.save(record.name)
         self.threads.call(runs.forget, self.store, run)

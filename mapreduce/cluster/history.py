@@ -94,9 +94,20 @@ def _winners(record: JobRecord, tasks: Iterable[PastTask]) -> Iterator[TaskRecor
 
 def keep_tasks(store: Store, job: str, run: str, phase: str, tasks: Sequence[PastTask]) -> None:
     """Keep the tasks of one phase."""
+    store.multi_put(_of_tasks(job, run, phase, tasks))
+
+
+def keep_end(store: Store, record: JobRecord, phase: str, tasks: Sequence[PastTask]) -> None:
+    """Keep the tasks of a run's last phase, and the record of the run as its end left it."""
+    items = _of_tasks(record.name, record.run, phase, tasks)
+    items[paths.past_run(record.name, record.run)] = msgspec.json.encode(record)
+    store.multi_put(items)
+
+
+def _of_tasks(job: str, run: str, phase: str, tasks: Sequence[PastTask]) -> dict[str, bytes]:
     prefix = paths.past_tasks(job, run, phase)
     parts = enumerate(_cut(map(msgspec.json.encode, tasks)))
-    store.multi_put({f"{prefix}{number:05d}": part for number, part in parts})
+    return {f"{prefix}{number:05d}": part for number, part in parts}
 
 
 def _cut(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -111,11 +122,6 @@ def _cut(lines: Iterable[bytes]) -> Iterator[bytes]:
             part, size = [], 0
     if part:
         yield b"\n".join(part)
-
-
-def keep_record(store: Store, record: JobRecord) -> None:
-    """Keep the record of a run, as its end left it."""
-    store.put(paths.past_run(record.name, record.run), msgspec.json.encode(record))
 
 
 # Looking back ------------------------------------------------------------------------------------

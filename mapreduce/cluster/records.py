@@ -15,6 +15,7 @@ import msgspec
 from dynamo import files
 from dynamo.errors import CorruptData
 from dynamo.store import Store
+from dynamo.values.versions import NOTHING_SEEN
 from mapreduce.data import inputs, outputs
 from mapreduce.data.locations import RUNS
 from mapreduce.data.together import together
@@ -279,7 +280,7 @@ def create(store: Store, spec: JobSpec, code: bytes, term: int = 0) -> JobRecord
     """Store a new job; its record comes last, so what has one is complete."""
     record = msgspec.structs.replace(new(spec), term=term)
     store.multi_put(description(spec, code))
-    save(store, record)
+    save_first(store, record)
     return record
 
 
@@ -289,6 +290,12 @@ def description(spec: JobSpec, code: bytes) -> dict[str, bytes]:
         paths.code(spec.name): code,
         paths.spec(spec.name): msgspec.msgpack.encode(spec),
     }
+
+
+def save_first(store: Store, record: JobRecord) -> None:
+    """Keep the record of a job that is new. Should there be one all the same, of another master,
+    both stay, and the newer is read."""
+    store.put(paths.status(record.name), msgspec.json.encode(record), context=NOTHING_SEEN)
 
 
 def save(store: Store, record: JobRecord) -> None:
@@ -349,11 +356,10 @@ def forget_steps(store: Store, run: str) -> None:
         files.remove(store, path)
 
 
-def forget_journal(store: Store, run: str) -> None:
-    """Delete what other masters would have needed to go on with a run that is over."""
+def journal_keys(store: Store, run: str) -> list[str]:
+    """What other masters would need to go on with a run."""
     kinds = (":journal:", ":begun:")
-    keys = [key for key in store.list(paths.run_keys(run)) if any(kind in key for kind in kinds)]
-    store.multi_delete(keys, durable=False)
+    return [key for key in store.list(paths.run_keys(run)) if any(kind in key for kind in kinds)]
 
 
 def forget_run(store: Store, run: str) -> None:

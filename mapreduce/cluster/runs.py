@@ -41,7 +41,7 @@ def keep_new(store: Store, run: Run, code: bytes, record: records.JobRecord) -> 
     items[paths.code(run.id)] = code
     try:
         store.multi_put(items)
-        records.save(store, record)
+        records.save_first(store, record)
     except BaseException:
         with contextlib.suppress(DynamoError):
             store.multi_delete([paths.status(record.name), *items])
@@ -181,14 +181,13 @@ def sweep(store: Store, run: Run, record: records.JobRecord) -> None:
     """Delete what the tasks of a run that is over have left behind."""
     records.clean_up(store, run.id)
     abandon(store, run)
-    if record.state is not JobState.FAILED:
+    if len(run.all_phases) > 1 and record.state is not JobState.FAILED:
         records.forget_steps(store, run.id)
 
 
 def forget(store: Store, run: Run) -> None:
     """Delete what is known of a run, once its record says that it is over."""
-    store.delete(paths.code(run.id))
-    records.forget_journal(store, run.id)
+    store.multi_delete([paths.code(run.id), *records.journal_keys(store, run.id)], durable=False)
 
 
 def abandon(store: Store, run: Run) -> None:
