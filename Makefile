@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
 
-.PHONY: help demo test check lint types simulate simulate-jobs bench clean
+.PHONY: help demo test check lint types simulate simulate-jobs faults bench clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many on al
 
 simulate-jobs: $(READY)  ## The same for the scheduler of jobs (SEED=n, or SEEDS=10000 for some minutes)
 	$(BIN)/python -m tests.simulation.jobs --seed $(SEED) --seeds $(SEEDS)
+
+faults: $(READY)  ## All that may be killed while jobs run, and some minutes of random faults (SEED=n)
+	FAULTS_SEED=$(SEED) $(BIN)/python -m pytest -m faults --timeout 1200 tests/integration
 
 bench: $(READY)  ## Every benchmark, side by side in one run (about ten minutes, with the extra bench installed twenty)
 	$(BIN)/python -m benchmarks

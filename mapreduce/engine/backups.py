@@ -8,6 +8,7 @@ with the longest time left by their progress, if a copy would probably end soone
 from collections.abc import Iterator
 from statistics import median
 
+from mapreduce.engine import early
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.ledger import Attempt, AttemptState, Task, Worker
 from mapreduce.engine.policy import Policy
@@ -20,19 +21,36 @@ BELIEVED = 0.9
 
 def choose(job: Job, workers: Workers, now: float, policy: Policy) -> tuple[Task, Worker] | None:
     """The task of `job` that should have a backup first, and the worker for it; None if none."""
-    stage = job.current
-    if not job.backups or not job.has_room or stage.has_unstarted or not stage.durations:
-        return None
-    allowed = max(1, int(policy.backup_share * len(stage.tasks)))
-    if sum(1 for a in stage.running.values() if a.backup) >= allowed:
-        return None
-    usual_s = median(stage.durations)
-    for attempt in _slow(job, stage, usual_s, now, policy):
-        task = stage.tasks[attempt.id.task.index]
+    for task in _worth_a_copy(job, now, policy) if job.has_room else ():
         worker = _place(job, task, workers)
         if worker:
             return task, worker
     return None
+
+
+def to_yield(job: Job, workers: Workers, now: float, policy: Policy) -> Attempt | None:
+    """Where `choose` finds no worker: the reduce in whose slot a copy of a map should run, as it
+    only waits for that map. Else early reduces would keep the slowest map from being overtaken."""
+    if job.paused or job.held:
+        return None
+    for task in _worth_a_copy(job, now, policy):
+        barred = _barred(job, task)
+        waiting = (a for a in job.early_reduces if a.worker not in barred)
+        if found := early.youngest(a for a in waiting if _leaves_a_slot(a, workers)):
+            return found
+    return None
+
+
+def _worth_a_copy(job: Job, now: float, policy: Policy) -> Iterator[Task]:
+    """Tasks of `job` that should have a backup, if there is room, those that need it most first."""
+    stage = job.current
+    if not job.backups or stage.has_unstarted or not stage.durations:
+        return
+    allowed = max(1, int(policy.backup_share * len(stage.tasks)))
+    if sum(1 for a in stage.running.values() if a.backup) >= allowed:
+        return
+    for attempt in _slow(job, stage, median(stage.durations), now, policy):
+        yield stage.tasks[attempt.id.task.index]
 
 
 def _slow(job: Job, stage: Stage, usual_s: float, now: float, policy: Policy) -> Iterator[Attempt]:
@@ -83,7 +101,17 @@ def seconds_left(attempt: Attempt, began_at: float, now: float) -> float:
 def _place(job: Job, task: Task, workers: Workers) -> Worker | None:
     """A worker with an idle slot that has not been given the task before, beside its data if there
     is one."""
-    barred = job.set_aside.keys() | {a.worker for a in task.attempts.values()}
-    free = list(workers.by_freedom(barred, least_idle=1))
+    free = list(workers.by_freedom(_barred(job, task), least_idle=1))
     near = (w for w in free if w.node in task.nodes)
     return next(near, free[0] if free else None)
+
+
+def _barred(job: Job, task: Task) -> set[str]:
+    """The workers on which no copy of `task` is to run."""
+    return job.set_aside.keys() | {a.worker for a in task.attempts.values()}
+
+
+def _leaves_a_slot(attempt: Attempt, workers: Workers) -> bool:
+    """True if its worker has an idle slot once it is gone."""
+    worker = workers.get(attempt.worker)
+    return worker is not None and not worker.draining and worker.idle >= 0

@@ -1,9 +1,9 @@
 """Slow start: reduces that begin to fetch pieces while the last maps still run.
 
 Hadoop's rule, with what keeps it from blocking anything: such a reduce only takes an idle slot that
-nothing else wants, and gives it back when a map of its job, or a job that has less than its share,
-needs one. No task waits at a worker behind one. So reduces that wait for maps never keep those maps
-from running.
+nothing else wants, and gives it back when a map of its job, a copy of one (`backups`), or a job
+that has less than its share needs one. No task waits at a worker behind one. So reduces that wait
+for maps never keep those maps from running.
 """
 
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def to_yield(jobs: Iterable[Job], workers: Workers) -> Attempt | None:
         if wanting.has_room and workers.freest(wanting.set_aside):
             continue  # it only waits for a better place
         yielding = [job for job in holding if _yields(job, wanting)]
-        if found := _youngest(a for job in yielding for a in job.early_reduces):
+        if found := youngest(a for job in yielding for a in job.early_reduces):
             return found
     return None
 
@@ -48,5 +48,6 @@ def _yields(job: Job, wanting: Job) -> bool:
     return wanting.has_room and (job.paused or share(wanting) < share(job))
 
 
-def _youngest(attempts: Iterable[Attempt]) -> Attempt | None:
+def youngest(attempts: Iterable[Attempt]) -> Attempt | None:
+    """The one that was given out last, and so has least to lose."""
     return max(attempts, key=lambda a: (a.given_at, a.began, a.id), default=None)

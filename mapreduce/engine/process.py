@@ -20,7 +20,15 @@ import msgspec
 
 from mapreduce.engine import killing, limits
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import Boot, Message, MorePieces, Outcome, PhaseOrder, TaskOrder
+from mapreduce.engine.orders import (
+    Boot,
+    JobSpec,
+    Message,
+    MorePieces,
+    Outcome,
+    PhaseOrder,
+    TaskOrder,
+)
 from mapreduce.engine.watching import Note
 
 OUTPUT_BYTES = 64 << 10
@@ -118,7 +126,7 @@ class TaskProcess:
             self._process.wait()  # until then it seems to live
             return self._ended(order.attempt, limits.too_slow(limit_s))
         except (OSError, EOFError):
-            return self._died(order.attempt, phase.spec.memory_limit_bytes)
+            return self._died(phase.spec, order)
         return msgspec.structs.replace(message, output=self._tail.text())
 
     def more(self, phase: PhaseOrder, pieces: MorePieces) -> None:
@@ -154,12 +162,15 @@ class TaskProcess:
             if not ready and not self.alive:
                 raise EOFError
 
-    def _died(self, attempt: AttemptId, memory_limit_bytes: int) -> Outcome:
+    def _died(self, spec: JobSpec, order: TaskOrder) -> Outcome:
         self.kill()
-        error = f"the task's process {_manner(self._process.wait())} in the middle of {attempt}"
-        if memory_limit_bytes:
-            error += f"; {limits.too_large(memory_limit_bytes)}"
-        return self._ended(attempt, error)
+        manner = _manner(self._process.wait())
+        error = f"the task's process {manner} in the middle of {order.attempt}"
+        if spec.memory_limit_bytes:
+            error += f"; {limits.too_large(spec.memory_limit_bytes)}"
+        if order.probe is None and not spec.skip_bad_records:
+            error += f"; {_read_what(order)}skip_bad_records would find the record that it died of"
+        return self._ended(order.attempt, error)
 
     def _ended(self, attempt: AttemptId, error: str) -> Outcome:
         self._tail.read()
@@ -196,6 +207,15 @@ class _Tail:
 
     def text(self) -> str:
         return self._kept.decode("utf-8", "replace")
+
+
+def _read_what(order: TaskOrder) -> str:
+    """What a map task was to read, as far as it fits into an error."""
+    if order.split is None or not order.split.slices:
+        return ""
+    first, *others = order.split.slices
+    more = f" and {len(others)} more" if others else ""
+    return f"it was to read {first.path}, bytes {first.start} to {first.stop}{more}; "
 
 
 def _manner(code: int) -> str:

@@ -345,13 +345,20 @@ class Scheduler(Tables):
         return placement.choose(job, stage, self._workers, self._now, self.policy, least_idle)
 
     def _back_up(self) -> None:
-        """Start copies of slow tasks, as far as slots are free."""
+        """Start copies of slow tasks, as far as slots are free or can be made so."""
         for job in list(self._turns.values()):
-            while self._workers.any_free and (
-                copy := backups.choose(job, self._workers, self._now, self.policy)
-            ):
+            while copy := self._copy(job):
                 self._start(job, *copy, backup=True)
                 job.backups_started += 1
+
+    def _copy(self, job: Job) -> tuple[Task, Worker] | None:
+        """What is to be copied next, and where; an early reduce may have to go for it."""
+        given = job, self._workers, self._now, self.policy
+        found = backups.choose(*given) if self._workers.any_free else None
+        if not found and (attempt := backups.to_yield(*given)):
+            self._task_killed(TaskKilled(attempt.id.task))
+            found = backups.choose(*given)
+        return found
 
 
 def _can_win(attempt: Attempt) -> bool:

@@ -104,6 +104,42 @@ class TestWhen:
         assert (run.attempt, run.worker, run.backup) == (reduce_attempt(0, 2), "w1", True)
 
 
+class TestEarlyReduces:
+    """All slots but that of the slow map are held by reduces that wait for it."""
+
+    def waiting(self, **fields) -> Quiet:
+        s = with_workers("w1", "w2", "w3", policy=PATIENT)
+        s.handle(started(3, 2, slow_start=0.0, **fields), 0.0)
+        for index in (1, 2):
+            s.handle(AttemptSucceeded(map_attempt(index), f"w{index + 1}"), 1.0)
+        assert s.status("job").reduce.running == 2
+        return s
+
+    def test_the_youngest_makes_room_for_a_copy(self):
+        s = self.waiting()
+        assert s.handle(Tick(), 1.5) == []
+        assert s.handle(Tick(), 9.0) == [
+            KillAttempt("w3", reduce_attempt(1)),
+            RunAttempt("w3", map_attempt(0, 2), Locality.ANY, backup=True),
+        ]
+        assert s.handle(Tick(), 99.0) == []
+        done = s.handle(AttemptSucceeded(map_attempt(0, 2), "w3"), 100.0)
+        assert done == [
+            KillAttempt("w1", map_attempt(0)),
+            RunAttempt("w3", reduce_attempt(1, 2), Locality.ANY),
+        ]
+
+    def test_a_job_at_its_limit_has_a_copy_all_the_same(self):
+        assert runs(self.waiting(max_running=3).handle(Tick(), 9.0)) == [("w3", map_attempt(0, 2))]
+
+    def test_it_stays_where_its_worker_could_not_take_the_copy(self):
+        s = self.waiting()
+        for index, worker in enumerate(("w2", "w3")):
+            running = (reduce_attempt(index),)
+            s.handle(WorkerReported(worker, "", 1, running, draining=True), 2.0)
+        assert s.handle(Tick(), 9.0) == []
+
+
 class TestHowMany:
     def test_a_task_has_one_copy(self):
         s = one_left()
