@@ -42,6 +42,7 @@ from mapreduce.engine.events import (
     CommitJob,
     DiscardResult,
     Event,
+    FailureCounted,
     JobCommitted,
     JobEnded,
     JobKilled,
@@ -204,7 +205,7 @@ class Dispatcher:
             case DiscardResult(attempt=attempt, result=result):
                 if run_of := self._phases.get(attempt.task.job):
                     self._unwanted.add(run_of, attempt, result)
-            case OutputLost():
+            case OutputLost() | FailureCounted():
                 self.journal.note(action)
             case CommitJob(job=job):
                 self._spawn(self._commit, self._phases[job])

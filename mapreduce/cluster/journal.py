@@ -5,6 +5,7 @@ in which they happened; keys in their order are the whole journal. An entry is o
 
     ["won", attempt, worker, locality, result]    this attempt is the task's winner
     ["lost", task]                                the map task's output is gone; it runs again
+    ["failed", attempt, worker]                   the attempt counts against its task
 
 There is one writer. What comes while it writes is the next key: so there is at most one put under
 way, however fast tasks end. Entries that a master of an earlier term wrote when it led no more sort
@@ -14,6 +15,7 @@ before those of its successor, which has told its own tale of the same tasks.
 import logging
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import gevent
 import msgspec
@@ -23,7 +25,16 @@ from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.cluster.threads import Threads
 from mapreduce.engine import paths
-from mapreduce.engine.events import AttemptId, AttemptWon, Done, Locality, OutputLost, TaskId
+from mapreduce.engine.events import (
+    AttemptId,
+    AttemptWon,
+    Done,
+    Failure,
+    FailureCounted,
+    Locality,
+    OutputLost,
+    TaskId,
+)
 from mapreduce.engine.orders import TaskResult
 
 log = logging.getLogger("mapreduce.master")
@@ -48,14 +59,34 @@ class Lost(msgspec.Struct, frozen=True, array_like=True, tag="lost"):
     task: TaskId
 
 
-_entries = msgspec.msgpack.Decoder(list[Won | Lost])
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
+    """An attempt has failed, by its own fault."""
+
+    attempt: AttemptId
+    worker: str
 
 
-def entry(action: AttemptWon | OutputLost) -> tuple[str, bytes]:
+class Told(NamedTuple):
+    """What a phase has come to."""
+
+    done: tuple[Done, ...]
+    failed: tuple[Failure, ...]
+
+
+Noted = AttemptWon | OutputLost | FailureCounted
+"""What the journal keeps of all that the scheduler says."""
+
+_entries = msgspec.msgpack.Decoder(list[Won | Lost | Failed])
+
+
+def entry(action: Noted) -> tuple[str, bytes]:
     """The phase whose journal has to say what the scheduler has decided, and how it says it."""
     if isinstance(action, AttemptWon):
         won = Won(action.attempt, action.worker, action.locality, action.result)
         return action.attempt.task.job, msgspec.msgpack.encode(won)
+    if isinstance(action, FailureCounted):
+        failed = Failed(action.attempt, action.worker)
+        return action.attempt.task.job, msgspec.msgpack.encode(failed)
     return action.task.job, msgspec.msgpack.encode(Lost(action.task))
 
 
@@ -76,11 +107,12 @@ def packed(items: Iterable[bytes]) -> list[bytes]:
     return [msgspec.msgpack.encode(some) for some in lists]
 
 
-def read(store: Store, phase: str) -> tuple[Done, ...]:
-    """What is done of a phase, as far as its journal knows; blocks."""
+def read(store: Store, phase: str) -> Told:
+    """What a phase has come to, as far as its journal knows; blocks."""
     keys = sorted(store.list(paths.journal_of(phase)))
     found = store.multi_get(keys)
     done: dict[TaskId, Done] = {}
+    failed: dict[AttemptId, Failure] = {}
     for key in keys:
         for value in found[key].values[:1]:
             for said in _entries.decode(value):
@@ -88,9 +120,11 @@ def read(store: Store, phase: str) -> tuple[Done, ...]:
                     done[said.attempt.task] = Done(
                         said.attempt, said.worker, said.locality, said.result
                     )
-                else:
+                elif isinstance(said, Lost):
                     done.pop(said.task, None)
-    return tuple(done[task] for task in sorted(done))
+                else:
+                    failed[said.attempt] = Failure(said.attempt, said.worker)
+    return Told(tuple(done[task] for task in sorted(done)), tuple(failed.values()))
 
 
 class Journal:
@@ -114,7 +148,7 @@ class Journal:
         """Write no more; what is not in the store yet is lost."""
         self._writer.kill()
 
-    def note(self, action: AttemptWon | OutputLost) -> None:
+    def note(self, action: Noted) -> None:
         """Take an entry; returns at once."""
         self._waiting.append(entry(action))
         self.noted += 1

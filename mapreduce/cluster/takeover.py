@@ -15,8 +15,10 @@ from mapreduce.cluster.records import JobRecord
 from mapreduce.engine.events import JobStarted
 from mapreduce.engine.run import Run
 
-ATTEMPTS_EACH = 1_000
-"""Each master numbers its attempts from another thousand on, so that no number comes twice."""
+ATTEMPTS_EACH = 1_000_000
+"""Each master numbers its attempts from another million on, so that no number comes twice: no task
+is tried so often. Failures and losses are bounded (`retry`), but a reduce may be lost once for each
+of the job's maps, and what gives its slot back or is killed by hand starts anew without a bound."""
 
 
 class Resumed(NamedTuple):
@@ -36,14 +38,15 @@ def resume(store: Store, record: JobRecord, term: int) -> Resumed | None:
         return None
     phase, phase_term = begun
     state, splits = runs.read_begun(store, phase, phase_term)
-    started = run.go_on(state, splits, store)
+    started, told = run.go_on(state, splits, store), journal.read(store, phase)
     record = msgspec.structs.replace(record, term=term, takeovers=record.takeovers + 1)
     records.save(store, record)
     return Resumed(
         run,
         msgspec.structs.replace(
             started,
-            done=journal.read(store, phase),
+            done=told.done,
+            failed=told.failed,
             resumed=True,
             first_attempt=ATTEMPTS_EACH * record.takeovers + 1,
         ),

@@ -73,6 +73,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True):
     result: Any
 
 
+class Failure(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt that has failed under an earlier leader, by its own fault."""
+
+    attempt: AttemptId
+    worker: str
+
+
 class JobStarted(Event, frozen=True):
     """A job is to run: for each of its tasks the store nodes that hold the task's data.
 
@@ -96,6 +103,8 @@ class JobStarted(Event, frozen=True):
     """Slow tasks near the end of a stage are run twice, and the first that ends wins."""
     done: tuple[Done, ...] = ()
     """Tasks that need not run, as an earlier leader has seen them finish."""
+    failed: tuple[Failure, ...] = ()
+    """What counts against its tasks already."""
     first_attempt: int = 1
     """Attempts are numbered from here: an earlier leader may have used the numbers before."""
     resumed: bool = False
@@ -222,6 +231,13 @@ class AttemptWon(Action, frozen=True):
     worker: str
     locality: Locality
     result: Any
+
+
+class FailureCounted(Action, frozen=True):
+    """The attempt has failed, which counts against its task: to be remembered too."""
+
+    attempt: AttemptId
+    worker: str
 
 
 class OutputLost(Action, frozen=True):

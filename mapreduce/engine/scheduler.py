@@ -37,6 +37,7 @@ from mapreduce.engine.events import (
     CommitJob,
     DiscardResult,
     Event,
+    FailureCounted,
     JobCommitted,
     JobEnded,
     JobKilled,
@@ -118,6 +119,8 @@ class Scheduler(Tables):
         self._jobs[job.id] = job
         self._turns = {job.id: job, **self._turns}
         self._workers.learn(event.hosts)
+        for failure in event.failed:
+            self._remember_failure(job, failure)
         for done in event.done:
             self._remember(job, done)
         if event.resumed:
@@ -262,9 +265,9 @@ class Scheduler(Tables):
     def _fail(self, job: Job, task: Task, attempt: Attempt, error: str) -> None:
         """An attempt has raised."""
         self._close(attempt, AttemptState.FAILED)
-        task.failures += 1
+        self._count_failure(job, task, attempt)
+        self._actions.append(FailureCounted(attempt.id, attempt.worker))
         job.first_error = job.first_error or f"{task.id} on {attempt.worker}: {error}"
-        retry.mistrust(job, task, attempt.worker, self._workers, self.policy)
         self._try_again(job, task, error, retry.backoff_s(task.failures, self.policy))
 
     def _attempt_returned(self, event: AttemptReturned) -> None:

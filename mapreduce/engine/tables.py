@@ -10,8 +10,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mapreduce.engine import placement
-from mapreduce.engine.events import Action, AttemptId, Done, KillAttempt, RunAttempt
+from mapreduce.engine import placement, retry
+from mapreduce.engine.events import (
+    Action,
+    AttemptId,
+    Done,
+    Failure,
+    KillAttempt,
+    Locality,
+    RunAttempt,
+)
 from mapreduce.engine.ledger import Attempt, AttemptState, Task, Worker
 from mapreduce.engine.policy import Policy
 from mapreduce.engine.stages import Job, Stage
@@ -107,6 +115,22 @@ class Tables:
             stage.begin(task, attempt)
             stage.end(attempt, AttemptState.SUCCEEDED)
             stage.win(task, attempt, done.result)
+
+    def _remember_failure(self, job: Job, failure: Failure) -> None:
+        """An attempt had failed under an earlier leader; should its worker tell it again, it counts
+        no second time."""
+        task = job.task(failure.attempt.task)
+        if task and failure.attempt.number not in task.attempts:
+            given = failure.attempt, failure.worker, Locality.ANY, self._now
+            attempt = Attempt(*given, began=0, ended_at=self._now)
+            stage = job.stage(task.id.kind)
+            stage.begin(task, attempt)
+            stage.end(attempt, AttemptState.FAILED)
+            self._count_failure(job, task, attempt)
+
+    def _count_failure(self, job: Job, task: Task, attempt: Attempt) -> None:
+        task.failures += 1
+        retry.mistrust(job, task, attempt.worker, self._workers, self.policy)
 
     def _adopt(self, attempt_id: AttemptId, worker_name: str) -> Attempt | None:
         """An attempt that this scheduler hasn't heard of, if an earlier leader has given it and it

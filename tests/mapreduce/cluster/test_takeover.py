@@ -336,10 +336,25 @@ def test_lost_output_is_not_taken_for_done(masters, store):
     ).run
     assert again.attempt.task == maps[0].task
     first.dispatcher.journal.flush()
-    assert [done.attempt for done in journal.read(store, reduce.attempt.task.job)] == [maps[1]]
+    assert [done.attempt for done in journal.read(store, reduce.attempt.task.job).done] == [maps[1]]
     second = masters.lead()
     [once_more] = TaskServer().report(second).run
     assert once_more.attempt.task == maps[0].task
+
+
+def test_failures_count_on_and_each_once(masters, store):
+    worker = TaskServer()
+    first, orders = begin(masters, worker, max_attempts=2)
+    failed = Outcome(attempt=orders.run[0].attempt, error="boom")
+    [again] = worker.report(first, failed).run
+    kept(first, worker)
+    second = masters.lead()
+    worker.report(second, failed)  # it has not heard that this is kept
+    assert second.requests.record("wc").map.failed_attempts == 1
+    assert state(second) is JobState.RUNNING
+    worker.report(second, Outcome(attempt=again.attempt, error="boom"))
+    until(lambda: state(second) is JobState.FAILED, "the end")
+    assert "failed in all 2 attempts" in second.requests.record("wc").error
 
 
 def test_a_run_of_several_steps_goes_on_in_the_step_it_was_in(masters, store):

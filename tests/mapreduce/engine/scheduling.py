@@ -7,6 +7,7 @@ from mapreduce.engine.events import (
     AttemptId,
     AttemptWon,
     Event,
+    FailureCounted,
     JobStarted,
     OutputLost,
     RunAttempt,
@@ -45,12 +46,15 @@ def started(
     )
 
 
+FOR_THE_JOURNAL = AttemptWon | OutputLost | FailureCounted
+
+
 class Quiet(Scheduler):
     """Says nothing that is for the journal only: `TestJournal` looks at that."""
 
     def handle(self, event: Event, now: float) -> list[Action]:
         actions = super().handle(event, now)
-        return [a for a in actions if not isinstance(a, AttemptWon | OutputLost)]
+        return [a for a in actions if not isinstance(a, FOR_THE_JOURNAL)]
 
 
 def with_workers(*names: str, slots: int = 1, policy: Policy | None = None) -> Quiet:

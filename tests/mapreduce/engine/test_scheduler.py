@@ -11,6 +11,7 @@ from mapreduce.engine.events import (
     CommitJob,
     DiscardResult,
     Done,
+    FailureCounted,
     JobCommitted,
     JobEnded,
     JobKilled,
@@ -307,6 +308,22 @@ class TestJournal:
         s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
         gone = AttemptFailed(reduce_attempt(0), "w1", "missing", (map_attempt(0).task,))
         assert OutputLost(map_attempt(0).task) in s.handle(gone, 2.0)
+
+    def test_a_failure_is_told_before_what_follows_from_it(self):
+        s = Scheduler()
+        s.handle(WorkerReported("w1", "n1", 1), 0.0)
+        s.handle(started(max_attempts=1), 0.0)
+        counted, ended = s.handle(AttemptFailed(map_attempt(0), "w1", "boom"), 1.0)
+        assert counted == FailureCounted(map_attempt(0), "w1")
+        assert ended.state is JobState.FAILED
+
+    def test_what_could_not_read_its_pieces_has_not_failed(self):
+        s = Scheduler()
+        s.handle(WorkerReported("w1", "n1", 1), 0.0)
+        s.handle(started(1, 1), 0.0)
+        s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
+        gone = AttemptFailed(reduce_attempt(0), "w1", "missing", (map_attempt(0).task,))
+        assert not any(isinstance(a, FailureCounted) for a in s.handle(gone, 2.0))
 
 
 class TestAnotherLeader:

@@ -24,6 +24,8 @@ from mapreduce.engine.events import (
     DiscardResult,
     Done,
     Event,
+    Failure,
+    FailureCounted,
     JobCommitted,
     JobEnded,
     JobKilled,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.25
 ATTEMPTS_OF_A_TERM = 1000
+Entry = Done | TaskId | Failure
+"""An entry of a journal: a task is done, or done no more, or an attempt has failed."""
 """A leader's attempts have numbers above those of the leaders before it."""
 
 
@@ -57,7 +61,7 @@ class Record:
 
     plan: JobPlan
     state: JobState = JobState.RUNNING
-    journal: dict[int, list[Done | TaskId]] = field(default_factory=lambda: defaultdict(list))
+    journal: dict[int, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     """What was won and (the bare task) what was lost, in order, by the term in which it was."""
     takeovers: int = -1
     """How many leaders have taken it over from another one; the first has not."""
@@ -74,9 +78,14 @@ class Record:
             for entry in self.journal[term]:
                 if isinstance(entry, Done):
                     done[entry.attempt.task] = entry
-                else:
+                elif isinstance(entry, TaskId):
                     done.pop(entry, None)
         return tuple(done.values())
+
+    def failed(self) -> tuple[Failure, ...]:
+        """What it knows to have failed."""
+        entries = (entry for term in sorted(self.journal) for entry in self.journal[term])
+        return tuple(entry for entry in entries if isinstance(entry, Failure))
 
 
 @dataclass
@@ -143,6 +152,7 @@ class Master:
                 slow_start=job.slow_start,
                 backups=job.backups,
                 done=done,
+                failed=record.failed(),
                 first_attempt=record.takeovers * ATTEMPTS_OF_A_TERM + 1,
                 resumed=record.takeovers > 0,
                 paused=record.paused,
@@ -211,6 +221,9 @@ class Master:
                     mail.kill[attempt] = None
             case AttemptWon(attempt=attempt):
                 self._won(action)
+            case FailureCounted(attempt=attempt, worker=worker):
+                failure = Failure(attempt, worker)
+                self._after_journal(self._journal(attempt.task.job).append, failure)
             case OutputLost(task=task):
                 self.world.say(str(self), f"has lost the output of {task} of {task.job}")
                 self._after_journal(self._journal(task.job).append, task)
@@ -230,7 +243,7 @@ class Master:
         done = Done(won.attempt, won.worker, won.locality, won.result)
         self._after_journal(self._journal(task.job).append, done)
 
-    def _journal(self, job: str) -> list[Done | TaskId]:
+    def _journal(self, job: str) -> list[Entry]:
         return self.world.records[job].journal[self.term]
 
     def _order(self, run: RunAttempt) -> Order:

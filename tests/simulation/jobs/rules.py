@@ -18,6 +18,7 @@ from mapreduce.engine.events import (
     AttemptWon,
     CommitJob,
     Event,
+    FailureCounted,
     JobEnded,
     JobKilled,
     JobPaused,
@@ -115,6 +116,9 @@ class Watch:
             self._paused.add(event.job)
         for done in event.done:
             self._note_won(done.attempt)
+        for failure in event.failed:
+            self._failures[failure.attempt.task] += 1
+            self._closed.add(failure.attempt)
 
     def _job_killed(self, job: str, actions: list[Action]) -> None:
         """It ends at once, unless its output is just being made visible."""
@@ -170,6 +174,8 @@ class Watch:
                 self._say(attempt in self._succeeded, attempt, "won and had not succeeded")
                 self._say(attempt.task not in self._won, attempt, "won after another attempt")
                 self._note_won(attempt)
+            case FailureCounted(attempt=attempt):
+                self._say(attempt in self._closed, attempt, "failed and nobody has said so")
             case OutputLost(task=task):
                 self._say(task in self._won, task, "lost what it never had")
                 self._note_lost(task)
