@@ -42,7 +42,7 @@ simulate-jobs: $(READY)  ## The same for the scheduler of jobs (SEED=n, or SEEDS
 	$(BIN)/python -m tests.simulation.jobs --seed $(SEED) --seeds $(SEEDS)
 
 faults: $(READY)  ## All that may be killed while jobs run, and some minutes of random faults (SEED=n)
-	FAULTS_SEED=$(SEED) $(BIN)/python -m pytest -m faults --timeout 1200 tests/integration
+	FAULTS_SEED=$(SEED) $(BIN)/python -m pytest -m faults -rP --timeout 1200 tests/integration
 
 bench: $(READY)  ## Every benchmark, side by side in one run (about ten minutes, with the extra bench installed twenty)
 	$(BIN)/python -m benchmarks

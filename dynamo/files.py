@@ -6,6 +6,8 @@ A file is a manifest under its path, and extents of 16 MiB, each of chunks of 1 
     file:{4f2a9c…:00000}:00000       chunk 0 of extent 0 of the upload 4f2a9c…
     file:{4f2a9c…:00000}:00001       chunk 1, on the same nodes: they share the routing part
 
+An upload for an owner is called OWNER/4f2a9c…, so that what it left unfinished can be found.
+
 Chunks end behind a newline where they hold one, so that text can be read extent by extent without
 cutting a line. Chunks are written once and never changed; a file is replaced by one put of its
 manifest, so a reader sees the old file or the new one, never a mixture.
@@ -100,12 +102,18 @@ class Writer(AbstractContextManager["Writer"]):
     """Set when the block has been left without an error."""
 
     def __init__(
-        self, store: Store, *, durable: bool = True, progress: Progress | None = None
+        self,
+        store: Store,
+        *,
+        durable: bool = True,
+        progress: Progress | None = None,
+        owner: str = "",
     ) -> None:
+        """`chunks_of(store, owner)` finds the chunks of all files that are written for `owner`."""
         self._store = store
         self._durable = durable
         self._progress = progress
-        self._upload = uuid4().hex
+        self._upload = f"{owner}/{uuid4().hex}" if owner else uuid4().hex
         self._buffer = bytearray()
         self._window: dict[str, bytes] = {}
         self._under_way: deque[Future[int]] = deque()
@@ -209,6 +217,11 @@ class Writer(AbstractContextManager["Writer"]):
     def _next_extent(self) -> Extent:
         offset = self._extents[-1].offset + self._extents[-1].size_bytes if self._extents else 0
         return Extent(f"{self._upload}:{len(self._extents):05d}", offset, 0, False, ())
+
+
+def chunks_of(store: Store, owner: str) -> list[str]:
+    """The keys of all chunks that were written for `owner`, whether a path names them or not."""
+    return list(store.list(f"file:{{{owner}/"))
 
 
 def check_path(path: str) -> None:

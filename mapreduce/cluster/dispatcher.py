@@ -353,6 +353,7 @@ class Dispatcher:
 
     def _sweep_again(self, run: Run, record: JobRecord) -> None:
         self.threads.call(records.clean_up, self.store, run.id)
+        self.threads.call(runs.sweep_parts, self.store, run, record.state)
         present = self.records.get(record.name)
         if present and present.run == run.id:  # else a newer run may write there
             self.threads.call(runs.abandon, self.store, run)

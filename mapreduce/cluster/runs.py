@@ -16,6 +16,8 @@ from dynamo.store import Store
 from mapreduce.cluster import journal, records
 from mapreduce.data import outputs
 from mapreduce.data.inputs import Split
+from mapreduce.data.locations import is_url
+from mapreduce.data.outputs.store import sweep as sweep_store
 from mapreduce.data.together import together
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, JobStarted, JobState
@@ -194,3 +196,15 @@ def abandon(store: Store, run: Run) -> None:
     """Delete what attempts of a run that is over may have left where its output is."""
     with contextlib.suppress(DynamoError, OSError):
         outputs.open_output("store", run.spec.output, store).abandon()
+
+
+def sweep_parts(store: Store, run: Run, state: JobState) -> None:
+    """Delete the parts in the store of which nobody has heard; the run is over, as `state` says.
+
+    What is visible is known by the run that made it so: a list might not show all of it yet. A run
+    of several steps that failed keeps what went between them.
+    """
+    if run.keep_parts or (state is JobState.FAILED and len(run.all_phases) > 1):
+        return
+    keep = run.visible if state is JobState.SUCCEEDED else ()
+    sweep_store(store, run.id, () if is_url(run.spec.output) else keep)

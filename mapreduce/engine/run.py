@@ -81,6 +81,8 @@ class Run:
         self.spec = spec
         self.keep_parts = False
         """True once the output may be visible: its parts are not to be deleted any more."""
+        self.visible: tuple[Part, ...] = ()
+        """The parts that `commit` has made the job's output of, or was about to."""
         self.steps: list[dict[str, Any]] = []
         """What is told of the steps that have ended."""
         self.named_parts: list[Part] = []
@@ -337,6 +339,7 @@ class Run:
         parts = _parts(results)
         if self._is_final:
             parts += self.named_parts
+            self.visible = tuple(parts)
         else:
             parts = [part for part in parts if outputs.is_main(part.name)]
         sink = outputs.open_output(self._files, self.output, store)

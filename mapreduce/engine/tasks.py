@@ -147,10 +147,10 @@ def _output(phase: PhaseOrder, order: TaskOrder, bench: Bench) -> Iterator[Attem
 
 
 def _sinks(phase: PhaseOrder, bench: Bench) -> tuple[outputs.Output, outputs.Output]:
-    folder = outputs.open_output(bench.files, phase.output, bench.store)
+    folder = outputs.open_output(bench.files, phase.output, bench.store, phase.run)
     if phase.output == phase.spec.output:
         return folder, folder
-    return folder, outputs.open_output(bench.files, phase.spec.output, bench.store)
+    return folder, outputs.open_output(bench.files, phase.spec.output, bench.store, phase.run)
 
 
 def _do(task: Task) -> tuple[Piece, ...]:

@@ -223,11 +223,11 @@ class HeldJob:
         self.cluster, self.name, self._folder = cluster, name, folder
         bulk_bytes = fields.pop("bulk_bytes", 0)
         params = {"held": held, "folder": str(folder), "bulk": str(bulk_bytes)}
-        code = fields.pop("code_text", SOURCE)
+        self._code = fields.pop("code_text", SOURCE)
         plain = {"reducers": REDUCES, "split_bytes": len(TEXTS[0]), "backups": False}
         self.spec = job_spec(name, params=params, **plain | fields)
         self._chunks_before = cluster.keys("file:")
-        cluster.master.new_job(self.spec, code)
+        cluster.master.new_job(self.spec, self._code)
         cluster.master.run_job(name)
 
     def record(self) -> dict:
@@ -307,18 +307,20 @@ class HeldJob:
         folder.mkdir()
         for number, text in enumerate(TEXTS):
             (folder / f"{number}.txt").write_text(text)
-        result = inline.run(_local(self.spec, folder), SOURCE)
+        result = inline.run(_local(self.spec, self._code, folder), self._code)
         parts = {path.name: path.read_bytes() for path in folder.glob("out/part-*")}
         return parts, Counter(result.counters)
 
 
-def _local(spec: JobSpec, folder: Path) -> JobSpec:
+def _local(spec: JobSpec, code: bytes, folder: Path) -> JobSpec:
     """The same job over local files, held nowhere."""
     [given] = spec.inputs
-    steps = shipping.check_source(SOURCE, spec.code, spec.steps)
+    steps = shipping.check_source(code, spec.code, spec.steps)
+    if given.path == "/books":
+        given = msgspec.structs.replace(given, path=f"{folder}/*.txt")
     return msgspec.structs.replace(
         spec,
-        inputs=(msgspec.structs.replace(given, path=f"{folder}/*.txt"),),
+        inputs=(given,),
         output=str(folder / "out"),
         steps=steps,
         params={**spec.params, "held": ""},

@@ -3,11 +3,12 @@ just then.
 
     python -m tests.integration.serve_holding_master NAME --config FILE --ready-fd NUMBER
 
-While there is a file `hold` in the folder of cluster.ini, the second part of an output, and the
-parts after it, wait to become visible. It also takes a silent worker for lost sooner than masters
-do.
+While there is a file `hold` in the folder of cluster.ini, the second part of an output waits to
+become visible, and so does what comes after it. Such a master also takes a silent worker for lost
+sooner than others do.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,14 @@ class HoldingClient(Client):
 
     hold: Path
 
-    def put(self, key: str, value: bytes, **options: Any) -> Written:
-        if key.endswith(HELD_FROM):
+    def multi_put(self, items: Mapping[str, bytes], **options: Any) -> dict[str, Written]:
+        held = {key: items[key] for key in items if key.endswith(HELD_FROM)}
+        others = {key: items[key] for key in items.keys() - held.keys()}
+        written = super().multi_put(others, **options)
+        if held:
             wait_until(lambda: not self.hold.exists(), 60.0, "the end of the hold")
-        return super().put(key, value, **options)
+            written |= super().multi_put(held, **options)
+        return written
 
 
 @click.command()

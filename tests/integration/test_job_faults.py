@@ -103,9 +103,10 @@ def test_a_task_that_stands_still_is_overtaken_by_its_copy(
     os.kill(pid, signal.SIGSTOP)
     job.let_go()
     record = job.check_end()
-    assert record["backups"] == 1
+    assert record["backups"] >= 1  # on a busy machine a reduce may have one too
     [tried] = [task for task in job.past_tasks() if task.task == slow.partition(".")[0]]
-    assert [attempt.state for attempt in tried.attempts] == ["killed", "succeeded"]
+    told = [(attempt.state, attempt.backup) for attempt in tried.attempts]
+    assert told == [("killed", False), ("succeeded", True)]
     wait_until(lambda: processes.start_time(pid) is None, LONG_S, "the end of the slow one")
 
 

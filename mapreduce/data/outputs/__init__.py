@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 
-def open_output(kind: Files, path: str, store: Store) -> Output:
+def open_output(kind: Files, path: str, store: Store, run: str = "") -> Output:
     """The output folder at `path`: an fsspec URL, or else a path in the store, or on this machine,
-    as `kind` says."""
+    as `kind` says. `run` is the job's run that writes there."""
     # Each is imported by the processes that use it: fsspec alone takes longer than a small task.
     if is_url(path):
         from mapreduce.data.outputs.url import UrlOutput
@@ -42,7 +42,7 @@ def open_output(kind: Files, path: str, store: Store) -> Output:
     if kind == "store":
         from mapreduce.data.outputs.store import StoreOutput
 
-        return StoreOutput(store, path)
+        return StoreOutput(store, path, run)
     from mapreduce.data.outputs.folder import FolderOutput
 
     return FolderOutput(Path(path))

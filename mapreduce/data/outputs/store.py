@@ -3,7 +3,7 @@ until the commit."""
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,10 +19,11 @@ from mapreduce.errors import OutputExists
 
 
 class StoreOutput(Output):
-    """A folder in the store."""
+    """A folder in the store. What is written is found by its `run`, if one is named: `sweep`."""
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: Store, path: str, run: str = "") -> None:
         self._store = store
+        self._run = run
         self._folder = path.rstrip("/")
         files.check_path(self._folder)
 
@@ -31,7 +32,7 @@ class StoreOutput(Output):
             raise OutputExists(self._folder)
 
     def open(self, name: str, attempt: str) -> "StorePartWriter":
-        return StorePartWriter(self._store, name)
+        return StorePartWriter(self._store, name, self._run)
 
     def commit(self, parts: Sequence[Part], summary: Mapping[str, Any], merged: str = "") -> None:
         found = {part.name: _manifest(part) for part in parts}
@@ -55,7 +56,8 @@ class StoreOutput(Output):
         files.discard(self._store, _manifest(part))
 
     def abandon(self) -> None:
-        """Nothing to do: parts are known by their tokens only, and each is discarded by its own."""
+        """Nothing to do: parts are known by their tokens, and each is discarded by its own; `sweep`
+        finds those of which nobody has heard."""
 
     def files(self) -> dict[str, int]:
         found = files.stat_many(self._store, map(self._path, self._names()))
@@ -93,9 +95,9 @@ class StoreOutput(Output):
 class StorePartWriter:
     """Uploads a part."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, run: str) -> None:
         self._name = name
-        self._writer = files.Writer(store)
+        self._writer = files.Writer(store, owner=run)
         self._records = 0
 
     def write(self, data: bytes, records: int) -> None:
@@ -110,6 +112,15 @@ class StorePartWriter:
     def abort(self) -> None:
         with contextlib.suppress(DynamoError):
             self._writer.abort()
+
+
+def sweep(store: Store, run: str, keep: Iterable[Part]) -> None:
+    """Delete all that was written for `run`, which is over, but for the parts `keep`: attempts
+    whose worker was killed have left others, of which nobody has heard."""
+    left = set(files.chunks_of(store, run))
+    for part in keep if left else ():
+        left.difference_update(_manifest(part).chunk_keys)
+    store.multi_delete(left)
 
 
 def _manifest(part: Part) -> Manifest:

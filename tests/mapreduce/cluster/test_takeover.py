@@ -130,7 +130,8 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 def part(store: MemoryStore, task: TaskId, text: bytes, output: str = "/out/wc") -> TaskResult:
     """What an attempt that writes its output has left."""
-    written = StoreOutput(store, output).write(f"part-{task.index:05d}", str(task), [(text, 1)])
+    run = task.job.rpartition(".")[0]
+    written = StoreOutput(store, output, run).write(f"part-{task.index:05d}", "", [(text, 1)])
     return TaskResult(parts=(written,), counters={"lines": 1})
 
 
@@ -340,6 +341,23 @@ def test_lost_output_is_not_taken_for_done(masters, store):
     second = masters.lead()
     [once_more] = TaskServer().report(second).run
     assert once_more.attempt.task == maps[0].task
+
+
+def test_what_an_attempt_has_left_that_nobody_heard_of_goes_with_the_run(
+    masters, store, monkeypatch
+):
+    monkeypatch.setattr("mapreduce.cluster.dispatcher.SECOND_SWEEP_S", 0.05)
+    worker = TaskServer()
+    term, orders = begin(masters, worker)
+    chunks = set(store.list("file:"))
+    part(store, orders.run[0].attempt.task, b"unheard\n")
+    heard = [ended(store, order.attempt) for order in orders.run]
+    assert len(set(store.list("file:")) - chunks) == 3
+    worker.report(term, *heard)
+    until(lambda: state(term) is JobState.SUCCEEDED, "the end")
+    output_and_summary = len(orders.run) + 1
+    until(lambda: len(set(store.list("file:")) - chunks) == output_and_summary, "it to go")
+    assert parts(store) == [b"be\t1\n"] * 2
 
 
 def test_failures_count_on_and_each_once(masters, store):
