@@ -108,12 +108,16 @@ class Writer(AbstractContextManager["Writer"]):
         durable: bool = True,
         progress: Progress | None = None,
         owner: str = "",
+        name: str = "",
     ) -> None:
-        """`chunks_of(store, owner)` finds the chunks of all files that are written for `owner`."""
+        """`chunks_of(store, owner)` finds the chunks of all files that are written for `owner`. Of
+        one that has a `name` besides the chunks are known beforehand: several may write it, if they
+        write the same, and none of them deletes it after an error."""
         self._store = store
         self._durable = durable
         self._progress = progress
-        self._upload = f"{owner}/{uuid4().hex}" if owner else uuid4().hex
+        self._is_shared = bool(owner and name)
+        self._upload = f"{owner}/{name or uuid4().hex}" if owner else uuid4().hex
         self._buffer = bytearray()
         self._window: dict[str, bytes] = {}
         self._under_way: deque[Future[int]] = deque()
@@ -177,6 +181,8 @@ class Writer(AbstractContextManager["Writer"]):
         wait(self._under_way)  # what is deleted must not be written afterwards
         self._under_way.clear()
         self._threads.shutdown()
+        if self._is_shared:
+            return
         extents = [*self._extents, self._open]
         self._store.multi_delete(key for extent in extents for key in extent.chunk_keys)
 

@@ -206,5 +206,5 @@ def sweep_parts(store: Store, run: Run, state: JobState) -> None:
     """
     if run.keep_parts or (state is JobState.FAILED and len(run.all_phases) > 1):
         return
-    keep = run.visible if state is JobState.SUCCEEDED else ()
-    sweep_store(store, run.id, () if is_url(run.spec.output) else keep)
+    visible = () if is_url(run.spec.output) else run.visible
+    sweep_store(store, run.id, visible if state is JobState.SUCCEEDED else None)

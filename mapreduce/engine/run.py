@@ -342,7 +342,7 @@ class Run:
             self.visible = tuple(parts)
         else:
             parts = [part for part in parts if outputs.is_main(part.name)]
-        sink = outputs.open_output(self._files, self.output, store)
+        sink = outputs.open_output(self._files, self.output, store, self.id)
         sink.commit(parts, told, self._merged)
 
     def advance(self, status: JobStatus, results: Sequence[TaskResult], now: float) -> None:

@@ -3,6 +3,7 @@ until the commit."""
 
 import contextlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,9 @@ class StoreOutput(Output):
             mains = [name for name in found if is_main(name)]
             found[merged] = files.chained([found.pop(name) for name in mains])
         visible = {self._path(name): manifest for name, manifest in found.items()}
-        with files.Writer(self._store) as success:
+        # Two masters may be at the same commit: they write the same bytes to the same chunks.
+        name = _success(zlib.crc32(self._folder.encode()))
+        with files.Writer(self._store, owner=self._run, name=name) as success:
             success.write(as_json(summary))
             success.flush()
             files.publish_many(self._store, visible)
@@ -78,8 +81,9 @@ class StoreOutput(Output):
         try:
             files.publish(self._store, self._path(name), manifest)
         except BaseException:
-            with contextlib.suppress(DynamoError):
-                files.discard(self._store, manifest)
+            if not self._run:  # else another master may have published it; `sweep` looks after it
+                with contextlib.suppress(DynamoError):
+                    files.discard(self._store, manifest)
             raise
 
     def _names(self) -> list[str]:
@@ -114,13 +118,20 @@ class StorePartWriter:
             self._writer.abort()
 
 
-def sweep(store: Store, run: str, keep: Iterable[Part]) -> None:
-    """Delete all that was written for `run`, which is over, but for the parts `keep`: attempts
-    whose worker was killed have left others, of which nobody has heard."""
+def sweep(store: Store, run: str, visible: Iterable[Part] | None) -> None:
+    """Delete all that was written for `run`, which is over, but for the parts that are `visible`
+    and `_SUCCESS`; None if nothing is. Attempts whose worker was killed have left others, of which
+    nobody has heard."""
     left = set(files.chunks_of(store, run))
-    for part in keep if left else ():
-        left.difference_update(_manifest(part).chunk_keys)
+    if left and visible is not None:
+        left = {key for key in left if f"/{_success()}" not in key}
+        left.difference_update(key for part in visible for key in _manifest(part).chunk_keys)
     store.multi_delete(left)
+
+
+def _success(folder: int | None = None) -> str:
+    """What the upload of a folder's `_SUCCESS` is called, or how the names of all such begin."""
+    return f"{SUCCESS}-" + ("" if folder is None else f"{folder:08x}")
 
 
 def _manifest(part: Part) -> Manifest:

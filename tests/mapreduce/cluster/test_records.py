@@ -12,7 +12,7 @@ from dynamo.store import MemoryStore
 from mapreduce.cluster import records, runs
 from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine import paths
-from mapreduce.engine.events import AttemptId, TaskId
+from mapreduce.engine.events import AttemptId, JobState, TaskId
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.run import Run
 from mapreduce.errors import TermOver
@@ -52,6 +52,7 @@ def test_a_commit_that_fails_leaves_nothing_visible_and_no_chunks(monkeypatch):
     runs.retract(store, run, "no quorum")
     for result in results:
         runs.discard(store, run, ATTEMPT, result)
+    runs.sweep_parts(store, run, JobState.FAILED)
     assert list(store.list("")) == []
 
 

@@ -213,6 +213,7 @@ def test_what_is_not_in_the_journal_is_not_called_kept(masters, store):
 def test_two_masters_in_the_middle_of_one_commit_write_the_same(masters, store):
     worker = TaskServer()
     first, orders = begin(masters, worker)
+    inputs = set(store.list("file:"))
     store.closed_for = "/out/wc/"
     worker.report(first, *(ended(store, order.attempt) for order in orders.run))
     until(lambda: store.waiting == 1, "the first master's commit")
@@ -227,6 +228,7 @@ def test_two_masters_in_the_middle_of_one_commit_write_the_same(masters, store):
     assert summary["counters"]["lines"] == 2
     until(lambda: records.load(store)["wc"].state is JobState.SUCCEEDED, "the record")
     assert records.load(store)["wc"].term == second.dispatcher.term
+    assert len(set(store.list("file:")) - inputs) == 3  # one `_SUCCESS` beside the parts
 
 
 def test_a_master_that_was_followed_neither_commits_nor_ends_anything(masters, store):
