@@ -12,7 +12,10 @@ with JobCluster(folder) as cluster:
 import contextlib
 import io
 import json
+import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -90,6 +93,19 @@ class MyReducer(Held, Reducer):
 """
 
 
+OWN_MOUNTS = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
+"""What runs a command that may mount what nobody else sees."""
+
+
+def why_no_mounts() -> str:
+    """Why nothing can be mounted here for a process alone; "" if it can."""
+    if shutil.which(OWN_MOUNTS[0]) is None:
+        return "the command `unshare` (util-linux) is not installed"
+    mount = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
+    return f"mounts are not allowed here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
 class _Processes(ClusterProcesses):
     """Masters that can be held; and a worker, if it is named, with a small disk."""
 
@@ -116,8 +132,8 @@ class _Processes(ClusterProcesses):
             folder = self._small_disk[1]
             # It is mounted for this process and its children only, and goes with them.
             script = f'mount -t tmpfs -o size=256k tmpfs "{folder}" && exec "$@"'
-            set_up = ["unshare", "--mount", "sh", "-c", script, "sh"]
-            return [*set_up, "env", f"TMPDIR={folder}", *command]
+            set_up = ["sh", "-c", script, "sh"]
+            return [*OWN_MOUNTS, *set_up, "env", f"TMPDIR={folder}", *command]
         return command
 
 
