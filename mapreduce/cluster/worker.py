@@ -29,6 +29,8 @@ from mapreduce.engine.executor import Executor, Outcome
 
 ANSWER_TIMEOUT_S = 1.5
 """The master answers within its hold of half a second, if it lives."""
+SILENT_TIMEOUT_S = 0.8
+"""One that did not answer the last time is not waited for so long: another may lead by now."""
 RETRY_S = 0.3
 LOOK_S = 0.25
 """So often it looks whether what waits for a slot has to wait too long."""
@@ -75,6 +77,8 @@ class TaskServer:
         self._name, self._node, self._slots, self._host = name, node, slots, host
         self._masters = deque(masters)
         """Their addresses, that of the one that is asked first."""
+        self._silent: set[str] = set()
+        """Those that gave no answer when they were last asked."""
         self._term = 0
         """The newest in which a master has given orders."""
         self._ready: Callable[[], None] | None = ready
@@ -158,10 +162,13 @@ class TaskServer:
         report, address = self._next_report(finished), self._masters[0]
         told_before = list(self._told)
         try:
-            orders = self._call(report, ANSWER_TIMEOUT_S)
+            silent = address in self._silent
+            orders = self._call(report, SILENT_TIMEOUT_S if silent else ANSWER_TIMEOUT_S)
         except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+            self._silent.add(address)
             self._not_taken(report, address, f"no master answers at {address}; asking on")
         except (zerorpc.RemoteError, DynamoError) as error:
+            self._silent.discard(address)
             refusal = getattr(error, "msg", error)
             self._not_taken(report, address, f"the master refuses: {refusal}")
         else:
@@ -169,6 +176,7 @@ class TaskServer:
                 self._not_taken(report, address, f"the master at {address} leads no more")
             else:
                 self._complaint = ""
+                self._silent.discard(address)
                 self._taken(report, orders, told_before)
                 self._obey(orders)
         finally:

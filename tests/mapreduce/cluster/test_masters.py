@@ -90,6 +90,7 @@ class GatedJob:
         self.cluster = cluster
         self.name = name
         self._folder = folder
+        self._done_before: list[str] = []
         self._code = SOURCE % (str(folder).encode(), stage.encode())
         self._spec = job_spec(
             name, reducers=REDUCES, split_bytes=len(TEXTS[0]), backups=False, slow_start=1.0
@@ -102,6 +103,8 @@ class GatedJob:
         return sorted(path.read_text().split()) if path.exists() else []
 
     def open(self) -> None:
+        """Let its tasks go on. What is done by now may not be done again."""
+        self._done_before = self.lines("done")
         (self._folder / "open").touch()
 
     def record(self) -> dict:
@@ -120,14 +123,17 @@ class GatedJob:
         }
 
     def check_end(self, takeovers: int = 1) -> None:
-        """It succeeds, its output is that of a job that nothing has happened to, and no task has
-        been done twice."""
+        """It succeeds, its output is that of a job that nothing has happened to, each task counts
+        once, and none that was done has begun again. (One that was running may have, where its
+        worker was late to tell the new leader of it.)"""
         wait_until(lambda: self.record()["state"] not in ("new", "running"), 20.0, "the end")
         record = self.record()
         assert record["state"] == "succeeded", record["error"]
         ran, done = self.lines("ran"), self.lines("done")
-        assert ran == done == sorted(set(ran))
-        assert len(ran) == MAPS + REDUCES
+        assert set(ran) == set(done)
+        assert len(set(ran)) == MAPS + REDUCES
+        for task in self._done_before or done:
+            assert ran.count(task) == 1, task
         assert record["counters"]["lines"] == 3 * MAPS
         assert record["takeovers"] == takeovers
         assert self._parts() == self._expected()
