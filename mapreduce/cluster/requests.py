@@ -30,6 +30,8 @@ from mapreduce.engine.tasknames import parse_task
 from mapreduce.errors import JobError
 
 POLL_S = 0.05
+WORKERS_WAIT_S = 2.0
+"""How long after the beginning of a term calls wait for workers, who have to find its leader."""
 
 
 class NoWorker(DynamoError):
@@ -45,6 +47,7 @@ class Requests:
         self._term = dispatcher.term
         self._records = dispatcher.records
         self._blocking = dispatcher.threads.call
+        self._began_at = time.monotonic()
         self._reserved: set[str] = set()
         """Names of jobs that are being created."""
 
@@ -61,6 +64,7 @@ class Requests:
 
     def submit_job(self, spec: JobSpec, code: bytes) -> JobRecord:
         """Store a job and start it, or do neither: few steps one after the other."""
+        self._await_workers()
         self._check_workers()
         run_id = _run_id(spec.name)
         with self._new(spec.name):
@@ -87,6 +91,7 @@ class Requests:
     def run_job(self, name: str) -> JobRecord:
         """Start a job that is new, failed or killed."""
         self._await_close(name)
+        self._await_workers()
         before = self._known(name)
         self._check_startable(before)
         run_id = _run_id(name)
@@ -168,9 +173,18 @@ class Requests:
 
     def drain_worker(self, name: str, draining: bool) -> None:
         """Give a worker no further tasks, or some again."""
+        self._await_workers(name)
         if name not in {worker.name for worker in self.workers()}:
             raise JobError(f"no worker {name!r} is alive; `mapreduce status` lists those that are")
         self._dispatcher.mailbox(name).drain(draining)
+
+    def _await_workers(self, name: str = "") -> None:
+        """Give the worker `name`, or any, the time to find a leader that has just begun."""
+        until = self._began_at + WORKERS_WAIT_S
+        while not any(name in ("", worker.name) for worker in self.workers()):
+            if time.monotonic() > until:
+                return
+            gevent.sleep(POLL_S)
 
     def _await_close(self, name: str) -> None:
         """Let the end of the latest run be written down before anything else is."""

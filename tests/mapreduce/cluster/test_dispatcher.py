@@ -85,6 +85,14 @@ def test_the_scheduler_hears_of_the_machine_of_a_worker_and_of_progress(term):
     assert scheduler.status(job).map.seconds_left is not None  # known by progress only
 
 
+def test_a_job_that_is_run_as_a_term_begins_waits_for_the_workers_to_find_the_leader(term):
+    running = gevent.spawn(term.requests.run_job, SPEC.name)
+    gevent.idle()
+    assert not running.ready()
+    report(term, 1)
+    assert running.get(timeout=5.0).state is JobState.RUNNING
+
+
 def test_the_master_answers_while_the_store_does_not(term, store):
     report(term, 1)
     store.may_go_on.clear()
