@@ -294,7 +294,7 @@ class Dispatcher:
             state=state,
             error=error,
             ended_at=time.time(),
-            told=tuple(run.steps),
+            told=run.state.steps,
             kill_wanted=False,
         )
         self.records[run.spec.name] = record

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from dynamo.store import Store
 from mapreduce.data import formats, inputs, outputs, sampling
@@ -57,14 +58,19 @@ def phases(spec: JobSpec) -> list[Phase]:
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as one of its phases begins, for another process to go on with."""
+    """A run as one of its phases begins: what was before, which another process needs to go on."""
 
-    phase: int
+    phase: int = 0
     """Which of its phases begins, counted from 0."""
-    steps: tuple[dict[str, Any], ...]
-    named_parts: tuple[Part, ...]
-    counters: dict[str, int]
-    sampled: dict[str, Any]
+    steps: tuple[dict[str, Any], ...] = ()
+    """What is told of the steps that have ended."""
+    named_parts: tuple[Part, ...] = ()
+    """What they gave to named outputs."""
+    counters: dict[str, int] = {}
+    skipped: tuple[dict[str, Any], ...] = ()
+    """The first of the records that they have left out."""
+    sampled: dict[str, Any] = {}
+    """What is told of the sampling for the phase."""
 
 
 class Run:
@@ -83,27 +89,21 @@ class Run:
         """True once the output may be visible: its parts are not to be deleted any more."""
         self.visible: tuple[Part, ...] = ()
         """The parts that `commit` has made the job's output of, or was about to."""
-        self.steps: list[dict[str, Any]] = []
-        """What is told of the steps that have ended."""
-        self.named_parts: list[Part] = []
-        """What steps that have ended gave to named outputs."""
+        self.state = RunState()
+        """What was before the current phase, and which one that is."""
         self.splits: list[Split] = []
         """What the map tasks of the current phase read: all, or a thin part of it for sampling."""
         self._files = files
         self._work = work.rstrip("/")
         self._limit = limit
-        self._counters: Counter[str] = Counter()
-        self._skipped: list[dict[str, Any]] = []
-        self._sampled: dict[str, Any] = {}
         self._phases = phases(spec)
-        self._current = 0
         self._splits: list[Split] = []
         self._pieces: list[list[Piece]] | None = None
         self._early = EarlyReduces()
 
     @property
     def phase(self) -> Phase:
-        return self._phases[self._current]
+        return self._phases[self.state.phase]
 
     @property
     def job(self) -> str:
@@ -117,7 +117,7 @@ class Run:
 
     @property
     def is_last(self) -> bool:
-        return self._current == len(self._phases) - 1
+        return self.state.phase == len(self._phases) - 1
 
     @property
     def reducers(self) -> int:
@@ -173,29 +173,17 @@ class Run:
             backups=self.spec.backups,
         )
 
-    @property
-    def state(self) -> RunState:
-        """What another process needs beside the splits to begin the current phase."""
-        return RunState(
-            phase=self._current,
-            steps=tuple(self.steps),
-            named_parts=tuple(self.named_parts),
-            counters=dict(self._counters),
-            sampled=self._sampled,
-        )
-
     def go_on(self, state: RunState, splits: Sequence[Split], store: Store) -> JobStarted:
         """Begin the phase that `state` tells of, which reads `splits`, in place of `plan`."""
-        self._current = state.phase
-        self.steps, self.named_parts = list(state.steps), list(state.named_parts)
-        self._counters, self._sampled = Counter(state.counters), state.sampled
+        self.state = state
         self.splits = list(splits)
         self._splits, self._pieces = [], None
         return self._started(store)
 
     @property
     def _follows_its_sampling(self) -> bool:
-        return self._current > 0 and self._phases[self._current - 1].step == self.phase.step
+        before = self.state.phase - 1
+        return before >= 0 and self._phases[before].step == self.phase.step
 
     def _home(self, store: Store, reducer: int) -> tuple[str, ...]:
         if self._files == "local":
@@ -286,7 +274,7 @@ class Run:
 
     def counters(self, results: Sequence[TaskResult], status: JobStatus) -> dict[str, int]:
         """The counters of all steps together, those of the present one from its `results`."""
-        counters = self._counters.copy()
+        counters = Counter(self.state.counters)
         counters.update(self._counted(results, status))
         return dict(sorted(counters.items()))
 
@@ -301,17 +289,17 @@ class Run:
         """The records that all steps have left out, those of the present one from its `results`;
         the first of them."""
         now = [] if self.phase.sampling else summary.skipped_records(results, self.phase.step)
-        return (self._skipped + now)[: summary.SKIPPED_TOLD]
+        return [*self.state.skipped, *now][: summary.SKIPPED_TOLD]
 
     def told(self, status: JobStatus, now: float) -> list[dict[str, Any]]:
         """All steps up to the present one, as `mapreduce.engine.summary` tells of them."""
         if self.phase.sampling:
-            return self.steps
-        return [*self.steps, {**self._sampled, **summary.step(status, now)}]
+            return list(self.state.steps)
+        return [*self.state.steps, {**self.state.sampled, **summary.step(status, now)}]
 
     def seen(self, status: JobStatus) -> JobStatus:
         """The scheduler's status of the current phase as that of the job."""
-        return msgspec.structs.replace(
+        return replace(
             status,
             job=self.spec.name,
             step=self.phase.step + 1,
@@ -338,7 +326,7 @@ class Run:
             return
         parts = _parts(results)
         if self._is_final:
-            parts += self.named_parts
+            parts += self.state.named_parts
             self.visible = tuple(parts)
         else:
             parts = [part for part in parts if outputs.is_main(part.name)]
@@ -347,15 +335,19 @@ class Run:
 
     def advance(self, status: JobStatus, results: Sequence[TaskResult], now: float) -> None:
         """Go on to the next phase, as the current one has succeeded."""
+        state = self.state
         if self.phase.sampling:
-            self._sampled = {"sample": summary.stage(status.map, now)}
-        else:
-            self.steps = self.told(status, now)
-            self._sampled = {}
-            self._counters.update(self._counted(results, status))
-            self._skipped = self.skipped(results)
-            self.named_parts += (p for p in _parts(results) if not outputs.is_main(p.name))
-        self._current += 1
+            told = {"sample": summary.stage(status.map, now)}
+            self.state = replace(state, phase=state.phase + 1, sampled=told)
+            return
+        named = (part for part in _parts(results) if not outputs.is_main(part.name))
+        self.state = RunState(
+            phase=state.phase + 1,
+            steps=tuple(self.told(status, now)),
+            named_parts=(*state.named_parts, *named),
+            counters=self.counters(results, status),
+            skipped=tuple(self.skipped(results)),
+        )
 
     def discard(self, store: Store, attempt: AttemptId, result: TaskResult) -> None:
         """Delete what an attempt has stored and nobody will use."""

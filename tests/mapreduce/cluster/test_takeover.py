@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import gevent
+import msgspec
 import pytest
 
 from dynamo import files
@@ -25,7 +26,7 @@ from mapreduce.data.outputs.store import StoreOutput
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, JobState, TaskId
 from mapreduce.engine.executor import Outcome
-from mapreduce.engine.orders import StepSpec, TaskResult
+from mapreduce.engine.orders import Skipped, StepSpec, TaskResult
 from mapreduce.engine.scheduler import Policy
 from mapreduce.errors import NotLeader, TermOver
 from tests.mapreduce.specs import job_spec
@@ -384,6 +385,8 @@ def test_a_run_of_several_steps_goes_on_in_the_step_it_was_in(masters, store):
     between = orders.phases[0].output
     for order in orders.run:
         result = part(store, order.attempt.task, b"", between)
+        bad = Skipped(number=order.attempt.task.index, input="/books/a", error="bad")
+        result = msgspec.structs.replace(result, skipped=(bad,))
         worker.report(first, Outcome(attempt=order.attempt, result=result))
     until(lambda: first.requests.record("wc").step == 2, "the second step")
     second = masters.lead()
@@ -395,7 +398,9 @@ def test_a_run_of_several_steps_goes_on_in_the_step_it_was_in(masters, store):
     assert {phase.step for phase in rest.phases} == {1}
     restarted.report(second, *(ended(store, order.attempt) for order in rest.run))
     until(lambda: state(second) is JobState.SUCCEEDED, "the end")
-    assert len(second.requests.record("wc").told) == 2
+    record = second.requests.record("wc")
+    assert len(record.told) == 2
+    assert [skipped["step"] for skipped in record.skipped] == [1, 1]
 
 
 def test_nothing_is_left_of_a_run_that_was_taken_over(masters, store):
