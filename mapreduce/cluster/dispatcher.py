@@ -228,7 +228,7 @@ class Dispatcher:
     def _commit(self, run: Run) -> None:
         """Make the output of the present phase visible: that which all leaders would."""
         self.journal.flush()
-        results = self._results(run)
+        results = self.scheduler.results(run.job)
         summary = self.decisions.commit(run.job, self._summary(run, results))
         if summary is None:
             self.tell(CommitFailed(run.job, "an earlier master has ended the job"))
@@ -261,13 +261,10 @@ class Dispatcher:
             return str(failed)
         return reason
 
-    def _results(self, run: Run) -> list[TaskResult]:
-        return self.scheduler.map_results(run.job) + self.scheduler.reduce_results(run.job)
-
     def _next_phase(self, run: Run) -> None:
         """A phase has succeeded, and there is another one after it."""
         now = time.monotonic()
-        status, results = self.scheduler.status(run.job), self._results(run)
+        status, results = self.scheduler.status(run.job), self.scheduler.results(run.job)
         before = self.records[run.spec.name]
         record = records.brought_up_to_date(before, run, self.scheduler, now)
         past = self._past_tasks(run, now)

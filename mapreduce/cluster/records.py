@@ -164,10 +164,7 @@ def brought_up_to_date(
 ) -> JobRecord:
     """`record` with all that is known of its run at the scheduler's time `now`."""
     status = run.seen(scheduler.status(run.job))
-    results: list[TaskResult] = [
-        *scheduler.map_results(run.job),
-        *scheduler.reduce_results(run.job),
-    ]
+    results: list[TaskResult] = scheduler.results(run.job)
     parts = [part for result in results for part in result.parts]
     noted = {note.attempt: note for note in notes}
     began = time.time() - now

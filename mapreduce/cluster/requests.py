@@ -90,8 +90,8 @@ class Requests:
 
     def run_job(self, name: str) -> JobRecord:
         """Start a job that is new, failed or killed."""
-        self._await_close(name)
         self._await_workers()
+        self._await_close(name)
         before = self._known(name)
         self._check_startable(before)
         run_id = _run_id(name)

@@ -79,6 +79,10 @@ class Tables:
         """The results of the winning reduce attempts, in order of task."""
         return _results(self._jobs[job].reduces)
 
+    def results(self, job: str) -> list[Any]:
+        """The results of all winning attempts: the maps, then the reduces."""
+        return self.map_results(job) + self.reduce_results(job)
+
     def knows(self, job: str) -> bool:
         """True if `status` can be asked for `job`."""
         return job in self._jobs

@@ -16,7 +16,7 @@ from dynamo.store import Store
 from mapreduce.data import outputs
 from mapreduce.engine import checks, events, paths, sidefiles, summary
 from mapreduce.engine.events import AttemptId
-from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder, TaskResult
+from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder
 from mapreduce.engine.run import Run
 from mapreduce.engine.scheduler import Policy, Scheduler
 from mapreduce.errors import JobError, JobFailed
@@ -120,7 +120,7 @@ class Drive:
     ) -> None:
         if ended.state is events.JobState.SUCCEEDED and not self._run.is_last:
             status = self._scheduler.status(self._run.job)
-            self._run.advance(status, self._results(), time.monotonic())
+            self._run.advance(status, self._scheduler.results(self._run.job), time.monotonic())
             self.handle(self._planned(), start, kill)
         elif self._ended is None:
             self._tell_progress()
@@ -132,12 +132,8 @@ class Drive:
         planned = self._run.plan(self._store)
         return msgspec.structs.replace(planned, slow_start=1.0, backups=False)
 
-    def _results(self) -> list[TaskResult]:
-        job = self._run.job
-        return self._scheduler.map_results(job) + self._scheduler.reduce_results(job)
-
     def _commit(self) -> events.Event:
-        results = self._results()
+        results = self._scheduler.results(self._run.job)
         self._summary = self._told()
         self._parts = self._run.names(results)
         try:
@@ -148,7 +144,7 @@ class Drive:
 
     def _told(self) -> dict[str, object]:
         """The summary, as far as the run has come."""
-        now, results = time.monotonic(), self._results()
+        now, results = time.monotonic(), self._scheduler.results(self._run.job)
         status = self._scheduler.status(self._run.job)
         return summary.summarise(
             self.spec.name,
