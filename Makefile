@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
 
-.PHONY: help demo test check lint types simulate simulate-jobs faults bench clean
+.PHONY: help demo test check lint types simulate simulate-jobs faults systems bench clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ simulate-jobs: $(READY)  ## The same for the scheduler of jobs (SEED=n, or SEEDS
 
 faults: $(READY)  ## All that may be killed while jobs run, and some minutes of random faults (SEED=n)
 	FAULTS_SEED=$(SEED) $(BIN)/python -m pytest -m faults -rP --timeout 1200 tests/integration
+
+systems: $(READY)  ## What the systems we come from promise, at full length: their suites, ssh, sandboxes (some minutes)
+	$(BIN)/python -m pytest -m systems -n 2 --timeout 600
 
 bench: $(READY)  ## Every benchmark, side by side in one run (about ten minutes, with the extra bench installed twenty)
 	$(BIN)/python -m benchmarks
