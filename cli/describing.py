@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 
-_STEP = ("mapper", "reducer", "combiner", "partitioner", "reducers", "sort_key", "group_key",
-         "sort_values", "descending", "total_order")  # fmt: skip
+_STEP = ("mapper", "reducer", "combiner", "partitioner", "do_hash", "reducers", "sort_key",
+         "group_key", "sort_values", "descending", "total_order")  # fmt: skip
 """The options that are about a step: a source file with a whole job says these itself."""
 
 
@@ -54,6 +54,9 @@ _OPTIONS = (
                       "[default: MyCombiner if there is one]"),
     click.option("--partitioner", metavar="NAME",
                  help="The partitioner in SOURCE.  [default: MyPartitioner if there is one]"),
+    click.option("--do-hash", metavar="FUNCTION",
+                 help="In SOURCE: an int for each key; its partition is that modulo the reducers.  "
+                      "[default: do_hash if there is one]"),
     click.option("--sort-key", metavar="FUNCTION", help="In SOURCE: what keys are ordered by."),
     click.option("--group-key", metavar="FUNCTION",
                  help="In SOURCE: keys for which it gives the same are reduced together."),

@@ -150,6 +150,8 @@ class Step:
                     which folds the values of a key as they come
     `partitioner`   a function of key and number of partitions, or a class with such a method
                     `partition`: the partition of the key
+    `do_hash`       in place of a partitioner, a function of the key that gives any int: the
+                    partition is that modulo the number of partitions
     `sort_key`      a function of the key: what keys are ordered by
     `descending`    keys come in reversed order
     `group_key`     a function of the key: all keys for which it gives the same are one group, and
@@ -170,6 +172,7 @@ class Step:
     combiner: Callable[..., Any] | None = None
     partitioner: Callable[..., Any] | None = None
     reducers: int = 1
+    do_hash: Callable[[Any], int] | None = None
     sort_key: Callable[[Any], Any] | None = None
     group_key: Callable[[Any], Any] | None = None
     sort_values: bool | Callable[[Any], Any] = False
@@ -179,27 +182,36 @@ class Step:
     def __post_init__(self) -> None:
         if self.reducers < 0:
             raise JobError(f"a step has 0 reduce tasks or more, not {self.reducers}")
-        for name in ("mapper", "reducer", "combiner", "partitioner", "sort_key", "group_key"):
+        for name in _CALLED:
             _check_callable(name, getattr(self, name))
         if self.reducer is None or self.reducers == 0:
             self._check_has_no_use_for_a_reducer()
             object.__setattr__(self, "reducers", 0)
             object.__setattr__(self, "reducer", None)
-        if self.total_order and self.partitioner is not None:
-            raise JobError("total_order chooses the partitions itself: give it no partitioner")
+        if self.partitioner is not None and self.do_hash is not None:
+            raise JobError("partitioner and do_hash both say where a key belongs: give one of them")
+        if self.total_order and (chosen := self.partitioner or self.do_hash) is not None:
+            name = "partitioner" if chosen is self.partitioner else "do_hash"
+            raise JobError(f"total_order chooses the partitions itself: give it no {name}")
         if self.total_order and self.group_key is not None:
             raise JobError("total_order could part a group: give group_key or total_order")
 
     def _check_has_no_use_for_a_reducer(self) -> None:
         if self.combiner is not None:
             raise JobError("a combiner without a reducer would change nothing; give it both")
-        asked = ("partitioner", "sort_key", "group_key", "sort_values", "descending", "total_order")
-        for name in asked:
+        for name in _OF_REDUCING:
             if getattr(self, name):
                 raise JobError(
                     f"{name} needs a reducer and at least 1 reduce task: without them nothing is "
                     "sorted; mapreduce.Reducer itself hands all pairs on as they are"
                 )
+
+
+_CALLED = ("mapper", "reducer", "combiner", "partitioner", "do_hash", "sort_key", "group_key")
+_OF_REDUCING = (
+    *("partitioner", "do_hash", "sort_key", "group_key"),
+    *("sort_values", "descending", "total_order"),
+)
 
 
 def _check_callable(name: str, given: Any) -> None:

@@ -43,6 +43,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     reducer: str | None = None
     combiner: str | None = None
     partitioner: str | None = None
+    do_hash: str | None = None
     reducers: int = 1
     sort_key: str | None = None
     group_key: str | None = None

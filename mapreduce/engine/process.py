@@ -38,6 +38,9 @@ _SHOWN_BYTES = 4 << 10
 _LOOK_AGAIN_S = 0.5
 """A dead child whose own children still hold its socket is noticed after this time."""
 
+_ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+"""So that `hash` of a text, and the order of a set of them, is the same in every child on every
+machine: user code that relies on it gives the same whichever attempt of a task wins."""
 _BOOT = (
     "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[3]); "
     "from mapreduce.engine import child; child.main(int(sys.argv[1]), int(sys.argv[2]))"
@@ -62,7 +65,7 @@ class TaskProcess:
         self._mark = secrets.token_hex(8)
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, killing.MARK: self._mark},
+            env={**os.environ, **_ENVIRONMENT, killing.MARK: self._mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -34,11 +34,17 @@ DEFAULTS = {
     "reducer": "MyReducer",
     "combiner": "MyCombiner",
     "partitioner": "MyPartitioner",
+    "do_hash": "do_hash",
 }
 """The names that a source file's classes have where the job does not name others."""
+_PLACING = ("partitioner", "do_hash")
+"""The fields that say where a key belongs, of which a step has one at most."""
 JOB = "job"
 """The name under which a source file may define a whole job."""
-_NAMED = ("mapper", "reducer", "combiner", "partitioner", "sort_key", "group_key", "sort_values")
+_NAMED = (
+    *("mapper", "reducer", "combiner", "partitioner", "do_hash"),
+    *("sort_key", "group_key", "sort_values"),
+)
 """The fields of a step that hold code."""
 
 BESIDE_BYTES = 64 << 10
@@ -62,9 +68,9 @@ _parsing = threading.Lock()
 def check_source(source: bytes, code: Code, steps: Sequence[StepSpec]) -> tuple[StepSpec, ...]:
     """The steps to run from a source file, found without running it.
 
-    Names that are left out get their defaults: `MyMapper`, `MyReducer` unless `reducers` is 0, and
-    `MyCombiner` and `MyPartitioner` if the file has them. Raises `SourceError` for a file that is
-    no Python, with the line, or lacks a name, with those it has.
+    Names that are left out get their defaults: `MyMapper`, `MyReducer` unless `reducers` is 0, and,
+    if the file has them, `MyCombiner`, and `MyPartitioner` or `do_hash`. Raises `SourceError` for a
+    file that is no Python, with the line, or lacks a name, with those it has.
 
     >>> source = b"class MyMapper: ...\\nclass MyReducer: ..."
     >>> [step] = check_source(source, Code(filename="wc.py"), [StepSpec()])
@@ -76,7 +82,7 @@ def check_source(source: bytes, code: Code, steps: Sequence[StepSpec]) -> tuple[
         _check_has(name, names, code.filename)
     if code.job is not None:
         return tuple(steps)
-    checked = tuple(_with_defaults(step, names) for step in steps)
+    checked = tuple(_with_defaults(step, names, code.filename) for step in steps)
     for step in checked:
         for field in _NAMED:
             _check_has(getattr(step, field), names, code.filename)
@@ -89,17 +95,20 @@ def _check_has(name: str | bool | None, names: Sequence[str], filename: str) -> 
         raise SourceError(f"{filename} has no class {name}; at its top level it has {has}")
 
 
-def _with_defaults(step: StepSpec, names: Sequence[str]) -> StepSpec:
+def _with_defaults(step: StepSpec, names: Sequence[str], filename: str) -> StepSpec:
     found = {field: name for field, name in DEFAULTS.items() if name in names}
     chosen: dict[str, Any] = {"mapper": step.mapper or DEFAULTS["mapper"]}
     if step.reducers == 0:
-        chosen |= dict.fromkeys(("reducer", "combiner", "partitioner"))
+        chosen |= dict.fromkeys(("reducer", "combiner", *_PLACING))
     else:
         chosen["reducer"] = step.reducer or DEFAULTS["reducer"]
-        for field in ("combiner", "partitioner"):
-            chosen[field] = getattr(step, field) or found.get(field)
-        if step.total_order and step.partitioner is None:
-            chosen["partitioner"] = None
+        chosen["combiner"] = step.combiner or found.get("combiner")
+        if not (step.total_order or step.partitioner or step.do_hash):
+            placing = {field: found[field] for field in _PLACING if field in found}
+            if len(placing) > 1:
+                has = " and ".join(placing.values())
+                raise SourceError(f"{filename} has {has}, which both say where a key belongs")
+            chosen |= placing
     return msgspec.structs.replace(step, **chosen)
 
 

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from dynamo.store import Store
 from mapreduce.api import Context, Mapper, Pair, Step
@@ -189,7 +189,7 @@ def stored(task: Task, pairs: Iterable[Pair]) -> tuple[Piece, ...]:
     if task.step.reducer is None:
         task.output.write(pairs)
         return ()
-    partitioner = _partitioner(task.step.partitioner)
+    partitioner = _partitioner(task.step)
     if task.step.total_order and task.step.reducers > 1:
         partitioner = _range_partitioner(task)
     return _collected(task, pairs, task.step.reducers, partitioner, task.step.combiner)
@@ -213,13 +213,16 @@ def reduced(task: Task) -> Iterator[Pair]:
     return calling.reduce_pairs(reducer, groups, task.counters)
 
 
-def _partitioner(given: Any) -> Callable[[Any, int], int] | None:
-    """The user's partitioner as a function: they may have written a class."""
+def _partitioner(step: Step) -> Callable[[Any, int], int] | None:
+    """The user's partitioner as a function: they may have written a class, or a hash."""
+    if step.do_hash is not None:
+        return shuffle.HashPartitioner(step.do_hash, step.reducers)
+    given: Any = step.partitioner
     if given is not None and (isinstance(given, type) or hasattr(given, "partition")):
         made = given() if isinstance(given, type) else given
         partition: Callable[[Any, int], int] = made.partition
         return partition
-    return given
+    return cast(Callable[[Any, int], int] | None, given)
 
 
 def _combine(given: Any, context: Context) -> shuffle.Combine | shuffle.Fold | None:

@@ -9,6 +9,7 @@ from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece, Put
 from mapreduce.data.shuffle.collector import Collector, Partition
 from mapreduce.data.shuffle.combining import Combine, Fold
 from mapreduce.data.shuffle.grouping import grouped
+from mapreduce.data.shuffle.hashing import HashPartitioner
 
 __all__ = [
     "MEMORY_BYTES",
@@ -17,6 +18,7 @@ __all__ = [
     "Fetch",
     "Fold",
     "Group",
+    "HashPartitioner",
     "Partition",
     "Piece",
     "Put",

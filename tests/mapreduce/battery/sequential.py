@@ -129,6 +129,8 @@ def _reduced(job: Job, number: int, pairs: list[Pair], expected: Expected) -> li
 
 
 def _partition(step: Step, key: Any) -> int:
+    if step.do_hash is not None:
+        return step.do_hash(key) % step.reducers
     if step.partitioner is None:
         return partition_of(step.group_key(key) if step.group_key else key, step.reducers)
     if isinstance(step.partitioner, type):

@@ -9,7 +9,7 @@ import pytest
 
 from mapreduce.api import Context, Mapper, Pair, Reducer
 from mapreduce.data.formats import Batch
-from mapreduce.data.shuffle import Collector, Fold
+from mapreduce.data.shuffle import Collector, Fold, HashPartitioner
 from mapreduce.engine import calling
 from mapreduce.errors import BadPair, JobError
 
@@ -169,6 +169,11 @@ LATE: dict[str, tuple[Callable[[str], Any], dict[str, Any], str]] = {
         lambda line: (line, 1),
         {"partition": half},
         r"half .*gave 0\.5 for",
+    ),
+    "a hash that is no int": (
+        lambda line: (line, 1),
+        {"partition": HashPartitioner(lambda key: len(key) / 2, 4)},
+        r"do_hash, .*gave 2\.5 for the key 'to be': it must give an int, any int",
     ),
     "combiner changes the key": (
         lambda line: ("k", line),

@@ -39,6 +39,12 @@ def test_a_task_s_result_comes_back_and_its_process_is_used_again(bench: Bench) 
     assert bench.executor.running == ()
 
 
+def test_a_text_has_the_same_hash_in_every_process(bench: Bench) -> None:
+    hashed = [sys.executable, "-c", "print(hash('whale'))"]
+    expected = subprocess.check_output(hashed, env={"PYTHONHASHSEED": "0"}, text=True)
+    assert bench.run("print(hash('whale'))").output == expected
+
+
 def test_an_error_shows_the_user_s_own_traceback(bench: Bench) -> None:
     outcome = bench.run("print('before')\nint('three')")
     assert outcome.result is None

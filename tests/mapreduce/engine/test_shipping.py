@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Mapper, Step
+from mapreduce import Mapper, Reducer, Step
 from mapreduce.engine import shipping
 from mapreduce.engine.orders import Code, StepSpec
 from mapreduce.engine.shipping import Program
@@ -55,6 +55,29 @@ def test_a_job_without_reducers_needs_only_a_mapper() -> None:
 
 def test_other_names_can_be_given() -> None:
     assert checked(SOURCE, mapper="Other").mapper == "Other"
+
+
+DO_HASH = b"class MyMapper: ...\nclass MyReducer: ...\ndef do_hash(key): return -len(key)\n"
+OTHER = b"def by_length(key, partitions): return 0\n"
+
+
+def test_a_function_do_hash_places_keys_unless_the_job_says_otherwise() -> None:
+    [step] = loaded(DO_HASH, reducers=2).steps
+    assert step.do_hash is not None and step.do_hash("to") == -2
+    assert checked(DO_HASH + OTHER, partitioner="by_length").do_hash is None
+    assert checked(DO_HASH, total_order=True).do_hash is None
+    assert checked(DO_HASH, reducers=0).do_hash is None
+
+
+def test_a_file_that_places_keys_in_two_ways_is_refused() -> None:
+    with pytest.raises(SourceError, match="has MyPartitioner and do_hash, which both say"):
+        checked(DO_HASH + OTHER.replace(b"by_length", b"MyPartitioner"))
+
+
+@pytest.mark.parametrize("options", [{"partitioner": max}, {"total_order": True}])
+def test_a_step_with_a_hash_has_no_other_way_to_place_keys(options: dict[str, Any]) -> None:
+    with pytest.raises(JobError, match="do_hash"):
+        Step(mapper=Mapper, reducer=Reducer, do_hash=hash, **options)
 
 
 def test_checking_runs_nothing() -> None:

@@ -40,6 +40,7 @@ _LOCAL = _CLUSTER | {
     "parameters in a combiner",
     "values of all types",
     "a class as partitioner, values sorted",
+    "a hash of the user's own, also negative",
     "next words by secondary sort in steps",
     "total order of keys of all types",
     "map-only with named outputs, in one file",

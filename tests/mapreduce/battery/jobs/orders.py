@@ -13,6 +13,10 @@ def by_length(key, partitions):
     return len(key) % partitions
 
 
+def by_ends(key):
+    return ord(key[0]) - 7 * ord(key[-1])
+
+
 class ByLetter:
     def partition(self, key, partitions):
         return ord(key[0]) % partitions
@@ -103,6 +107,19 @@ ORDERS = [
             split_bytes=200,
         ),
         {"in/1": TEXT, "in/2": TEXT},
+    ),
+    Case(
+        "a hash of the user's own, also negative",
+        Job(
+            "do_hash",
+            mapper=Words,
+            reducer=Sum,
+            combiner=Sum,
+            do_hash=by_ends,
+            reducers=3,
+            split_bytes=200,
+        ),
+        {"in": TEXT},
     ),
     Case(
         "next words by secondary sort in steps",
