@@ -19,9 +19,10 @@ from mapreduce.data.portable_hash import common_shape, shape_of
 
 SPLITS = 64
 """At most so many splits are sampled."""
-SLICES = 8
-SLICE_BYTES = 16 << 10
-"""So many places of a slice are read, and so much at each."""
+SLICES = 4
+SLICE_BYTES = 32 << 10
+"""So many places of a slice are read, and so much at each. Few of them: a file in the store gives
+no less than a chunk, 1 MiB, at each place."""
 RECORDS = 2_000
 """At most so many records of a split are mapped: for formats that are read from the beginning."""
 
