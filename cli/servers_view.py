@@ -53,7 +53,8 @@ def _master_and_worker_rows(config: ClusterConfig) -> list[Row]:
     workers = {}
     if any(standing["leads"] for standing in standings.values()):
         with contextlib.suppress(DynamoError):
-            workers = {worker["name"]: worker for worker in masters.workers()}
+            expected = [worker.name for worker in config.workers]
+            workers = {worker["name"]: worker for worker in masters.workers(expected)}
     for worker in config.workers:
         alive = workers.get(worker.name)
         state = "up" if alive else "no answer"

@@ -13,7 +13,7 @@ import socket
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -108,9 +108,10 @@ class Connection:
         found: list[Record] = self._call("jobs")
         return found
 
-    def workers(self) -> list[dict[str, Any]]:
-        """The workers that are alive, as `mapreduce.engine.status.WorkerStatus`."""
-        found: list[dict[str, Any]] = self._call("workers")
+    def workers(self, expected: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The workers that are alive, as `mapreduce.engine.status.WorkerStatus`; those `expected`
+        are given the time to find a leader that has just begun."""
+        found: list[dict[str, Any]] = self._call("await_workers", list(expected))
         return found
 
     def output(self, name: str) -> dict[str, Any]:

@@ -148,6 +148,12 @@ class MasterService:
         return [_plain(worker) for worker in self._requests().workers()]
 
     @_checked
+    def await_workers(self, names: list) -> list[dict[str, Any]]:  # type: ignore[type-arg]
+        """The same; a master that has just begun to lead gives those named two seconds to find
+        it."""
+        return [_plain(worker) for worker in self._requests().await_workers(names)]
+
+    @_checked
     def leader(self) -> dict[str, Any]:
         """Who leads: "master", this master's name, "leads", whether it does so itself, "term", and
         "leader", the name of the one that does, or "". Masters that stand by answer it too."""

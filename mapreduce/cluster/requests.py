@@ -4,7 +4,7 @@ done. Called in the hub; see `mapreduce.cluster.dispatcher`."""
 import contextlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import gevent
@@ -64,7 +64,7 @@ class Requests:
 
     def submit_job(self, spec: JobSpec, code: bytes) -> JobRecord:
         """Store a job and start it, or do neither: few steps one after the other."""
-        self._await_workers()
+        self.await_workers()
         self._check_workers()
         run_id = _run_id(spec.name)
         with self._new(spec.name):
@@ -90,7 +90,7 @@ class Requests:
 
     def run_job(self, name: str) -> JobRecord:
         """Start a job that is new, failed or killed."""
-        self._await_workers()
+        self.await_workers()
         self._await_close(name)
         before = self._known(name)
         self._check_startable(before)
@@ -173,18 +173,20 @@ class Requests:
 
     def drain_worker(self, name: str, draining: bool) -> None:
         """Give a worker no further tasks, or some again."""
-        self._await_workers(name)
-        if name not in {worker.name for worker in self.workers()}:
+        if name not in {worker.name for worker in self.await_workers([name])}:
             raise JobError(f"no worker {name!r} is alive; `mapreduce status` lists those that are")
         self._dispatcher.mailbox(name).drain(draining)
 
-    def _await_workers(self, name: str = "") -> None:
-        """Give the worker `name`, or any, the time to find a leader that has just begun."""
+    def await_workers(self, names: Collection[str] = ()) -> list[WorkerStatus]:
+        """The workers that are alive. All of `names`, or one of any name, are given the time to
+        find a leader that has just begun."""
         until = self._began_at + WORKERS_WAIT_S
-        while not any(name in ("", worker.name) for worker in self.workers()):
-            if time.monotonic() > until:
-                return
+        while time.monotonic() < until:
+            alive = {worker.name for worker in self.workers()}
+            if alive and alive.issuperset(names):
+                break
             gevent.sleep(POLL_S)
+        return self.workers()
 
     def _await_close(self, name: str) -> None:
         """Let the end of the latest run be written down before anything else is."""

@@ -60,9 +60,9 @@ def term(store, tmp_path):
     leadership.stop()
 
 
-def report(term: Term, number: int, *finished: Outcome) -> Orders:
+def report(term: Term, number: int, *finished: Outcome, worker: str = "w1") -> Orders:
     return term.reports.report(
-        Report(worker="w1", node="", slots=1, session="s", number=number, finished=finished)
+        Report(worker=worker, node="", slots=1, session="s", number=number, finished=finished)
     )
 
 
@@ -91,6 +91,15 @@ def test_a_job_that_is_run_as_a_term_begins_waits_for_the_workers_to_find_the_le
     assert not running.ready()
     report(term, 1)
     assert running.get(timeout=5.0).state is JobState.RUNNING
+
+
+def test_no_worker_looks_dead_that_has_yet_to_find_a_leader_that_has_just_begun(term):
+    asked = gevent.spawn(term.requests.await_workers, ["w1", "w2"])
+    report(term, 1)
+    gevent.idle()
+    assert not asked.ready()
+    report(term, 1, worker="w2")
+    assert [worker.name for worker in asked.get(timeout=5.0)] == ["w1", "w2"]
 
 
 def test_the_master_answers_while_the_store_does_not(term, store):
