@@ -3,6 +3,7 @@
 From Dean & Ghemawat, "MapReduce" (OSDI 2004), section 3.6; which tasks are worth it is LATE's rule
 (Zaharia et al., "Improving MapReduce Performance in Heterogeneous Environments", OSDI 2008): those
 with the longest time left by their progress, if a copy would probably end sooner, and only a few.
+A short task is never worth one: it runs once if nothing fails, and users may count on that.
 """
 
 from collections.abc import Iterator
@@ -58,9 +59,10 @@ def _slow(job: Job, stage: Stage, usual_s: float, now: float, policy: Policy) ->
     least_age_s = max(policy.backup_after_s, policy.backup_after_medians * usual_s)
     left: dict[AttemptId, float] = {}
     for attempt in stage.running.values():
-        if now - began_at(attempt, job) > least_age_s and not _has_backup(stage, attempt):
-            left_s = seconds_left(attempt, began_at(attempt, job), now)
-            if left_s > usual_s:
+        began = began_at(attempt, job)
+        if now - began > least_age_s and not _has_backup(stage, attempt):
+            left_s = seconds_left(attempt, began, now)
+            if left_s > usual_s and seconds_in_all(attempt, began, now) > policy.backup_least_s:
                 left[attempt.id] = left_s
     return (stage.running[id] for id in sorted(left, key=lambda id: -left[id]))
 
@@ -91,11 +93,31 @@ def seconds_left(attempt: Attempt, began_at: float, now: float) -> float:
     >>> seconds_left(attempt, began_at=0.0, now=12.0)
     28.0
     """
-    age_s, told_s = now - began_at, attempt.progress_at - began_at
-    if attempt.progress <= 0.0 or told_s <= 0.0:
+    if not _tells_progress(attempt, began_at):
+        return now - began_at
+    return seconds_in_all(attempt, began_at, now) - (now - began_at)
+
+
+def seconds_in_all(attempt: Attempt, began_at: float, now: float) -> float:
+    """How long an attempt will probably have taken: by its progress; of one that tells none no more
+    is known than that it has taken so long already.
+
+    >>> from mapreduce.engine.events import Locality, TaskId
+    >>> attempt = Attempt(AttemptId(TaskId("job", "map", 0), 1), "w1", Locality.ANY, 0.0, 1)
+    >>> seconds_in_all(attempt, began_at=0.0, now=10.0)
+    10.0
+    >>> attempt.progress, attempt.progress_at = 0.25, 10.0
+    >>> seconds_in_all(attempt, began_at=0.0, now=12.0)
+    40.0
+    """
+    age_s = now - began_at
+    if not _tells_progress(attempt, began_at):
         return age_s
-    whole_s = told_s / min(attempt.progress, BELIEVED)
-    return max(0.0, whole_s - age_s)
+    return max(age_s, (attempt.progress_at - began_at) / min(attempt.progress, BELIEVED))
+
+
+def _tells_progress(attempt: Attempt, began_at: float) -> bool:
+    return attempt.progress > 0.0 and attempt.progress_at > began_at
 
 
 def _place(job: Job, task: Task, workers: Workers) -> Worker | None:

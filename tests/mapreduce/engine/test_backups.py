@@ -1,9 +1,19 @@
 """Second copies of slow tasks: `mapreduce.engine.backups`, as lists of actions."""
 
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from mapreduce.engine.events import (
     AttemptFailed,
+    AttemptId,
     AttemptSucceeded,
     CommitJob,
+    Event,
     JobStarted,
     KillAttempt,
     Locality,
@@ -22,7 +32,8 @@ from tests.mapreduce.engine.scheduling import (
     with_workers,
 )
 
-PATIENT = Policy(worker_timeout_s=1e9, order_timeout_s=1e9)
+PATIENT = Policy(worker_timeout_s=1e9, order_timeout_s=1e9, backup_least_s=0.0)
+AS_IT_IS = Policy(worker_timeout_s=1e9, order_timeout_s=1e9)
 
 
 def one_left(tasks: int = 4, seconds: float = 2.0, policy: Policy = PATIENT) -> Quiet:
@@ -102,6 +113,70 @@ class TestWhen:
         s.handle(AttemptSucceeded(reduce_attempt(1), "w1"), 2.0)
         [run] = s.handle(Tick(), 5.0)
         assert (run.attempt, run.worker, run.backup) == (reduce_attempt(0, 2), "w1", True)
+
+
+TELLS: dict[str, Callable[[float], float]] = {
+    "nothing": lambda done: 0.0,
+    "the truth": lambda done: done,
+    "that it has read all": lambda done: 1.0,
+    "that it reads in four blocks": lambda done: min(1.0, (int(4 * done) + 1) / 4),
+}
+
+
+STEP_S = 0.25
+
+
+def runs_of_each(seconds: list[float], workers: int, told: Callable[[float], float]) -> Counter:
+    """How often each map of a job ran on workers with two slots. `told` is the progress that an
+    attempt tells when a part of its time has passed."""
+    s = with_workers(*(f"w{number}" for number in range(workers)), slots=2, policy=AS_IT_IS)
+    begun = dict.fromkeys((a for _, a in runs(s.handle(started(len(seconds)), 0.0))), 0.0)
+    steps = itertools.count(1)
+    while s.status("job").map.done < len(seconds):
+        now = next(steps) * STEP_S
+        for event in _what_is_told(s, now, begun, seconds, told):
+            begun |= dict.fromkeys((a for _, a in runs(s.handle(event, now))), now)
+    return Counter(attempt.task.index for attempt in begun)
+
+
+def _what_is_told(s, now, begun, seconds, told) -> Iterator[Event]:
+    """What ends, what goes on and how far it is, and that time passes."""
+    held: dict[str, list[tuple[AttemptId, float]]] = {}
+    for run in s.running("job"):
+        done = (now - begun[run.attempt]) / seconds[run.attempt.task.index]
+        if done >= 1.0:
+            yield AttemptSucceeded(run.attempt, run.worker)
+        else:
+            held.setdefault(run.worker, []).append((run.attempt, told(done)))
+    for worker, parts in held.items():
+        yield WorkerReported(worker, "", 2, tuple(a for a, _ in parts), progress=tuple(parts))
+    yield Tick()
+
+
+class TestShortTasks:
+    @pytest.mark.parametrize("told", TELLS.values(), ids=TELLS)
+    @settings(max_examples=25)
+    @given(
+        seconds=st.lists(st.floats(0.01, 6.0), min_size=1, max_size=12), workers=st.integers(1, 6)
+    )
+    def test_each_runs_once_though_some_take_much_longer(self, told, seconds, workers):
+        """Five seconds, and one more until the last is told."""
+        assert runs_of_each(seconds, workers, told) == Counter(range(len(seconds)))
+
+    @pytest.mark.parametrize("told", TELLS.values(), ids=TELLS)
+    def test_a_long_one_does_not(self, told):
+        assert runs_of_each([1.0, 1.0, 1.0, 60.0], 2, told) == Counter({0: 1, 1: 1, 2: 1, 3: 2})
+
+    def test_one_that_tells_nothing_has_to_have_run_for_a_while(self):
+        s = one_left(seconds=0.1, policy=AS_IT_IS)
+        assert s.handle(Tick(), 7.5) == []
+        assert len(runs(s.handle(Tick(), 7.6))) == 1
+
+    def test_one_whose_progress_says_that_it_is_slow_gets_a_copy_sooner(self):
+        s = one_left(seconds=0.1, policy=AS_IT_IS)
+        told = ((map_attempt(0), 0.1),)
+        s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),), progress=told), 1.1)
+        assert len(runs(s.handle(Tick(), 1.1))) == 1
 
 
 class TestEarlyReduces:

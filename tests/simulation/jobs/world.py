@@ -95,7 +95,8 @@ class World:
         self.outputs: dict[str, tuple[list[Part], Counter[str]]] = {}
         self.counted: Counter[str] = Counter()
         """What happened how often, for the tests of the world itself."""
-        self.policy = Policy(max_losses=plan.max_losses)
+        # Tasks here are short, and copies of them shall be many.
+        self.policy = Policy(max_losses=plan.max_losses, backup_least_s=0.0)
         self._make_scheduler = scheduler
         self._tell = tell
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
