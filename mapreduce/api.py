@@ -75,7 +75,8 @@ class Mapper:
     """The base of mappers: `map` is called once for each record of the input.
 
     A class may have `map_batch(records)` in its place, which gets an iterable of many records, each
-    a pair of key and value, and gives pairs as `map` does.
+    a pair of key and value, and gives pairs as `map` does; or `map_all(records)`, which is called
+    once with an iterator over all records of a task.
 
     >>> class Words(Mapper):
     ...     def map(self, key, value):
@@ -104,6 +105,10 @@ class Mapper:
 class Reducer:
     """The base of reducers and combiners: `reduce` is called once for each key, in key order.
 
+    A class may have `reduce_all(groups)` in its place, which is called once for a task with an
+    iterator over all its groups, each a key and an iterator of its values, in key order. The values
+    of a group can be read until the next is taken.
+
     A combiner is a reducer that also runs on the mapper's side, any number of times, on a part of
     a key's values; it must yield pairs of the key it was given.
     """
@@ -123,9 +128,21 @@ class Reducer:
         return ()
 
 
+MAP_METHODS = ("map_all", "map_batch", "map")
+REDUCE_METHODS = ("reduce_all", "reduce")
+"""What may be called with records or groups, the first of them that there is."""
+
+
+def method_of(user: Any, methods: Sequence[str]) -> str:
+    """The name of the method that is called: the first that a class, or an object, has, or the last
+    of `methods` if it has none."""
+    return next((name for name in methods if hasattr(user, name)), methods[-1])
+
+
 def check_methods(user: Any, base: type[Mapper] | type[Reducer]) -> None:
     """Raise `JobError` if a class, or an object, lacks what a mapper or reducer has to have."""
-    method = "reduce" if base is Reducer else "map_batch" if hasattr(user, "map_batch") else "map"
+    methods = REDUCE_METHODS if base is Reducer else MAP_METHODS
+    method = method_of(user, methods)
     lacks = [name for name in ("setup", method, "cleanup") if not hasattr(user, name)]
     if lacks:
         kind = user if isinstance(user, type) else type(user)

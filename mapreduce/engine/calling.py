@@ -10,11 +10,20 @@ import functools
 import inspect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from dynamo.errors import DynamoError
-from mapreduce.api import Context, Mapper, Pair, Reducer, check_methods
+from mapreduce.api import (
+    MAP_METHODS,
+    REDUCE_METHODS,
+    Context,
+    Mapper,
+    Pair,
+    Reducer,
+    check_methods,
+    method_of,
+)
 from mapreduce.data.formats import Batch
 from mapreduce.data.shuffle import Group
 from mapreduce.errors import BadPair, JobError, NotAPair, is_pair, place_of
@@ -36,13 +45,14 @@ def made(make: Callable[[], Any], context: Context) -> Any:
 def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
     """All that a mapper yields, returns or emits for some records.
 
-    A mapper that has `map_batch` is called once for each batch, any other once for each record.
+    A mapper that has `map_all` is called once, one that has `map_batch` once for some batches, any
+    other once for each record.
     """
     check_methods(mapper, Mapper)
     context: Context = mapper.context
-    by_batch = hasattr(mapper, "map_batch")
-    method = mapper.map_batch if by_batch else mapper.map
-    _check_takes(method, *(["the records"] if by_batch else ["a key", "a value"]))
+    name = method_of(mapper, MAP_METHODS)
+    method = getattr(mapper, name)
+    _check_takes(method, *(["a key", "a value"] if name == "map" else ["the records"]))
     current: list[Batch] = []
     context.where = functools.partial(_where_in_batch, method, context, current)
     _set_up(mapper)
@@ -56,9 +66,14 @@ def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
 
     call = _many(method, context)
     each, flat = each_batch(), itertools.chain.from_iterable
-    results: Iterator[Iterable[Pair]] = (
-        map(call, _joined(each)) if by_batch else itertools.starmap(call, flat(each))
-    )
+    results: Iterator[Iterable[Pair]]
+    match name:
+        case "map_all":
+            results = map(call, [flat(each)])
+        case "map_batch":
+            results = map(call, _joined(each))
+        case _:
+            results = itertools.starmap(call, flat(each))
     return itertools.chain(_drained(context), itertools.chain.from_iterable(results), _end(mapper))
 
 
@@ -74,23 +89,35 @@ def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) 
     """All that a reducer yields, returns or emits for groups of values."""
     check_methods(reducer, Reducer)
     context: Context = reducer.context
-    _check_takes(reducer.reduce, "a key", "its values")
+    name = method_of(reducer, REDUCE_METHODS)
+    method = getattr(reducer, name)
+    _check_takes(method, *(["a key", "its values"] if name == "reduce" else ["the groups"]))
     current: list[Any] = []
-    context.where = functools.partial(_where_in_group, reducer.reduce, current)
+    context.where = functools.partial(_where_in_group, method, current)
     _set_up(reducer)
 
-    def each_group() -> Iterator[Group]:
+    def each_group() -> Generator[Group, None, None]:
         count = 0
-        for group in groups:
-            current[:] = group
-            count += 1
-            yield group
+        try:
+            for group in groups:
+                current[:] = group
+                count += 1
+                yield group
+        finally:
+            counters["reduce_input_groups"] += count
         current.clear()
-        _check_yielded(reducer.reduce, context)
-        counters["reduce_input_groups"] += count
+        _check_yielded(method, context)
 
-    results = itertools.starmap(_many(reducer.reduce, context), each_group())
-    return itertools.chain(_drained(context), itertools.chain.from_iterable(results), _end(reducer))
+    call, each = _many(method, context), each_group()
+    results = map(call, [each]) if name == "reduce_all" else itertools.starmap(call, each)
+    pairs = itertools.chain.from_iterable(results)
+    return itertools.chain(_drained(context), pairs, _closed(each), _end(reducer))
+
+
+def _closed(groups: Generator[Group, None, None]) -> Iterator[Pair]:
+    """Ends the groups, of which `reduce_all` may have left some; gives nothing."""
+    groups.close()
+    yield from ()
 
 
 def reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]]:

@@ -73,6 +73,9 @@ def _mapped(job: Job, number: int, given: Given, expected: Expected) -> list[Pai
     mapper.context = context = _context(job, number, "m", 0, expected)
     mapper.setup()
     pairs = _given(context, ())
+    if hasattr(mapper, "map_all"):
+        pairs += _given(context, mapper.map_all(_each_record(context, given)))
+        return pairs + _given(context, mapper.cleanup())
     for path, records in given.records.items():
         context.input = path
         if hasattr(mapper, "map_batch"):
@@ -81,6 +84,12 @@ def _mapped(job: Job, number: int, given: Given, expected: Expected) -> list[Pai
             for key, value in records:
                 pairs += _given(context, mapper.map(key, value))
     return pairs + _given(context, mapper.cleanup())
+
+
+def _each_record(context: Context, given: Given) -> Iterator[Pair]:
+    for path, records in given.records.items():
+        context.input = path
+        yield from records
 
 
 def _given(context: Context, pairs: Iterable[Pair] | None) -> list[Pair]:
@@ -122,8 +131,12 @@ def _reduced(job: Job, number: int, pairs: list[Pair], expected: Expected) -> li
         reducer.context = context = _context(job, number, "r", task, expected)
         reducer.setup()
         output = _given(context, ())
-        for key, values in _groups(step, partition):
-            output += _given(context, reducer.reduce(key, iter(values)))
+        groups = [(key, iter(values)) for key, values in _groups(step, partition)]
+        if hasattr(reducer, "reduce_all"):
+            output += _given(context, reducer.reduce_all(iter(groups)))
+        else:
+            for key, values in groups:
+                output += _given(context, reducer.reduce(key, values))
         outputs.append(output + _given(context, reducer.cleanup()))
     return outputs
 

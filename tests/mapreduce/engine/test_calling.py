@@ -70,7 +70,19 @@ class ByBatch(Mapper):
                 yield word, 1
 
 
-@pytest.mark.parametrize("make", [Yields, Returns, Emits, ByBatch])
+class AllAtOnce(Mapper):
+    def setup(self) -> None:
+        self.calls = 0
+
+    def map_all(self, records: Iterator[Pair]) -> Iterator[Pair]:
+        self.calls += 1
+        assert self.calls == 1
+        for _, line in records:
+            for word in line.split():
+                yield word, 1
+
+
+@pytest.mark.parametrize("make", [Yields, Returns, Emits, ByBatch, AllAtOnce])
 def test_every_way_to_give_pairs_gives_the_same(make: Callable[[], Any]) -> None:
     assert run(make) == EXPECTED
 
@@ -96,6 +108,36 @@ def test_a_reducer_gives_pairs_in_every_way() -> None:
     pairs = calling.reduce_pairs(calling.made(Sum, context), groups, counters)
     assert list(pairs) == [("a", 3), ("b", 3)]
     assert counters["reduce_input_groups"] == 2
+
+
+class AllGroups(Reducer):
+    def reduce_all(self, groups: Iterator[Any]) -> Iterator[Pair]:
+        yield "first", next(groups)[0]
+        for key, values in groups:
+            yield key, sum(values)
+            break
+
+
+def test_reduce_all_is_called_once_and_may_leave_values_and_groups() -> None:
+    context, counters = Context(), Counter[str]()
+    groups = [(key, iter([1, 2])) for key in "abcd"]
+    pairs = calling.reduce_pairs(calling.made(AllGroups, context), groups, counters)
+    assert list(pairs) == [("first", "a"), ("b", 3)]
+    assert counters["reduce_input_groups"] == 2
+
+
+def test_an_error_in_map_all_says_at_which_record() -> None:
+    class Fails(Mapper):
+        def map_all(self, records: Iterator[Pair]) -> Iterator[Pair]:
+            for _, line in records:
+                if line == "or not":
+                    raise ValueError("no")
+                yield line, 1
+
+    with pytest.raises(ValueError) as raised:
+        run(Fails)
+    assert "map_all" in raised.value.__notes__[0]
+    assert "at the record (1, 'or not')" in raised.value.__notes__[0]
 
 
 # Wrong use ---------------------------------------------------------------------------------------

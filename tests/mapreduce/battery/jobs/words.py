@@ -13,6 +13,30 @@ class WordsOfBatches(Mapper):
                 yield word, place
 
 
+class AllWords(Mapper):
+    def map_all(self, records):
+        words = 0
+        for place, line in records:
+            for word in line.split():
+                words += 1
+                yield word, place
+        self.context.count("words", words)
+
+
+class AllPlaces(Reducer):
+    """Leaves the values of one key, and knows of the key before."""
+
+    def reduce_all(self, groups):
+        before = None
+        for key, values in groups:
+            if key != "bb":
+                yield key, [before, *values]
+            before = key
+
+    def cleanup(self):
+        yield "the end", []
+
+
 class EmittedWords(Mapper):
     """Emits, and counts in itself until the end."""
 
@@ -82,6 +106,11 @@ WORDS = [
             reducers=2,
             split_bytes=100,
         ),
+        {"in/words.txt": text(2, 50, ["a", "bb", "ccc"])},
+    ),
+    Case(
+        "all records and all groups in one call",
+        Job("all", mapper=AllWords, reducer=AllPlaces, reducers=2, split_bytes=100),
         {"in/words.txt": text(2, 50, ["a", "bb", "ccc"])},
     ),
     Case(
