@@ -4,12 +4,12 @@ Names of keys on disk (the first byte leaves room for others):
 
     b"v" | partition, 2 bytes big-endian | key, UTF-8        one copy: see `dynamo.disk.record`
     b"h" | owner, UTF-8 | 0 | key, UTF-8                     a copy kept for an owner that is down
+    b"w" | partition, 2 bytes | segment, 2 bytes | key       the digest of a copy: its index entry
     b"x" | when, 8 bytes | partition, 2 bytes | key, UTF-8   empty: an ephemeral copy to be dropped
     b"c"                                                     what the node knows of its cluster
-    b"t" | partition, 2 bytes | segment, 2 bytes | key       the digest of a copy: its index entry
     b"d" | partition, 2 bytes | key                          that a copy is dead: see `tombstones`
     b"p" | partition, 2 bytes                                that it is filling: see `wholeness`
-    b"mindexed"                                              that every copy here has an entry
+    b"mindexed2"                                             that every copy here has an entry
     b"mlooked"                                               nothing: written to have all synced
     b"mscrubbed" | partition, 2 bytes                        when a scrub of it ended last
 
@@ -17,6 +17,10 @@ So the copies of a partition lie together and in the order of their keys, and so
 copies for one owner, and the index entries of one segment of a partition's hash tree; the
 ephemeral copies lie there once more in the order in which they may be dropped (`when` is a
 big-endian double, in seconds since 1970).
+
+What is often scanned, "w" and "x", has its place behind the copies: to find a key or its successor
+LevelDB reads a whole block of each sorted file that has one, and a copy of 1 MiB is a block. Before
+the copies these small entries would share a block with one, or be followed by it.
 """
 
 import struct
@@ -149,9 +153,9 @@ def index_key(partition: int, segment: int, key: str) -> bytes:
     """Where the digest of the copy of `key` is kept.
 
     >>> index_key(3, 5, "colour")
-    b't\\x00\\x03\\x00\\x05colour'
+    b'w\\x00\\x03\\x00\\x05colour'
     """
-    return b"t" + (partition << 16 | segment).to_bytes(4, "big") + key.encode()
+    return b"w" + (partition << 16 | segment).to_bytes(4, "big") + key.encode()
 
 
 def index_range(partition: int, first: int, stop: int) -> tuple[bytes, bytes]:
@@ -164,7 +168,7 @@ def segment_and_key_of_index(disk_key: bytes) -> tuple[int, bytes]:
     return int.from_bytes(disk_key[3:5], "big"), disk_key[5:]
 
 
-INDEXED = b"mindexed"
+INDEXED = b"mindexed2"
 """There on every disk on which all copies have had an index entry from the beginning, or have got
 it since."""
 

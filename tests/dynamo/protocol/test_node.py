@@ -23,7 +23,7 @@ def test_a_step_writes_nothing_itself() -> None:
     disk = MemoryDisk()
     node = Node("n1", cluster_of(Ring(("n1",)), 1), Settings(n=1, r=1, w=1), disk, incarnation=7)
     step = node.step([Envelope("client", "n1", PUT)], now=0.0, wall=0.0)
-    assert sorted(write.key[:1] for write in step.writes) == [b"c", b"m", b"t", b"v"]
+    assert sorted(write.key[:1] for write in step.writes) == [b"c", b"m", b"v", b"w"]
     assert step.sync
     assert list(disk.scan(b"", b"\xff")) == []
 

@@ -9,7 +9,7 @@ from tests.dynamo.protocol.bench import SETTINGS, Bench
 from tests.dynamo.protocol.benches import version
 
 WEEKLY = replace(SETTINGS, rebuild_s=7 * 86400.0)
-INDEX = (b"t", b"u")
+INDEX = (b"w", b"x")
 ALL = tuple(range(8))
 
 
