@@ -4,7 +4,7 @@ from functools import partial
 
 import click
 
-from cli import job_reports, job_steering, jobs
+from cli import job_reports, job_steering, jobs, scoreboard
 from cli.cluster_processes import ClusterProcesses
 from cli.errors import CommandGroup
 from cli.options import CONTEXT_SETTINGS, config_option, ready_option, say_ready
@@ -115,6 +115,7 @@ for command in (
     jobs.run_job,
     job_reports.status,
     job_reports.jobs,
+    scoreboard.scoreboard,
     job_reports.logs,
     jobs.output,
     job_steering.kill_job,

@@ -32,7 +32,7 @@ PLANS = ("submit_job", "new_job", "run_job", "remove_job")
 LOOK_S = 3.0
 KNOCK_S = 1.0
 """What changes nothing is asked of the next master after so long: this one may stand still."""
-ONLY_LOOKS = ("job_status", "await_job", "jobs", "workers", "output", "history")
+ONLY_LOOKS = ("job_status", "await_job", "jobs", "workers", "scoreboard", "output", "history")
 ASK_AGAIN_S = 0.1
 
 Record = dict[str, Any]
@@ -112,6 +112,11 @@ class Connection:
         """The workers that are alive, as `mapreduce.engine.status.WorkerStatus`; those `expected`
         are given the time to find a leader that has just begun."""
         found: list[dict[str, Any]] = self._call("await_workers", list(expected))
+        return found
+
+    def scoreboard(self) -> dict[str, Any]:
+        """Every worker the leading master has heard of: `mapreduce.engine.status.Scoreboard`."""
+        found: dict[str, Any] = self._call("scoreboard")
         return found
 
     def output(self, name: str) -> dict[str, Any]:

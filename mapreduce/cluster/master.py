@@ -154,6 +154,12 @@ class MasterService:
         return [_plain(worker) for worker in self._requests().await_workers(names)]
 
     @_checked
+    def scoreboard(self) -> dict[str, Any]:
+        """Every worker that this master has heard of since it leads: what it does, when it was last
+        heard, its strikes; `mapreduce.engine.status.Scoreboard`."""
+        return _plain(self._requests().scoreboard())
+
+    @_checked
     def leader(self) -> dict[str, Any]:
         """Who leads: "master", this master's name, "leads", whether it does so itself, "term", and
         "leader", the name of the one that does, or "". Masters that stand by answer it too."""

@@ -25,7 +25,7 @@ from mapreduce.engine.events import (
 )
 from mapreduce.engine.orders import JobSpec
 from mapreduce.engine.run import Run
-from mapreduce.engine.status import WorkerStatus
+from mapreduce.engine.status import Scoreboard, WorkerStatus
 from mapreduce.engine.tasknames import parse_task
 from mapreduce.errors import JobError
 
@@ -235,6 +235,10 @@ class Requests:
     def workers(self) -> list[WorkerStatus]:
         """The workers that are alive."""
         return self._dispatcher.scheduler.workers()
+
+    def scoreboard(self) -> Scoreboard:
+        """Every worker that has been heard of in this term."""
+        return self._dispatcher.scheduler.scoreboard()
 
     def _known(self, name: str) -> JobRecord:
         if name not in self._records:

@@ -86,6 +86,8 @@ class Worker:
     host: str = ""
     slots: int = 0
     seen_at: float = 0.0
+    strikes: int = 0
+    """How often, one after the other, it was expected to report and did not."""
     draining: bool = False
     ahead: int = 0
     """So many attempts may wait there beside those in its slots."""

@@ -15,6 +15,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     # Loss
     worker_timeout_s: float = 5.0
     """A worker that has not reported for so long is lost."""
+    strikes: int = 2
+    """That time is cut into so many parts: a worker has a strike for each, one after the other, in
+    which it was expected to report and did not. With the last it is lost."""
     order_timeout_s: float = 3.0
     """An attempt given so long ago that its worker doesn't report as running is lost."""
     takeover_wait_s: float = 2.0

@@ -11,8 +11,8 @@ Rules; the defaults of their times and bounds are in `policy`, their sources in 
   done the output is committed.
 - A task that fails is tried again, elsewhere and later: `retry`. Its first success wins, and no
   other is ever used. The slowest tasks of a stage run twice in the end: `backups`.
-- A worker that is silent too long is lost, and so is an attempt that its worker knows nothing of;
-  lost attempts start again and don't count as failures.
+- A silent worker has strikes, and with the last it is lost; so is an attempt that its worker knows
+  nothing of. Lost attempts start again and don't count as failures.
 - Attempts of an earlier leader, known by their numbers, count like its own once they are heard of.
 - The output of finished maps is in the store and outlives its worker. If a reduce can't read it
   all the same, those maps run again.
@@ -102,7 +102,7 @@ class Scheduler(Tables):
         self._now = now
         self._actions = []
         self._handlers[type(event)](event)
-        for name in self._workers.silent(now - self.policy.worker_timeout_s):
+        for name in self._workers.strike(now, self.policy.worker_timeout_s, self.policy.strikes):
             self._worker_lost(WorkerLost(name))
         self._ring()
         self._give_out()
@@ -240,6 +240,7 @@ class Scheduler(Tables):
         stage = job.stage(task.id.kind)
         stage.win(task, attempt, result)
         stage.won_at.append(self._now)
+        self._workers.done[attempt.worker] += 1
         if attempt.began:  # it is known how long it took
             stage.durations.append(self._now - backups.began_at(attempt, job))
         won = AttemptWon(attempt.id, attempt.worker, attempt.locality, result)
@@ -266,6 +267,7 @@ class Scheduler(Tables):
         """An attempt has raised."""
         self._close(attempt, AttemptState.FAILED)
         self._count_failure(job, task, attempt)
+        self._workers.failed[attempt.worker] += 1
         self._actions.append(FailureCounted(attempt.id, attempt.worker))
         job.first_error = job.first_error or f"{task.id} on {attempt.worker}: {error}"
         self._try_again(job, task, error, retry.backoff_s(task.failures, self.policy))

@@ -1,9 +1,11 @@
 """Where a job stands, for people and drivers: read-only copies of the scheduler's tables."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from mapreduce.engine.events import AttemptId, JobState, Locality, TaskId
-from mapreduce.engine.ledger import Attempt, AttemptState, Task
+from mapreduce.engine.ledger import Attempt, AttemptState, Task, Worker
 from mapreduce.engine.stages import Job, Stage
 from mapreduce.engine.workers import Workers
 
@@ -90,8 +92,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """A living worker. `silent_s`: seconds since its last report. One that is `draining` gets no
-    further tasks."""
+    """A worker. `silent_s`: seconds since its last report. One that is `draining` gets no further
+    tasks."""
 
     name: str
     node: str
@@ -100,6 +102,26 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     silent_s: float
     draining: bool = False
     host: str = ""
+    state: str = ""
+    """What it does: idle, or mapping, waiting for maps, reducing, stopping tasks that are not
+    wanted; of one that is gone whether it was lost or stopped."""
+    strikes: int = 0
+    """How often, one after the other, it was expected to report and did not."""
+    done: int = 0
+    """How many of its attempts have won since this leader began."""
+    failed: int = 0
+    """How many have raised."""
+
+
+class Scoreboard(msgspec.Struct, frozen=True):
+    """Every worker that the leading master knows of; a worker with all `strikes` is lost."""
+
+    strikes: int
+    strike_s: float
+    """A worker that is silent for so long has a strike, and another after as long again."""
+    workers: list[WorkerStatus]
+    gone: list[WorkerStatus]
+    """Those that were lost, or have stopped, and did not come back."""
 
 
 def job_status(job: Job, workers: Workers, now: float) -> JobStatus:
@@ -198,12 +220,48 @@ def running_attempts(job: Job, now: float) -> list[RunningAttempt]:
     return [RunningAttempt(a.id, a.worker, now - a.given_at) for a in oldest_first]
 
 
-def worker_statuses(workers: Workers, now: float) -> list[WorkerStatus]:
-    """The living workers, in order of name."""
+def worker_statuses(
+    workers: Workers, jobs: Mapping[str, Job], now: float, gone: bool = False
+) -> list[WorkerStatus]:
+    """The living workers, or those that are gone, in order of name."""
     return [
-        WorkerStatus(w.name, w.node, w.slots, len(w.attempts), now - w.seen_at, w.draining, w.host)
-        for w in sorted(workers, key=lambda w: w.name)
+        WorkerStatus(
+            name=worker.name,
+            node=worker.node,
+            slots=worker.slots,
+            running=0 if gone else len(worker.attempts),
+            silent_s=now - worker.seen_at,
+            draining=worker.draining,
+            host=worker.host,
+            state=_end_of(worker) if gone else _doing(worker, jobs),
+            strikes=worker.strikes,
+            done=workers.done[worker.name],
+            failed=workers.failed[worker.name],
+        )
+        for worker in sorted(workers.gone() if gone else workers, key=lambda worker: worker.name)
     ]
+
+
+def _end_of(worker: Worker) -> str:
+    return "lost" if worker.strikes else "stopped"
+
+
+def _doing(worker: Worker, jobs: Mapping[str, Job]) -> str:
+    """What a worker does, in words."""
+    doing = dict.fromkeys(_work(attempt, jobs[attempt.id.task.job]) for attempt in _of(worker))
+    if worker.strays:
+        doing["stopping"] = None
+    return ", ".join(doing) or "idle"
+
+
+def _of(worker: Worker) -> list[Attempt]:
+    return sorted(worker.attempts.values(), key=lambda attempt: attempt.id)
+
+
+def _work(attempt: Attempt, job: Job) -> str:
+    if attempt.id.task.kind == "map":
+        return "mapping"
+    return "waiting for maps" if attempt.early and not job.maps.complete else "reducing"
 
 
 def task_statuses(job: Job) -> list[TaskStatus]:

@@ -26,6 +26,7 @@ from mapreduce.engine.stages import Job, Stage
 from mapreduce.engine.status import (
     JobStatus,
     RunningAttempt,
+    Scoreboard,
     TaskStatus,
     WorkerStatus,
     job_status,
@@ -65,7 +66,16 @@ class Tables:
 
     def workers(self) -> list[WorkerStatus]:
         """The living workers, in order of name."""
-        return worker_statuses(self._workers, self._now)
+        return worker_statuses(self._workers, self._jobs, self._now)
+
+    def scoreboard(self) -> Scoreboard:
+        """Every worker that this scheduler has heard of, how it is and what it has done."""
+        return Scoreboard(
+            strikes=self.policy.strikes,
+            strike_s=self.policy.worker_timeout_s / self.policy.strikes,
+            workers=self.workers(),
+            gone=worker_statuses(self._workers, self._jobs, self._now, gone=True),
+        )
 
     def running(self, job: str) -> list[RunningAttempt]:
         """The attempts of `job` that run, those first that have run longest."""

@@ -11,6 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 from mapreduce.engine.events import WorkerReported
 from mapreduce.engine.ledger import Worker
 
+GONE_LIMIT = 1_000
+"""So many workers are remembered that are gone."""
+
 
 class Workers:
     """All living workers of a cluster; `len` counts them."""
@@ -23,6 +26,11 @@ class Workers:
         self.free_nodes: Counter[str] = Counter()
         """Nodes with free workers beside them, and how many."""
         self.free_hosts: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        """By worker, living or not: how many of its attempts have won, and have raised."""
+        self._gone: dict[str, Worker] = {}
+        """The last that are no more, as they were."""
         self._by_name: dict[str, Worker] = {}
         """The one that has been silent longest is first."""
         self._shelves: dict[int, OrderedDict[str, Worker]] = {}
@@ -42,7 +50,8 @@ class Workers:
         """A worker has said where and what it is."""
         worker = self._by_name.pop(event.worker, None) or Worker(event.worker, draining=True)
         self._by_name[worker.name] = worker
-        worker.seen_at = now
+        self._gone.pop(worker.name, None)
+        worker.seen_at, worker.strikes = now, 0
         if event.node and event.host:
             self.hosts[event.node] = event.host
         host = event.host or self.hosts.get(event.node, "")
@@ -58,16 +67,29 @@ class Workers:
         worker = self._by_name.pop(name, None)
         if worker:
             self._take_out(worker)
+            self._gone[name] = worker
+            while len(self._gone) > GONE_LIMIT:
+                oldest = next(iter(self._gone))
+                del self._gone[oldest], self.done[oldest], self.failed[oldest]
         return worker
 
-    def silent(self, before: float) -> list[str]:
-        """The names of those not heard of since `before`."""
+    def strike(self, now: float, timeout_s: float, strikes: int) -> list[str]:
+        """Count the strikes of those that are silent: so many make `timeout_s`. The names of those
+        that have them all."""
         names = []
+        limits = [now - timeout_s * number / strikes for number in range(1, strikes + 1)]
         for worker in self._by_name.values():
-            if worker.seen_at >= before:
+            counted = sum(worker.seen_at < limit for limit in limits)
+            if not counted:
                 break
-            names.append(worker.name)
+            worker.strikes = counted
+            if counted == strikes:
+                names.append(worker.name)
         return names
+
+    def gone(self) -> Iterator[Worker]:
+        """Those that were lost, and those that said goodbye, without a strike."""
+        return iter(self._gone.values())
 
     def names(self) -> Iterator[str]:
         """Those that may be given something."""

@@ -129,6 +129,11 @@ class Cluster:
         """The workers that are alive, as `mapreduce.engine.status.WorkerStatus`."""
         return self._master.workers()
 
+    def scoreboard(self) -> dict[str, Any]:
+        """Every worker the leading master has heard of, what it does, when it was last heard and
+        its strikes, as `mapreduce.engine.status.Scoreboard`."""
+        return self._master.scoreboard()
+
     def drain(self, worker: str, undo: bool = False) -> None:
         """Give a worker no further tasks, as before its machine is stopped."""
         self._master.drain_worker(worker, not undo)

@@ -186,6 +186,15 @@ def test_status_names_every_server(mapreduce: Call, config: ClusterConfig) -> No
     assert config.node("n2").address in done(mapreduce("status")).stdout
 
 
+def test_the_scoreboard_shows_every_worker_and_node(mapreduce: Call, config: ClusterConfig) -> None:
+    told = json.loads(done(mapreduce("scoreboard", "--json")).stdout)
+    workers = [(worker["name"], worker["strikes"]) for worker in told["workers"]["workers"]]
+    assert workers == [("w1", 0), ("w2", 0)]
+    shown = done(mapreduce("scoreboard")).stdout
+    assert [line.split()[0] for line in shown.split("\n") if " idle " in line] == ["w1", "w2"]
+    assert config.node("n2").address in shown and "a strike for each 2.5 s of silence" in shown
+
+
 def test_dynamo_status_names_every_node(config: ClusterConfig) -> None:
     result = done(CliRunner().invoke(dynamo_main, ["status", "--config", str(config.path)]))
     assert [line.split()[0] for line in result.stdout.split("\n") if " up " in line] == [

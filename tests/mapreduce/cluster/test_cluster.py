@@ -264,7 +264,13 @@ class TestServers:
         wait_until(lambda: marker.exists() and len(processes_with(marker)) == 6, 10, "6 tasks")
         assert cluster.end("w4", signal.SIGTERM) == 0
         assert len(processes_with(marker)) == 4
-        assert [w["name"] for w in cluster.connection.workers()] == ["w1", "w2"]
+        board = cluster.connection.scoreboard()
+        assert [(w["name"], w["state"]) for w in board["workers"]] == [
+            ("w1", "mapping"),
+            ("w2", "mapping"),
+        ]
+        gone = [(w["name"], w["state"], w["strikes"]) for w in board["gone"]]
+        assert gone == [("w4", "stopped", 0)]
         assert cluster.connection.job_status("leaving")["map"]["lost_attempts"] == 2
         cluster.connection.kill_job("leaving")
 

@@ -122,6 +122,31 @@ class TestWorkerLoss:
         assert runs(s.handle(Tick(), 5.1)) == [("w2", map_attempt(0, 2))]
         assert [w.name for w in s.workers()] == ["w2"]
 
+    def test_with_the_second_strike_its_share_goes_to_another_and_a_report_clears_the_first(self):
+        s = with_workers("w1", "w2")
+        s.handle(started(), 0.0)
+        strikes = []
+        for now in (2.5, 2.6, 5.0):
+            s.handle(WorkerReported("w2", "n2", 1), now)
+            strikes.append([worker.strikes for worker in s.workers()])
+        assert strikes == [[0, 0], [1, 0], [1, 0]]
+        s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 5.0)
+        assert [worker.strikes for worker in s.workers()] == [0, 0]
+        s.handle(WorkerReported("w2", "n2", 1), 10.0)
+        assert runs(s.handle(Tick(), 10.1)) == [("w2", map_attempt(0, 2))]
+        [gone] = s.scoreboard().gone
+        assert (gone.name, gone.state, gone.strikes, gone.silent_s) == ("w1", "lost", 2, 5.1)
+
+    def test_more_strikes_part_the_same_time(self):
+        s = with_workers("w1", policy=Policy(worker_timeout_s=8.0, strikes=4))
+        strikes = []
+        for now in (2.0, 2.1, 4.1, 6.1, 8.0):
+            s.handle(Tick(), now)
+            strikes += [worker.strikes for worker in s.workers()]
+        s.handle(Tick(), 8.1)
+        assert strikes == [0, 1, 2, 3, 3]
+        assert [worker.strikes for worker in s.scoreboard().gone] == [4]
+
     def test_a_task_that_keeps_losing_its_workers_ends_the_job(self):
         s = Quiet(Policy(max_losses=2))
         s.handle(started(), 0.0)

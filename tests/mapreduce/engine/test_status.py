@@ -9,6 +9,7 @@ from mapreduce.engine.events import (
     JobPaused,
     JobStarted,
     Tick,
+    WorkerLost,
     WorkerReported,
 )
 from mapreduce.engine.scheduler import Policy
@@ -115,3 +116,31 @@ def test_each_task_is_told_with_all_its_attempts():
         (2, "w1", "succeeded", 1.0, 3.0),
     ]
     assert (two.id, two.state, len(two.attempts)) == (reduce_attempt(0).task, "running", 1)
+
+
+def states(scheduler):
+    return [(worker.name, worker.state) for worker in scheduler.scoreboard().workers]
+
+
+def test_the_scoreboard_says_what_each_worker_does_and_has_done():
+    s = with_workers("w1", "w2", "w3", policy=PATIENT)
+    assert states(s) == [("w1", "idle"), ("w2", "idle"), ("w3", "idle")]
+    s.handle(started(2, 1, slow_start=0.05), 0.0)
+    s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0)
+    assert states(s) == [("w1", "idle"), ("w2", "mapping"), ("w3", "waiting for maps")]
+    s.handle(AttemptFailed(map_attempt(1), "w2", "boom"), 1.0)
+    s.handle(WorkerReported("w2", "n2", 1, (map_attempt(7),)), 1.0)
+    s.handle(AttemptSucceeded(map_attempt(1, 2), "w1"), 2.0)
+    assert states(s) == [("w1", "idle"), ("w2", "stopping"), ("w3", "reducing")]
+    counts = [(worker.done, worker.failed) for worker in s.scoreboard().workers]
+    assert counts == [(2, 0), (0, 1), (0, 0)]
+
+
+def test_who_said_goodbye_has_stopped_and_who_is_back_is_gone_no_more():
+    s = with_workers("w1", "w2", policy=PATIENT)
+    s.handle(WorkerLost("w1"), 1.0)
+    board = s.scoreboard()
+    assert [(worker.name, worker.state) for worker in board.gone] == [("w1", "stopped")]
+    s.handle(WorkerReported("w1", "n1", 1), 2.0)
+    assert s.scoreboard().gone == []
+    assert states(s) == [("w1", "idle"), ("w2", "idle")]
