@@ -1,9 +1,8 @@
-"""The commands of `mapreduce` that describe and start a job, and print what it gave."""
+"""The commands of `mapreduce` that describe and start a job, on a cluster or here."""
 
 import itertools
 import pdb
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,38 +69,6 @@ def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
         return
     master.run_job(name)
     click.echo(f"job {name} runs; see how far it is with `mapreduce status {name}`")
-
-
-@click.command(short_help="Print the result of a job.")
-@click.argument("name")
-@click.option("--named", metavar="OUTPUT", default="", help="Print this named output instead.")
-@config_option
-def output(name: str, named: str, config: ClusterConfig) -> None:
-    """Print the whole result of the job NAME: its output files, one behind the other.
-
-    Each file holds one reducer's keys in order.
-
-    \b
-    Examples:
-      mapreduce output wc | sort -k2 -n -r | head
-      mapreduce output visits --named bad
-      dynamo get /out/wc -r -o wc/        fetches the files instead
-    """
-    from mapreduce.data import outputs
-
-    told = open_master(config).output(name)
-    names = [file["path"].rpartition("/")[2] for file in told["files"]]
-    of = outputs.named_output_of
-    if named and named not in map(of, names):
-        has = ", ".join(dict.fromkeys(filter(None, map(of, names)))) or "none"
-        raise RequestError(f"job {name} has nothing in an output {named!r}; named outputs: {has}")
-    with open_store(config) as store:
-        folder = outputs.open_output("store", told["path"], store)
-        for part in names:
-            if of(part) == named if named else outputs.holds_output(part):
-                for block in folder.read(part):
-                    sys.stdout.buffer.write(block)
-    sys.stdout.buffer.flush()
 
 
 @click.command(short_help="Run a job on this machine alone, without a cluster.")

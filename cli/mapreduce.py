@@ -4,7 +4,7 @@ from functools import partial
 
 import click
 
-from cli import job_reports, job_steering, jobs, scoreboard
+from cli import job_reports, job_steering, jobs, output, scoreboard
 from cli.cluster_processes import ClusterProcesses
 from cli.errors import CommandGroup
 from cli.options import CONTEXT_SETTINGS, config_option, ready_option, say_ready
@@ -117,7 +117,7 @@ for command in (
     job_reports.jobs,
     scoreboard.scoreboard,
     job_reports.logs,
-    jobs.output,
+    output.output,
     job_steering.kill_job,
     job_steering.pause,
     job_steering.resume,

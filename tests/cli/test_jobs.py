@@ -59,14 +59,21 @@ def new_job(mapreduce: Call, name: str, source: Path = WORDCOUNT, *more: str) ->
 # A job's life ------------------------------------------------------------------------------------
 
 
-def test_a_job_from_new_job_to_output(mapreduce: Call) -> None:
+def test_a_job_from_new_job_to_output(mapreduce: Call, tmp_path: Path) -> None:
     assert "job wc is ready" in done(new_job(mapreduce, "wc", WORDCOUNT, "--reducers", "2")).stdout
     result = done(mapreduce("run_job", "wc", "--wait"))
     assert result.stdout.startswith("job wc: succeeded in ")
     assert "map_input_records" in result.stdout
     lines = done(mapreduce("output", "wc")).stdout.splitlines()
     counts = Counter(TEXT.split())
-    assert sorted(lines) == sorted(f"{word}\t{count}" for word, count in counts.items())
+    in_order = [f"{word}\t{count}" for word, count in sorted(counts.items())]
+    assert sorted(lines) == in_order != lines
+    assert done(mapreduce("output", "wc", "--merged")).stdout.splitlines() == in_order
+    assert done(mapreduce("output", "wc", "--merged", "-o", tmp_path / "wc")).stdout == ""
+    assert (tmp_path / "wc").read_text().splitlines() == in_order
+    assert [file.name for file in tmp_path.iterdir()] == ["wc"]
+    failed(mapreduce("output", "wc", "-o", tmp_path), 2, "is a folder")
+    failed(mapreduce("output", "wc", "-o", tmp_path / "no" / "wc"), 2, "can't be written")
     assert done(mapreduce("status", "wc")).stdout.startswith("job wc: succeeded")
     record = json.loads(done(mapreduce("status", "wc", "--json")).stdout)
     assert (record["state"], record["reduce"]["done"]) == ("succeeded", 2)

@@ -269,8 +269,8 @@ class TestServers:
             ("w1", "mapping"),
             ("w2", "mapping"),
         ]
-        gone = [(w["name"], w["state"], w["strikes"]) for w in board["gone"]]
-        assert gone == [("w4", "stopped", 0)]
+        gone = {w["name"]: (w["state"], w["strikes"]) for w in board["gone"]}
+        assert gone["w4"] == ("stopped", 0)
         assert cluster.connection.job_status("leaving")["map"]["lost_attempts"] == 2
         cluster.connection.kill_job("leaving")
 
@@ -492,7 +492,7 @@ class TestAnyClient:
         assert published == {
             "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "leader",
             "report", "kill_task", "pause_job", "resume_job", "remove_job", "drain_worker",
-            "history", "submit_job", "await_job", "await_workers",
+            "history", "submit_job", "await_job", "await_workers", "scoreboard",
         }  # fmt: skip
 
     def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):
