@@ -80,7 +80,7 @@ def master(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
 
     ready = say_ready(f"master {name} answers on {me.address}", ready_fd)
     with Client(list(config.node_addresses.values()), timeout_s=config.timeout_s) as store:
-        master.serve(me, config.masters, store, ready)
+        master.serve(me, config.masters, store, ready, trusted_network=config.trusted_network)
 
 
 @main.command(short_help="Run a worker.")
@@ -106,8 +106,10 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
     )
     ready = say_ready(f"worker {name} beside node {me.node} has found the master", ready_fd)
     masters = list(config.master_addresses.values())
-    host = config.node_addresses.get(me.node, "").rpartition(":")[0]
-    worker.serve(name, me.node, me.slots, masters, open_store, ready, host)
+    beside = config.node(me.node)
+    host = beside.address.rpartition(":")[0] if beside.host == me.host else me.host
+    node = me.node if beside.host == me.host else ""
+    worker.serve(name, node, me.slots, masters, open_store, ready, host)
 
 
 for command in (

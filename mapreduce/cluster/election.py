@@ -9,8 +9,8 @@ A master that is alone takes part in the same way, in an election of one: its te
 outlive a restart. Everything is kept in the master's folder: `raft.journal` and `raft.dump`.
 
 pysyncobj runs a thread of its own; the methods here may be called from any thread but that one.
-It sends pickles, and so listens on loopback addresses only. See Ongaro and Ousterhout, "In search
-of an understandable consensus algorithm".
+It sends pickles, and so listens on loopback addresses, or in a network that is trusted. See Ongaro
+and Ousterhout, "In search of an understandable consensus algorithm".
 """
 
 import logging

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo.config import KEYS, ClusterConfig, NodeConfig, load
+from dynamo.config import KEYS, ClusterConfig, HostConfig, NodeConfig, load
 from dynamo.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,9 @@ def load_text(tmp_path: Path, text: str) -> ClusterConfig:
 def test_a_file_gives_its_nodes_master_and_workers(tmp_path: Path) -> None:
     config = load_text(tmp_path, THREE_NODES)
     assert config.name == "test"
-    assert config.node("b") == NodeConfig("b", "127.0.0.1:7002", tmp_path / "var" / "b")
+    assert config.node("b") == NodeConfig(
+        "b", "127.0.0.1:7002", tmp_path / "var" / "b", "127.0.0.1"
+    )
     assert [node.name for node in config.nodes] == ["a", "b", "c"]
     assert config.node_addresses["c"] == "127.0.0.2:7001"
     assert config.master("m").address == "127.0.0.1:7000"
@@ -102,6 +104,72 @@ def test_every_default_of_the_tables_can_be_read() -> None:
                 row.read(row.default)
 
 
+HOSTS = """\
+[cluster]
+trusted_network = yes
+[node a]
+address = 10.0.0.5:7401
+[node b]
+address = 10.0.0.6:7401
+host = second
+[node c]
+address = 10.0.0.6:7402
+host = second
+[master m]
+address = 127.0.0.1:7400
+[worker w1]
+node = a
+[worker w2]
+node = b
+slots = 3
+[worker w5]
+node = a
+host = donated
+[host second]
+ssh = ann@second.example
+ssh_options = -p 2222 -i 'a key'
+folder = /srv/mapreduce
+python = .venv/bin/python
+"""
+
+
+def test_a_server_is_on_the_host_of_its_address_or_the_one_it_names(tmp_path: Path) -> None:
+    config = load_text(tmp_path, HOSTS)
+    assert [node.host for node in config.nodes] == ["10.0.0.5", "second", "second"]
+    assert config.master("m").host == "127.0.0.1"
+    assert [worker.host for worker in config.workers] == ["10.0.0.5", "second", "donated"]
+    assert [h.name for h in config.hosts] == ["10.0.0.5", "second", "127.0.0.1", "donated"]
+
+
+def test_how_ssh_gets_to_a_host(tmp_path: Path) -> None:
+    config = load_text(tmp_path, HOSTS)
+    assert config.host("10.0.0.5") == HostConfig("10.0.0.5", "10.0.0.5", (), str(tmp_path), "")
+    options = ("-p", "2222", "-i", "a key")
+    assert config.host("second") == HostConfig(
+        "second", "ann@second.example", options, "/srv/mapreduce", ".venv/bin/python"
+    )
+    with pytest.raises(ConfigError, match=r"no server is on a host 'third'; they are on 10.0.0.5,"):
+        config.host("third")
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"second": 0}, ["w1 a", "w5 a"]),
+        ({"second": 1, "10.0.0.5": 1}, ["w1 a", "w2 b", "w5 a"]),
+        ({"second": 4}, ["w1 a", "w2 b", "w3 c", "w4 b", "w5 a", "w6 c"]),
+        ({"donated": 7, "127.0.0.1": 7}, ["w1 a", "w2 b", "w5 a"]),
+    ],
+)
+def test_a_host_may_have_more_workers_or_fewer_spread_over_its_nodes(
+    tmp_path: Path, counts: dict[str, int], expected: list[str]
+) -> None:
+    load_text(tmp_path, HOSTS)
+    workers = load(tmp_path / "cluster.ini", counts).workers
+    assert sorted(f"{worker.name} {worker.node}" for worker in workers) == expected
+    assert {worker.slots for worker in workers if worker.host == "second"} <= {3}
+
+
 NODE = "[node a]\naddress = 127.0.0.1:7001\n"
 TWO = NODE + "[node b]\naddress = 127.0.0.1:7002\n"
 MASTER = "[master m]\naddress = 127.0.0.1:7000\n"
@@ -148,6 +216,26 @@ MISTAKES = {
     "a port out of range": ("[node a]\naddress = 127.0.0.1:70000\n", "from 1 to 65535"),
     "every interface": ("[node a]\naddress = 0.0.0.0:7001\n", "0.0.0.0 is not an IPv4 loopback"),
     "another machine": ("[node a]\naddress = db1.example:7001\n", "servers have no keys yet"),
+    "every interface of a trusted network": (
+        "[cluster]\ntrusted_network = yes\n[node a]\naddress = 0.0.0.0:7001\n",
+        ":4: address = 0.0.0.0:7001 in [node a]: 0.0.0.0 is no address of one machine",
+    ),
+    "a name in a trusted network": (
+        "[cluster]\ntrusted_network = yes\n[node a]\naddress = db1.example:7001\n",
+        "db1.example is no address of one machine: write its IPv4 address",
+    ),
+    "a host without servers": (
+        NODE + "[host b]\n",
+        ":3: [host b]: no server is on this host; they are on 127.0.0.1",
+    ),
+    "an option in the place of a host": (
+        NODE + "[host 127.0.0.1]\nssh = -oProxyCommand=x\n",
+        ":4: ssh = -oProxyCommand=x in [host 127.0.0.1]: expected NAME or USER@NAME",
+    ),
+    "ssh options with an open quote": (
+        NODE + "[host 127.0.0.1]\nssh_options = -i 'key\n",
+        ":4: ssh_options = -i 'key in [host 127.0.0.1]: expected words as in a shell",
+    ),
     "a worker without its node": (NODE + MASTER + "[worker w]\nnode = z\n", ":6: node = z"),
     "a worker without a master": (NODE + "[worker w]\nnode = a\n", ":3: [worker w]: a worker"),
     "masters that can't elect": (
