@@ -128,6 +128,9 @@ class _Processes(ClusterProcesses):
             options = command[command.index("--config") :]
             module = "tests.integration.serve_holding_master"
             return [sys.executable, "-m", module, server.name, *options]
+        if server.kind == "worker":  # no two machines have the same hashes
+            seed = "".join(filter(str.isdigit, server.name))
+            command = ["env", f"PYTHONHASHSEED={seed}", *command]
         if server.kind == "worker" and self._small_disk and self._small_disk[0] == server.name:
             folder = self._small_disk[1]
             # It is mounted for this process and its children only, and goes with them.
@@ -140,8 +143,8 @@ class _Processes(ClusterProcesses):
 class JobCluster:
     """Three store nodes, three masters and a worker with a single slot beside each node."""
 
-    def __init__(self, folder: Path, slots: int = 1) -> None:
-        self.config = write_config(folder, masters=3, slots=slots)
+    def __init__(self, folder: Path, slots: int = 1, masters: int = 3) -> None:
+        self.config = write_config(folder, masters=masters, slots=slots)
         self._hold = folder / "hold"
         self._open = contextlib.ExitStack()
         self.processes = _Processes(self.config)
@@ -239,6 +242,7 @@ class HeldJob:
         self.cluster, self.name, self._folder = cluster, name, folder
         bulk_bytes = fields.pop("bulk_bytes", 0)
         params = {"held": held, "folder": str(folder), "bulk": str(bulk_bytes)}
+        params |= fields.pop("params", {})
         self._code = fields.pop("code_text", SOURCE)
         plain = {"reducers": REDUCES, "split_bytes": len(TEXTS[0]), "backups": False}
         self.spec = job_spec(name, params=params, **plain | fields)
