@@ -1,11 +1,12 @@
 """All servers that cluster.ini places on this machine, as background processes.
 
-    <data>/run/KIND-NAME.json     process id and start time, so that `down` ends only what is ours
+    <data>/run/KIND-NAME.json     process id, start time and host, so that `down` ends what is ours
     <data>/log/KIND-NAME.log      what the process prints
     <data>/run/lock               held while `up` or `down` work
 
 Nodes are started first, then the master, then the workers. Each process says on a pipe that it
-answers; its end closes the pipe, so a failure is known at once.
+answers; its end closes the pipe, so a failure is known at once. Where there are other hosts, a
+server may have to wait for theirs, and `up` does not.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,8 @@ from dynamo.config import ClusterConfig
 
 START_S = 30.0
 """How long a server may take until it answers."""
+OTHERS_S = 5.0
+"""How long `up` waits until it answers where it may have to wait for other hosts."""
 STOP_S = 10.0
 """How long a server may take to end by itself before it is killed."""
 LOG_LINES = 8
@@ -41,18 +44,33 @@ class Server(msgspec.Struct, frozen=True):
     name: str
     module: str
     verb: str
+    host: str
     address: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 
+    @property
+    def label(self) -> str:
+        """What its files are called, and what `mapreduce down` takes."""
+        return f"{self.kind}-{self.name}"
+
+
+class Record(Process, frozen=True):
+    """What is noted of a server that was started."""
+
+    host: str = ""
+
 
 def servers(config: ClusterConfig) -> list[Server]:
     """Everything in cluster.ini, in the order in which it has to start."""
     return [
-        *(Server("node", n.name, "cli.dynamo", "serve", n.address) for n in config.nodes),
-        *(Server("master", m.name, "cli.mapreduce", "master", m.address) for m in config.masters),
-        *(Server("worker", w.name, "cli.mapreduce", "worker") for w in config.workers),
+        *(Server("node", n.name, "cli.dynamo", "serve", n.host, n.address) for n in config.nodes),
+        *(
+            Server("master", m.name, "cli.mapreduce", "master", m.host, m.address)
+            for m in config.masters
+        ),
+        *(Server("worker", w.name, "cli.mapreduce", "worker", w.host) for w in config.workers),
     ]
 
 
@@ -64,8 +82,8 @@ class ClusterProcesses:
         self._run = config.data / "run"
         self._log = config.data / "log"
 
-    def up(self, say: Say) -> None:
-        """Start what does not run and wait until each answers.
+    def up(self, say: Say, host: str | None = None) -> None:
+        """Start what does not run, of all or of `host`, and wait until each answers.
 
         If one fails, what this call has started is stopped again, and `Failure` says which one
         and shows the end of its log.
@@ -74,33 +92,48 @@ class ClusterProcesses:
             started: list[Server] = []
             try:
                 for kind in ("node", "master", "worker"):
-                    self._start_kind(kind, started, say)
+                    self._start_kind(kind, host, started, say)
             except BaseException:
                 self._stop(started)
                 raise
 
-    def down(self, say: Say) -> None:
-        """Stop everything that `up` has started, workers first; nothing else is touched."""
+    def down(self, say: Say, host: str | None = None, only: Collection[str] = ()) -> None:
+        """Stop everything that `up` has started, workers first; nothing else is touched.
+
+        With `host` what it has started for that host, with `only` what has one of these labels.
+        """
         if not self._run.is_dir():
             return
         with self._locked():
-            recorded = self._recorded()
+            recorded = [
+                server
+                for server in self._recorded()
+                if (host is None or server.host in (host, ""))
+                and (not only or server.label in only)
+            ]
             for kind in ("worker", "master", "node"):
-                running = [s for s in recorded if s.kind == kind and self.process(s)]
-                stubborn = self._stop(running)
-                for server in running:
-                    killed = server in stubborn
-                    say(f"{server} stopped" + (" by force (SIGKILL)" if killed else ""))
+                self._stop_and_say([s for s in recorded if s.kind == kind and self.process(s)], say)
             for server in recorded:
                 self._record(server).unlink(missing_ok=True)
 
+    def retire(self, say: Say, host: str, drain: Callable[[list[str]], None]) -> None:
+        """Stop the workers of `host` that cluster.ini does not name; `drain` is given their names
+        before."""
+        with self._locked():
+            wanted = servers(self._config)
+            surplus = [
+                server
+                for server in self.running()
+                if (server.kind, server.host) == ("worker", host) and server not in wanted
+            ]
+            if surplus:
+                drain([server.name for server in surplus])
+                self._stop_and_say(surplus, say)
+
     def process(self, server: Server) -> Process | None:
         """The process of a server, or None if it does not run."""
-        try:
-            process = msgspec.json.decode(self._record(server).read_bytes(), type=Process)
-        except (OSError, msgspec.MsgspecError):
-            return None
-        return process if process.alive else None
+        record = _read_record(self._record(server))
+        return Process(record.pid, record.started) if record and record.alive else None
 
     def running(self) -> dict[Server, Process]:
         """The servers that run, and their processes."""
@@ -109,7 +142,7 @@ class ClusterProcesses:
 
     def log(self, server: Server) -> Path:
         """Where a server's output goes."""
-        return self._log / f"{server.kind}-{server.name}.log"
+        return self._log / f"{server.label}.log"
 
     def command(self, server: Server) -> list[str]:
         """What runs a server; it is also told on which pipe to say that it answers."""
@@ -117,23 +150,25 @@ class ClusterProcesses:
         return [sys.executable, "-m", server.module, server.verb, server.name, "--config", config]
 
     def _record(self, server: Server) -> Path:
-        return self._run / f"{server.kind}-{server.name}.json"
+        return self._run / f"{server.label}.json"
 
     def _recorded(self) -> list[Server]:
         """All servers with a record, those that cluster.ini no longer names too."""
         known = {self._record(server): server for server in servers(self._config)}
         return [
-            known.get(path) or Server(kind, name, module="", verb="")
+            known.get(path) or Server(kind, name, "", "", record.host if record else "")
             for path in sorted(self._run.glob("*-*.json"))
-            for kind, _, name in [path.stem.partition("-")]
+            for (kind, _, name), record in [(path.stem.partition("-"), _read_record(path))]
         ]
 
-    def _start_kind(self, kind: str, started: list[Server], say: Say) -> None:
+    def _start_kind(self, kind: str, host: str | None, started: list[Server], say: Say) -> None:
         """Start all servers of one kind at once, then wait for each."""
-        wanted = [server for server in servers(self._config) if server.kind == kind]
+        wanted = [s for s in servers(self._config) if s.kind == kind and host in (None, s.host)]
         pipes: dict[Server, int] = {}
         log_starts: dict[Server, int] = {}
-        deadline = time.monotonic() + START_S
+        alone = {server.host for server in servers(self._config)} <= {host}
+        wait_s = START_S if host is None or alone else OTHERS_S
+        deadline = time.monotonic() + wait_s
         try:
             for server in wanted:
                 if process := self.process(server):
@@ -142,8 +177,12 @@ class ClusterProcesses:
                 log_starts[server] = _size(self.log(server))
                 started.append(server)
                 pipes[server] = self._launch(server)
-            for server in self._as_they_answer(pipes, deadline, log_starts):
+            waiting = dict(pipes)
+            for server in self._as_they_answer(pipes, deadline, log_starts, wait_s < START_S):
+                del waiting[server]
                 say(f"{server} answers" + (f" on {server.address}" if server.address else ""))
+            for server in waiting:
+                say(f"{server} runs, and waits for servers of other hosts")
         finally:
             for pipe in pipes.values():
                 os.close(pipe)
@@ -159,17 +198,25 @@ class ClusterProcesses:
             raise
         finally:
             os.close(writing)
-        _write_whole(self._record(server), msgspec.json.encode(process))
+        record = Record(process.pid, process.started, server.host)
+        _write_whole(self._record(server), msgspec.json.encode(record))
         return reading
 
     def _as_they_answer(
-        self, pipes: Mapping[Server, int], deadline: float, log_starts: Mapping[Server, int]
+        self,
+        pipes: Mapping[Server, int],
+        deadline: float,
+        log_starts: Mapping[Server, int],
+        may_wait: bool,
     ) -> Iterator[Server]:
-        """Each server as soon as it answers; `Failure` if one ends, or is not there in time."""
+        """Each server as soon as it answers; `Failure` if one ends, or if it is not there in time
+        and may not wait for others."""
         waiting = {pipe: server for server, pipe in pipes.items()}
         while waiting:
             wait_s = max(0.0, deadline - time.monotonic())
             readable, _, _ = select.select(list(waiting), [], [], wait_s)
+            if may_wait and not readable:
+                return
             ended = [waiting[pipe] for pipe in readable if not os.read(pipe, 16)]
             if ended or not readable:
                 server = ended[0] if ended else next(iter(waiting.values()))
@@ -178,6 +225,11 @@ class ClusterProcesses:
                 raise Failure(f"{server} {what}; its log {self.log(server)} ends with:\n{end}")
             for pipe in readable:
                 yield waiting.pop(pipe)
+
+    def _stop_and_say(self, running: Sequence[Server], say: Say) -> None:
+        stubborn = self._stop(running)
+        for server in running:
+            say(f"{server} stopped" + (" by force (SIGKILL)" if server in stubborn else ""))
 
     def _stop(self, running: Sequence[Server]) -> list[Server]:
         """End the processes of servers, and forget them; returns those that were killed."""
@@ -201,6 +253,13 @@ class ClusterProcesses:
                     "another `mapreduce up` or `down` is at work on this cluster; wait for it"
                 ) from None
             yield
+
+
+def _read_record(path: Path) -> Record | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _size(path: Path) -> int:

@@ -4,8 +4,7 @@ from functools import partial
 
 import click
 
-from cli import job_reports, job_steering, jobs, output, scoreboard
-from cli.cluster_processes import ClusterProcesses
+from cli import cluster_commands, job_reports, job_steering, jobs, output, scoreboard
 from cli.errors import CommandGroup
 from cli.options import CONTEXT_SETTINGS, config_option, ready_option, say_ready
 from dynamo.config import ClusterConfig
@@ -36,31 +35,8 @@ def main() -> None:
 # The cluster -------------------------------------------------------------------------------------
 
 
-@main.command(short_help="Start everything in cluster.ini.")
-@config_option
-def up(config: ClusterConfig) -> None:
-    """Start all store nodes, the masters and the workers of cluster.ini in the background.
-
-    Returns when each of them answers. What runs already stays as it is. Logs are in the folder
-    `log` of the cluster's data folder.
-
-    \b
-    Example:
-      mapreduce up
-    """
-    ClusterProcesses(config).up(click.echo)
-
-
-@main.command(short_help="Stop what `up` has started.")
-@config_option
-def down(config: ClusterConfig) -> None:
-    """Stop all that `mapreduce up` has started; data stays where it is.
-
-    \b
-    Example:
-      mapreduce down
-    """
-    ClusterProcesses(config).down(click.echo)
+main.add_command(cluster_commands.up)
+main.add_command(cluster_commands.down)
 
 
 @main.command(short_help="Run a master.")

@@ -1,5 +1,6 @@
 """Options that many commands share, and the one way in which they open the store."""
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli import worker_counts
 from dynamo.config import ClusterConfig, load
 from dynamo.errors import Unreachable
 from dynamo.store import Store
@@ -15,7 +17,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 
 
 def _load(ctx: click.Context, parameter: click.Parameter, value: str) -> ClusterConfig:
-    return load(value)
+    return worker_counts.applied(load(value))
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,7 +89,8 @@ def say_ready(what: str, ready_fd: int | None) -> Callable[[], None]:
     def ready() -> None:
         click.echo(f"{what}; Ctrl-C stops it")
         if ready_fd is not None:
-            with open(ready_fd, "wb") as pipe:  # noqa: PTH123
+            # Where servers wait for each other's hosts, nobody may listen any more.
+            with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # noqa: PTH123
                 pipe.write(b"ready")
 
     return ready

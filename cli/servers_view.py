@@ -17,13 +17,22 @@ SERVER_COLUMNS = ("kind", "name", "address", "pid", "state", "details")
 
 def print_servers(config: ClusterConfig, as_json: bool) -> None:
     """Every server of the file; `Failure` if one does not answer."""
-    rows = _with_pids(config, [*_node_rows(config), *_master_and_worker_rows(config)])
+    rows = _with_pids(config, _rows(config))
     if as_json:
         show.as_json([dict(zip(SERVER_COLUMNS, row)) for row in rows])
     else:
         show.table(SERVER_COLUMNS, rows)
     if silent := [f"{kind} {name}" for kind, name, _, _, state, _ in rows if state != "up"]:
         raise Failure(f"no answer from {', '.join(silent)}; start them with `mapreduce up`")
+
+
+def silent(config: ClusterConfig) -> list[str]:
+    """The servers of the file that do not answer."""
+    return [f"{kind} {name}" for kind, name, _, state, _ in _rows(config) if state != "up"]
+
+
+def _rows(config: ClusterConfig) -> list[Row]:
+    return [*_node_rows(config), *_master_and_worker_rows(config)]
 
 
 def _with_pids(config: ClusterConfig, rows: list[Row]) -> list[tuple[str, ...]]:
