@@ -94,8 +94,8 @@ def _read(stream: IO[bytes], take: OnLine) -> None:
 def shell_path(text: str) -> str:
     """A path for the shell of another host, where ~/ is the home there.
 
-    >>> shell_path("~/my cluster"), shell_path("/srv/x")
-    ('"$HOME"/\'my cluster\'', '/srv/x')
+    >>> print(shell_path("~/my cluster"), shell_path("/srv/x"))
+    "$HOME"/'my cluster' /srv/x
     """
     if text.startswith("~/"):
         return '"$HOME"/' + shlex.quote(text.removeprefix("~/"))
