@@ -4,6 +4,8 @@ Pieces are fetched in order of map task and run, many small blocks in one round 
 by key. If that takes more than the memory allows, what is held is written to the local disk as a
 sorted run, and in the end the runs are merged: then the memory holds a block of each run, and the
 values of a key come one after the other however many they are.
+
+For a `PartitionReducer` each map task's pieces are gathered by themselves, one task after the other.
 """
 
 import contextlib
@@ -25,6 +27,9 @@ WINDOW_BLOCKS = 256
 WINDOW_BYTES = 8 << 20
 """So much is fetched at once; sizes are those before compression."""
 
+Fetched = tuple[Piece, bytes | None]
+"""A piece, and one of its blocks as it was fetched."""
+
 
 def grouped(
     pieces: Iterable[Piece],
@@ -44,10 +49,46 @@ def grouped(
     Raises `PieceLost` for a block that `fetch` does not find or that is damaged, `BadRecord` for
     keys or values that can't be compared, `ScratchFailed` when the local disk is full.
     """
+    return _gathered(_read_ahead(pieces, fetch), scratch, ordering, memory_bytes, counters)
+
+
+def by_map(
+    pieces: Iterable[Piece],
+    fetch: Fetch,
+    *,
+    scratch: Path,
+    ordering: Ordering = PLAIN,
+    memory_bytes: int = MEMORY_BYTES,
+    counters: Counter[str] | None = None,
+) -> Iterator[Group]:
+    """Every map task that has pairs for one partition, with these, in order of the tasks.
+
+    The pairs of a task come in order of their keys, and those of one key in order of emission. They
+    are gathered when they are read: what other tasks gave takes no memory then. Raises what
+    `grouped` raises.
+    """
+    for map_index, blocks in itertools.groupby(_read_ahead(pieces, fetch), _map_of):
+        groups = _gathered(blocks, scratch, ordering, memory_bytes, counters)
+        yield map_index, ((key, value) for key, values in groups for value in values)
+
+
+def _map_of(fetched: Fetched) -> int:
+    piece, _ = fetched
+    return piece.map_index
+
+
+def _gathered(
+    blocks: Iterable[Fetched],
+    scratch: Path,
+    ordering: Ordering,
+    memory_bytes: int,
+    counters: Counter[str] | None,
+) -> Iterator[Group]:
+    """The pairs of some blocks by key."""
     runs = Runs(scratch, ordering, memory_bytes)
     gathering = _Gathering(runs, memory_bytes, counters)
     with contextlib.closing(runs):
-        for piece, data in _read_ahead(pieces, fetch):
+        for piece, data in blocks:
             gathering.add(_decoded(piece, data))
         groups = gathering.merged() if runs else gathering.in_memory(ordering)
         yield from groups if ordering.group_key is None else _by_group(groups, ordering.group_key)
@@ -117,7 +158,7 @@ def _by_group(groups: Iterator[Group], group_key: Callable[[Any], Any]) -> Itera
         yield group, itertools.chain.from_iterable(values for _, values in same)
 
 
-def _read_ahead(pieces: Iterable[Piece], fetch: Fetch) -> Iterator[tuple[Piece, bytes | None]]:
+def _read_ahead(pieces: Iterable[Piece], fetch: Fetch) -> Iterator[Fetched]:
     """All blocks in order, many small ones in one round trip."""
     ordered = sorted(pieces, key=lambda piece: (piece.map_index, piece.run))
     wanted = ((piece, index) for piece in ordered for index in range(piece.blocks))
@@ -134,9 +175,7 @@ def _read_ahead(pieces: Iterable[Piece], fetch: Fetch) -> Iterator[tuple[Piece, 
         yield from _fetched(window, fetch)
 
 
-def _fetched(
-    window: Sequence[tuple[Piece, int]], fetch: Fetch
-) -> Iterator[tuple[Piece, bytes | None]]:
+def _fetched(window: Sequence[tuple[Piece, int]], fetch: Fetch) -> Iterator[Fetched]:
     return zip((piece for piece, _ in window), fetch(window))
 
 

@@ -6,7 +6,8 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from mapreduce.data import shuffle
 from mapreduce.data.portable_hash import partition_of, sorted_keys
 from mapreduce.data.shuffle import Collector, Fold, Piece
 from mapreduce.data.shuffle import blocks as blocks_module
+from mapreduce.data.shuffle import grouping
 from mapreduce.errors import BadRecord, PieceLost
 
 
@@ -46,7 +48,11 @@ class Blocks:
 
 
 def shuffled(
-    maps: Sequence[Sequence[Pair]], partitions: int, reduce_memory: int, **options: Any
+    maps: Sequence[Sequence[Pair]],
+    partitions: int,
+    reduce_memory: int,
+    group: Callable[..., Iterator[shuffle.Group]] = shuffle.grouped,
+    **options: Any,
 ) -> list[list[tuple[Any, list[Any]]]]:
     blocks = Blocks()
     pieces = [
@@ -62,6 +68,7 @@ def shuffled(
                 [piece for piece in pieces if piece.partition == partition],
                 blocks.fetch,
                 reduce_memory,
+                group,
             )
         ]
         for partition in range(partitions)
@@ -69,10 +76,14 @@ def shuffled(
 
 
 def grouped(
-    pieces: Sequence[Piece], fetch: shuffle.Fetch, memory_bytes: int = 1 << 20, **options: Any
+    pieces: Sequence[Piece],
+    fetch: shuffle.Fetch,
+    memory_bytes: int = 1 << 20,
+    group: Callable[..., Iterator[shuffle.Group]] = shuffle.grouped,
+    **options: Any,
 ) -> Iterator[shuffle.Group]:
     scratch = Path(tempfile.gettempdir())
-    return shuffle.grouped(pieces, fetch, scratch=scratch, memory_bytes=memory_bytes, **options)
+    return group(pieces, fetch, scratch=scratch, memory_bytes=memory_bytes, **options)
 
 
 def expected(maps: Sequence[Sequence[Pair]], partitions: int) -> list[list[tuple[Any, list[Any]]]]:
@@ -97,6 +108,49 @@ def test_values_come_grouped_sorted_and_in_order_of_map_and_emission(
 ) -> None:
     found = shuffled(given_maps, partitions, reduce_memory, memory_bytes=map_memory)
     assert found == expected(given_maps, partitions)
+
+
+@settings(max_examples=50)
+@given(maps, st.integers(1, 3), st.sampled_from([0, 1 << 20]), st.sampled_from([1, 300, 1 << 20]))
+def test_by_map_each_task_comes_with_its_own_pairs_in_the_same_order(
+    given_maps: list[list[Pair]], partitions: int, reduce_memory: int, map_memory: int
+) -> None:
+    found = shuffled(
+        given_maps, partitions, reduce_memory, group=shuffle.by_map, memory_bytes=map_memory
+    )
+    for partition, pieces in enumerate(found):
+        assert pieces == [
+            (index, [(key, value) for key, values in groups for value in values])
+            for index, pairs in enumerate(given_maps)
+            if (groups := expected([pairs], partitions)[partition])
+        ]
+
+
+def test_by_map_only_the_task_that_is_read_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "WINDOW_BLOCKS", 2)
+    blocks = Blocks()
+    pieces = [
+        piece for index in range(6) for piece in blocks.collect(index, 1, [("key", Living())] * 3)
+    ]
+    alive = []
+    for _, pairs in grouped(pieces, blocks.fetch, group=shuffle.by_map):
+        held = list(pairs)
+        alive.append((len(Living.all), blocks.fetches))
+        del held
+    # Blocks of two tasks are fetched at once, and one is fetched before the task before it ends.
+    assert alive == [(1, 1), (1, 2), (1, 2), (1, 3), (1, 3), (1, 3)]
+
+
+class Living:
+    """Tells how many of its kind there are."""
+
+    all: ClassVar[WeakSet["Living"]] = WeakSet()
+
+    def __init__(self) -> None:
+        Living.all.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Living, ()
 
 
 def total(key: Any, values: Iterator[int]) -> Iterator[Pair]:
