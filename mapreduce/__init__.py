@@ -2,14 +2,23 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mapreduce.api import Input, Mapper, Reducer, Step
+from mapreduce.api import Input, Mapper, PartitionReducer, Reducer, Step
 from mapreduce.data.portable_hash import partition_of
 
 if TYPE_CHECKING:
     from mapreduce.job import Job
     from mapreduce.runners.cluster import Cluster
 
-__all__ = ["Cluster", "Input", "Job", "Mapper", "Reducer", "Step", "partition_of"]
+__all__ = [
+    "Cluster",
+    "Input",
+    "Job",
+    "Mapper",
+    "PartitionReducer",
+    "Reducer",
+    "Step",
+    "partition_of",
+]
 
 
 def __getattr__(name: str) -> Any:

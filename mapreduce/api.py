@@ -1,13 +1,14 @@
 """What users write: a `Mapper`, a `Reducer`, the steps of a job; and what their code can know of
 its task."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mapreduce.errors import JobError
+from mapreduce.errors import JobError, place_of
 
 Pair = tuple[Any, Any]
 """A key and a value."""
@@ -128,6 +129,53 @@ class Reducer:
         return ()
 
 
+class PartitionReducer(ABC):
+    """The base of reducers that want what each map task gave as a whole: `reduce` is called once
+    for each task's piece, in order of the tasks, and then `output` gives the result.
+
+    One piece at a time is in memory. What a piece holds depends on the splits, and so on the runner
+    and on where the input lies: a result that is to be the same everywhere must not depend on how
+    the pairs are parted.
+
+    >>> class Longest(PartitionReducer):
+    ...     def setup(self):
+    ...         self.longest = ""
+    ...     def reduce(self, piece):
+    ...         self.longest = max([self.longest, *(word for word, _ in piece)], key=len)
+    ...     def output(self):
+    ...         yield self.longest, len(self.longest)
+    """
+
+    context: Context = Context()
+    """Set anew for each task, before `setup`."""
+
+    def setup(self) -> None:  # noqa: B027 - most have none
+        """Called once before the first piece of a task."""
+
+    @abstractmethod
+    def reduce(self, piece: list[Pair]) -> None:
+        """Take all pairs that one map task gave to this partition: in order of the keys, those of
+        one key in order of emission. A map task that gave none has no piece."""
+
+    @abstractmethod
+    def output(self) -> Iterable[Pair] | None:
+        """Called once, after the last piece: yield the pairs of the result."""
+
+    def cleanup(self) -> Iterable[Pair] | None:
+        """Called once, after all else; may yield further pairs."""
+        return ()
+
+    def reduce_all(self, pieces: Iterator[tuple[str, Iterator[Pair]]]) -> Iterable[Pair] | None:
+        """How the engine calls it: with the name of each map task, and its pairs."""
+        for _, pairs in pieces:
+            if self.reduce(list(pairs)) is not None:
+                raise JobError(
+                    f"{place_of(self.reduce)} yields or returns something, and only output() gives "
+                    "pairs: keep in self what is found in a piece"
+                )
+        return self.output()
+
+
 MAP_METHODS = ("map_all", "map_batch", "map")
 REDUCE_METHODS = ("reduce_all", "reduce")
 """What may be called with records or groups, the first of them that there is."""
@@ -160,8 +208,8 @@ class Step:
     """One map and one reduce; a job is one of these, or several that feed each other.
 
     `mapper` and `reducer` are classes, or functions that make objects with the methods of `Mapper`
-    and `Reducer`. Without a mapper the records go on as they are; without a reducer the mapper's
-    pairs are the output. Between the two:
+    and `Reducer`, or a `PartitionReducer`. Without a mapper the records go on as they are; without
+    a reducer the mapper's pairs are the output. Between the two:
 
     `combiner`      a class like `Reducer`, or a function of two values such as `operator.add`,
                     which folds the values of a key as they come
@@ -212,6 +260,8 @@ class Step:
             raise JobError(f"total_order chooses the partitions itself: give it no {name}")
         if self.total_order and self.group_key is not None:
             raise JobError("total_order could part a group: give group_key or total_order")
+        if takes_pieces(self.reducer):
+            check_takes_pieces(self)
 
     def _check_has_no_use_for_a_reducer(self) -> None:
         if self.combiner is not None:
@@ -229,6 +279,37 @@ _OF_REDUCING = (
     *("partitioner", "do_hash", "sort_key", "group_key"),
     *("sort_values", "descending", "total_order"),
 )
+
+
+def takes_pieces(reducer: Any) -> bool:
+    """True for a `PartitionReducer`, the class or an object. What a function is going to make can't
+    be seen."""
+    made = getattr(reducer, "func", reducer)  # of a partial
+    return issubclass(made if isinstance(made, type) else type(made), PartitionReducer)
+
+
+def check_takes_pieces(step: Step, skip_bad_records: int = 0) -> None:
+    """Raise `JobError` for what a job says that means nothing to a `PartitionReducer`."""
+    if lacks := sorted(getattr(step.reducer, "__abstractmethods__", ())):
+        raise JobError(
+            f"{place_of(step.reducer)} lacks {' and '.join(lacks)}: a PartitionReducer has "
+            "reduce(piece) and output()"
+        )
+    for name in _OF_KEYS:
+        if getattr(step, name):
+            raise JobError(
+                f"{name} is about keys and their values, and a PartitionReducer gets whole pieces, "
+                "the pairs of a map task as they are: leave it out, or derive the reducer from "
+                "mapreduce.Reducer"
+            )
+    if skip_bad_records:
+        raise JobError(
+            "skip_bad_records would leave out all that a map task gave, as a PartitionReducer gets "
+            "no less: leave it out, and let reduce() pass over bad pairs"
+        )
+
+
+_OF_KEYS = ("combiner", "sort_key", "group_key", "sort_values", "descending", "total_order")
 
 
 def _check_callable(name: str, given: Any) -> None:

@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from mapreduce.api import Input, Mapper, Reducer, Step, check_methods, mappers_of
+from mapreduce.api import (
+    Input,
+    Mapper,
+    Reducer,
+    Step,
+    check_methods,
+    check_takes_pieces,
+    mappers_of,
+    takes_pieces,
+)
 from mapreduce.data import formats
 from mapreduce.data.inputs import InputSpec
 from mapreduce.engine import checks, shipping, sidefiles
@@ -92,7 +101,7 @@ class Job:
         self.name = name
         self.steps = _steps(steps, one_step)
         self.inputs = tuple(_as_input(given) for given in inputs)
-        _check_classes(self.steps, self.inputs)
+        _check_classes(self.steps, self.inputs, skip_bad_records)
         self.input_format = input_format
         self.output_format = output_format
         self.outputs = dict(outputs or {})
@@ -224,7 +233,7 @@ def _steps(steps: Sequence[Step] | None, one_step: Mapping[str, Any]) -> tuple[S
     return tuple(steps)
 
 
-def _check_classes(steps: Sequence[Step], inputs: Sequence[Input]) -> None:
+def _check_classes(steps: Sequence[Step], inputs: Sequence[Input], skip_bad_records: int) -> None:
     """What a function will make can't be seen yet."""
     made: list[tuple[Any, type[Mapper] | type[Reducer]]] = [
         *((step.mapper, Mapper) for step in steps),
@@ -234,6 +243,9 @@ def _check_classes(steps: Sequence[Step], inputs: Sequence[Input]) -> None:
     for given, base in made:
         if isinstance(given, type):
             check_methods(given, base)
+    for step in steps:
+        if takes_pieces(step.reducer):
+            check_takes_pieces(step, skip_bad_records)
 
 
 def _as_input(given: Given) -> Input:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from dynamo.store import Store
-from mapreduce.api import Context, Mapper, Pair, Step
+from mapreduce.api import Context, Mapper, Pair, Step, check_takes_pieces, takes_pieces
 from mapreduce.data import inputs, outputs, sampling, shuffle
 from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
@@ -208,9 +208,12 @@ def mapped(task: Task) -> Iterator[Pair]:
 def reduced(task: Task) -> Iterator[Pair]:
     """All that the reducer gives for the partition."""
     assert task.step.reducer is not None
-    groups = _groups(task)
     reducer = calling.made(task.step.reducer, task.context)
-    return calling.reduce_pairs(reducer, groups, task.counters)
+    gather = shuffle.grouped
+    if takes_pieces(reducer):
+        check_takes_pieces(task.step, task.phase.spec.skip_bad_records)
+        gather = shuffle.by_map
+    return calling.reduce_pairs(reducer, _groups(task, gather), task.counters)
 
 
 def _partitioner(step: Step) -> Callable[[Any, int], int] | None:
@@ -305,7 +308,9 @@ def _collected(
     return pieces
 
 
-def _groups(task: Task) -> Iterator[shuffle.Group]:
+def _groups(
+    task: Task, gather: Callable[..., Iterator[shuffle.Group]] = shuffle.grouped
+) -> Iterator[shuffle.Group]:
     fetch = piece_fetch(task.bench.pieces, task.order.attempt.task.job)
     more = task.bench.more or _nothing_more
     with arriving.all_pieces(task.order, more, fetch, task.bench.scratch) as arrived:
@@ -313,7 +318,7 @@ def _groups(task: Task) -> Iterator[shuffle.Group]:
             reduce_input_records=sum(piece.records for piece in arrived.pieces),
             reduce_input_bytes=sum(piece.size_bytes for piece in arrived.pieces),
         )
-        groups = shuffle.grouped(
+        groups = gather(
             arrived.pieces,
             arrived.fetch,
             ordering=task.ordering,

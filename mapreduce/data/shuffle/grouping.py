@@ -5,7 +5,7 @@ by key. If that takes more than the memory allows, what is held is written to th
 sorted run, and in the end the runs are merged: then the memory holds a block of each run, and the
 values of a key come one after the other however many they are.
 
-For a `PartitionReducer` each map task's pieces are gathered by themselves, one task after the other.
+For a `PartitionReducer` the pieces of each map task are gathered by themselves (`by_map`).
 """
 
 import contextlib
@@ -61,7 +61,8 @@ def by_map(
     memory_bytes: int = MEMORY_BYTES,
     counters: Counter[str] | None = None,
 ) -> Iterator[Group]:
-    """Every map task that has pairs for one partition, with these, in order of the tasks.
+    """Every map task that has pairs for one partition, named as in "map-00003", with these, in
+    order of the tasks.
 
     The pairs of a task come in order of their keys, and those of one key in order of emission. They
     are gathered when they are read: what other tasks gave takes no memory then. Raises what
@@ -69,7 +70,7 @@ def by_map(
     """
     for map_index, blocks in itertools.groupby(_read_ahead(pieces, fetch), _map_of):
         groups = _gathered(blocks, scratch, ordering, memory_bytes, counters)
-        yield map_index, ((key, value) for key, values in groups for value in values)
+        yield f"map-{map_index:05d}", ((key, value) for key, values in groups for value in values)
 
 
 def _map_of(fetched: Fetched) -> int:

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from mapreduce import Input, Job, Step
-from mapreduce.api import Context, Mapper, Pair
+from mapreduce import Input, Job, PartitionReducer, Step
+from mapreduce.api import Context, Mapper, Pair, takes_pieces
 from mapreduce.data.portable_hash import order, partition_of, written
 
 
@@ -54,10 +54,12 @@ def evaluate(job: Job, given: Sequence[Given]) -> Expected:
     expected = Expected(job)
     with _importable(job.modules):
         for number, step in enumerate(job.steps, start=1):
-            mapped: list[Pair] = []
-            for an_input in given:
-                mapped += _mapped(job, number, an_input, expected)
-            expected.main = [mapped]
+            mapped = [
+                _mapped(job, number, read, expected)
+                for an_input in given
+                for read in _tasks(step, an_input)
+            ]
+            expected.main = [[pair for pairs in mapped for pair in pairs]]
             if step.reducer is not None:
                 expected.main = _reduced(job, number, mapped, expected)
             given = [Given({"": [pair for part in expected.main for pair in part]})]
@@ -65,6 +67,13 @@ def evaluate(job: Job, given: Sequence[Given]) -> Expected:
 
 
 # Map ---------------------------------------------------------------------------------------------
+
+
+def _tasks(step: Step, given: Given) -> list[Given]:
+    """What each map task reads, where that matters: a job where it does has a file for each."""
+    if takes_pieces(step.reducer):
+        return [Given({path: records}, given.mapper) for path, records in given.records.items()]
+    return [given]
 
 
 def _mapped(job: Job, number: int, given: Given, expected: Expected) -> list[Pair]:
@@ -119,26 +128,47 @@ def _context(job: Job, number: int, kind: str, task: int, expected: Expected) ->
 # Reduce ------------------------------------------------------------------------------------------
 
 
-def _reduced(job: Job, number: int, pairs: list[Pair], expected: Expected) -> list[list[Pair]]:
-    """The output of each reduce task; one for all if the step is in total order."""
+def _reduced(
+    job: Job, number: int, mapped: list[list[Pair]], expected: Expected
+) -> list[list[Pair]]:
+    """The output of each reduce task; one for all if the step is in total order. `mapped` is what
+    each map task has given."""
     step = job.steps[number - 1]
+    parted = [_parted(step, pairs) for pairs in mapped]
+    return [
+        _reduce(job, number, task, [partitions[task] for partitions in parted], expected)
+        for task in range(1 if step.total_order else step.reducers)
+    ]
+
+
+def _parted(step: Step, pairs: list[Pair]) -> list[list[Pair]]:
     partitions: list[list[Pair]] = [[] for _ in range(1 if step.total_order else step.reducers)]
     for key, value in pairs:
         partitions[0 if step.total_order else _partition(step, key)].append((key, value))
-    outputs = []
-    for task, partition in enumerate(partitions):
-        reducer = step.reducer()
-        reducer.context = context = _context(job, number, "r", task, expected)
-        reducer.setup()
-        output = _given(context, ())
-        groups = [(key, iter(values)) for key, values in _groups(step, partition)]
-        if hasattr(reducer, "reduce_all"):
-            output += _given(context, reducer.reduce_all(iter(groups)))
-        else:
-            for key, values in groups:
-                output += _given(context, reducer.reduce(key, values))
-        outputs.append(output + _given(context, reducer.cleanup()))
-    return outputs
+    return partitions
+
+
+def _reduce(
+    job: Job, number: int, task: int, pieces: list[list[Pair]], expected: Expected
+) -> list[Pair]:
+    step = job.steps[number - 1]
+    reducer = step.reducer()
+    reducer.context = context = _context(job, number, "r", task, expected)
+    reducer.setup()
+    output = _given(context, ())
+    if isinstance(reducer, PartitionReducer):
+        for piece in filter(None, pieces):
+            groups = _groups(step, piece)
+            reducer.reduce([(key, value) for key, values in groups for value in values])
+        return output + _given(context, reducer.output()) + _given(context, reducer.cleanup())
+    partition = [pair for piece in pieces for pair in piece]
+    groups = [(key, iter(values)) for key, values in _groups(step, partition)]
+    if hasattr(reducer, "reduce_all"):
+        output += _given(context, reducer.reduce_all(iter(groups)))
+    else:
+        for key, values in groups:
+            output += _given(context, reducer.reduce(key, values))
+    return output + _given(context, reducer.cleanup())
 
 
 def _partition(step: Step, key: Any) -> int:

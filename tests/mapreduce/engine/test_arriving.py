@@ -19,6 +19,23 @@ from tests.waiting import wait_until
 REDUCE = AttemptId(TaskId("job.1", "reduce", 0), 1)
 
 
+KEY_BY_KEY = """
+class MyReducer(Reducer):
+    def reduce(self, key, values):
+        yield key, list(values)
+"""
+PIECE_BY_PIECE = """
+class MyReducer(PartitionReducer):
+    def setup(self):
+        self.found = []
+    def reduce(self, piece):
+        [pair] = piece
+        self.found.append(pair)
+    def output(self):
+        return self.found
+"""
+
+
 def piece(map_index: int, attempt: int = 1, partition: int = 0) -> Piece:
     return Piece(
         map_index=map_index,
@@ -70,15 +87,15 @@ class TestTheExecutor:
         assert bench.executor.more(MorePieces(attempt=REDUCE, maps_left=0, since=0, told=5))
         assert bench.executor.early == ()
 
-    def test_a_reduce_waits_for_its_maps_and_has_them_in_order(self, bench: Bench) -> None:
+    @pytest.mark.parametrize(
+        ("reducer", "expected"),
+        [(KEY_BY_KEY, "word\t[0, 1, 2]\n"), (PIECE_BY_PIECE, "word\t0\nword\t1\nword\t2\n")],
+    )
+    def test_a_reduce_waits_for_its_maps_and_has_them_in_order(
+        self, bench: Bench, reducer: str, expected: str
+    ) -> None:
         phase, _ = bench.order("pass")
-        source = (
-            "from mapreduce import Mapper, Reducer\n"
-            "class MyMapper(Mapper): ...\n"
-            "class MyReducer(Reducer):\n"
-            "    def reduce(self, key, values):\n"
-            "        yield key, list(values)\n"
-        )
+        source = f"from mapreduce import *\nclass MyMapper(Mapper): ...\n{reducer}"
         bench.store.put(paths.code("early"), source.encode())
         step = msgspec.structs.replace(phase.step_spec, mapper="MyMapper", reducer="MyReducer")
         spec = msgspec.structs.replace(phase.spec, steps=(step,))
@@ -99,7 +116,7 @@ class TestTheExecutor:
         assert outcome.result is not None
         assert outcome.result.counters["reduce_input_records"] == 3
         [part] = (path for path in Path(output).rglob("*") if path.is_file())
-        assert part.read_text() == "word\t[0, 1, 2]\n"
+        assert part.read_text() == expected
 
 
 def put_piece(store, map_index: int, attempt: int = 1) -> Piece:

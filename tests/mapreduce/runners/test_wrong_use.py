@@ -1,5 +1,6 @@
 """What users do wrong is one error that names the place, the input, the record and the remedy."""
 
+import functools
 import math
 import threading
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from mapreduce import Input, Job, Mapper, Reducer
+from cli.describing import describe
+from mapreduce import Input, Job, Mapper, PartitionReducer, Reducer
 from mapreduce.engine import shipping
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.job import Runner
@@ -106,6 +108,24 @@ class Types(Mapper):
     def map(self, key, value):
         for number in range(5000):
             yield key, value if number == 4999 and value == "or not" else number
+
+
+class TakesPieces(PartitionReducer):
+    def reduce(self, piece):
+        pass
+
+    def output(self):
+        pass
+
+
+class YieldsOfPieces(TakesPieces):
+    def reduce(self, piece):
+        yield from piece
+
+
+class NoOutput(PartitionReducer):
+    def reduce(self, piece):
+        pass
 
 
 class OtherKeys(Reducer):
@@ -273,6 +293,14 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"mapper": NoSuchFile, "files": [__file__]},
         ["no side file 'stop.txt'", "test_wrong_use.py", lines_of(NoSuchFile.map), FIRST],
     ),
+    "a piece that gives pairs": (
+        {"mapper": Words, "reducer": YieldsOfPieces},
+        [lines_of(YieldsOfPieces.reduce), "only output() gives pairs", "'map-00000'"],
+    ),
+    "a function that makes a PartitionReducer, with a combiner": (
+        {"mapper": Words, "reducer": lambda: TakesPieces(), "combiner": max},
+        ["combiner is about keys", "whole pieces"],
+    ),
     "setup as a generator": (
         {"mapper": YieldsInSetup, "reducer": Sum},
         [lines_of(YieldsInSetup.setup), "has a yield"],
@@ -360,6 +388,15 @@ class NoMapper:
         (lambda: Job("wrong", mapper=Words()), "give the class itself"),
         (lambda: Job("wrong", mapper=Words, reducer=Sum, sort_key="key"), "the sort_key has to be"),
         (lambda: Input("in", mapper=Words()), "the mapper has to be"),
+        (lambda: pieces_with(reducer=NoOutput), "NoOutput lacks output: a PartitionReducer has"),
+        (lambda: pieces_with(combiner=max), "combiner is about keys .* a PartitionReducer gets"),
+        (lambda: pieces_with(group_key=len), "group_key is about keys"),
+        (lambda: pieces_with(sort_key=len), "sort_key is about keys"),
+        (lambda: pieces_with(sort_values=True), "sort_values is about keys"),
+        (lambda: pieces_with(descending=True), "descending is about keys"),
+        (lambda: pieces_with(total_order=True), "total_order is about keys"),
+        (lambda: pieces_with(skip_bad_records=1), "skip_bad_records would leave out all"),
+        (lambda: pieces_with(reducer=functools.partial(TakesPieces), combiner=max), "combiner is"),
     ],
 )
 def test_what_is_no_mapper_or_reducer_is_refused_at_once(
@@ -367,6 +404,25 @@ def test_what_is_no_mapper_or_reducer_is_refused_at_once(
 ) -> None:
     with pytest.raises(JobError, match=said):
         wrong()
+
+
+def test_bad_records_are_not_skipped_of_a_source_file_s_pieces(text: Path, tmp_path: Path) -> None:
+    source = (
+        "from mapreduce import Mapper, PartitionReducer\n"
+        "class MyMapper(Mapper): ...\n"
+        "class MyReducer(PartitionReducer):\n"
+        "    def reduce(self, piece): ...\n"
+        "    def output(self): ...\n"
+    )
+    (tmp_path / "job.py").write_text(source)
+    out = str(tmp_path / "out")
+    spec, code = describe("job", tmp_path / "job.py", (str(text),), out, skip_bad_records=1)
+    with pytest.raises(JobError, match="skip_bad_records would leave out all"):
+        inline.run(spec, code)
+
+
+def pieces_with(**options: Any) -> Job:
+    return Job("wrong", **{"mapper": Words, "reducer": TakesPieces, **options})
 
 
 @pytest.mark.parametrize("runner", ["inline", "local"])

@@ -32,6 +32,8 @@ _CLUSTER = {
     # Inputs with a mapper and a format each.
     "join of three inputs, each with a mapper and a format",
     "compressed inputs and outputs, and bytes that are not UTF-8",
+    # A PartitionReducer; what one map task gave in several runs.
+    "spills, whole pieces",
     "nothing",
     # All formats of input and output; `map_batch`.
     "rows in all formats",

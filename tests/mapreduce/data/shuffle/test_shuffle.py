@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from mapreduce.api import Pair
 from mapreduce.data import shuffle
 from mapreduce.data.portable_hash import partition_of, sorted_keys
-from mapreduce.data.shuffle import Collector, Fold, Piece
+from mapreduce.data.shuffle import Collector, Fold, Piece, grouping
 from mapreduce.data.shuffle import blocks as blocks_module
-from mapreduce.data.shuffle import grouping
 from mapreduce.errors import BadRecord, PieceLost
 
 
@@ -120,7 +119,7 @@ def test_by_map_each_task_comes_with_its_own_pairs_in_the_same_order(
     )
     for partition, pieces in enumerate(found):
         assert pieces == [
-            (index, [(key, value) for key, values in groups for value in values])
+            (f"map-{index:05d}", [(key, value) for key, values in groups for value in values])
             for index, pairs in enumerate(given_maps)
             if (groups := expected([pairs], partitions)[partition])
         ]
