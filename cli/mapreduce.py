@@ -4,7 +4,15 @@ from functools import partial
 
 import click
 
-from cli import cluster_commands, job_reports, job_steering, jobs, output, scoreboard
+from cli import (
+    cluster_commands,
+    job_reports,
+    job_steering,
+    jobs,
+    json_commands,
+    output,
+    scoreboard,
+)
 from cli.errors import CommandGroup
 from cli.options import CONTEXT_SETTINGS, config_option, ready_option, say_ready
 from dynamo.config import ClusterConfig
@@ -104,6 +112,7 @@ for command in (
     job_steering.rm,
     job_steering.drain,
     jobs.run,
+    json_commands.json_group,
 ):
     main.add_command(command)
 

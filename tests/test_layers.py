@@ -52,6 +52,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "mapreduce.data",
         "mapreduce.engine",
     ),
+    "mapreduce.jsonwire": ("mapreduce.errors", "mapreduce.engine"),
     "mapreduce.runners": (
         "mapreduce.errors",
         "mapreduce.api",
@@ -112,6 +113,11 @@ PURE = (
     "mapreduce.engine.retry",
     "mapreduce.engine.scheduler",
     "mapreduce.engine.status",
+    "mapreduce.jsonwire.actions",
+    "mapreduce.jsonwire.jobs",
+    "mapreduce.jsonwire.master",
+    "mapreduce.jsonwire.messages",
+    "mapreduce.jsonwire.worker",
 )
 """State machines and values: time is an argument, randomness is injected, nothing is sent."""
 NOT_IN_PURE = ("gevent", "zerorpc", "plyvel", "time", "socket", "threading", "zmq", "asyncio")

@@ -1,0 +1,86 @@
+"""What the master does with files: the folder `var`, the list of input files, groups, output."""
+
+import os
+import shutil
+from pathlib import Path
+
+from mapreduce.errors import JobError
+from mapreduce.jsonwire import grouping
+from mapreduce.jsonwire.actions import (
+    CopyOutput,
+    FilesDone,
+    FilesFailed,
+    Group,
+    InputListed,
+    ListInput,
+    Report,
+)
+from mapreduce.jsonwire.wire import Heard
+
+VAR = Path("var")
+
+
+def make_var() -> None:
+    """An empty folder `var` here, in place of one that there may be."""
+    if VAR.absolute() == Path("/var"):
+        raise JobError("the master's folder here would be /var, the system's: start it elsewhere")
+    if VAR.is_symlink() or VAR.is_file():
+        VAR.unlink()
+    elif VAR.exists():
+        shutil.rmtree(VAR)
+    VAR.mkdir()
+
+
+def work_on(action: ListInput | Group | CopyOutput, heard: Heard) -> None:
+    """Do it, and tell `heard` how it went."""
+    try:
+        match action:
+            case ListInput(job=job, folder=folder):
+                heard(InputListed(job, input_files(folder)))
+            case Group(job=job):
+                present = _present(action.sorted_files, heard)
+                grouping.group(present, action.groups, action.scratch)
+                heard(FilesDone(job))
+            case CopyOutput(job=job):
+                copy(_present(action.files, heard), Path(action.folder))
+                heard(FilesDone(job))
+    except (OSError, ValueError) as error:
+        heard(FilesFailed(action.job, str(error)))
+
+
+def input_files(folder: str) -> list[str]:
+    """The files of a folder in order, with its name before theirs. Folders in it and hidden files
+    are left out, as by the shell's `folder/*`. Raises OSError; JobError for a name that JSON can't
+    say."""
+    files = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]  # noqa: PTH118, PTH208
+    files = [file for file in files if _is_input(Path(file))]
+    for file in files:
+        try:
+            file.encode()
+        except UnicodeEncodeError:
+            raise JobError(f"the name of {file!r} is not UTF-8: rename the file") from None
+    return files
+
+
+def copy(files: list[str], folder: Path) -> None:
+    """Copy files into a folder, which is made; each is there as a whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in map(Path, files):
+        part = folder / f".{file.name}.{os.getpid()}"
+        try:
+            shutil.copyfile(file, part)
+            part.replace(folder / file.name)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _is_input(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _present(files: list[str], heard: Heard) -> list[str]:
+    """Those that are there: a worker may have finished without having written anything."""
+    present = [file for file in files if Path(file).is_file()]
+    for missing in sorted(set(files) - set(present)):
+        heard(Report(f"{missing} is not there, though its task is finished; taken as empty"))
+    return present
