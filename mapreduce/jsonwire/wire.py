@@ -65,7 +65,7 @@ class Inbox:
                 await asyncio.wait_for(before.wait(), TURN_S)
             self._heard(message)
         except (NotAMessage, TimeoutError) as error:
-            self._heard(Report(f"no message: {error or f'{SILENCE_S:g} s of silence'}; ignored"))
+            self._heard(Report(f"no message: {str(error) or f'{SILENCE_S:g} s of silence'}; ignored"))
         except OSError:
             pass  # it has gone in the middle
         finally:
