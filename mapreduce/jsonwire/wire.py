@@ -65,9 +65,10 @@ class Inbox:
                 await asyncio.wait_for(before.wait(), TURN_S)
             self._heard(message)
         except (NotAMessage, TimeoutError) as error:
-            self._heard(Report(f"no message: {str(error) or f'{SILENCE_S:g} s of silence'}; ignored"))
-        except OSError:
-            pass  # it has gone in the middle
+            reason = str(error) or f"{SILENCE_S:g} s of silence"
+            self._heard(Report(f"no message: {reason}; ignored"))
+        except (OSError, asyncio.CancelledError):
+            pass  # it has gone in the middle; or this process ends, of which asyncio would complain
         finally:
             mine.set()
             writer.close()
