@@ -44,7 +44,7 @@ class Worker:
     >>> worker.handle(RegisterAck(worker_host=HOST, worker_port=6001, worker_pid=7))
     [BeginHeartbeats()]
     >>> worker.handle(Shutdown())
-    [Stop()]
+    [Stop(flush_s=0.0)]
     """
 
     def __init__(self, pid: int, port: int, master_port: int, patience_s: float) -> None:

@@ -130,8 +130,8 @@ def site_in(folder: Path) -> Iterator[Site]:
 
 
 def free_port() -> int:
-    """A port that is free with that below it for UDP, and some above it. It is none of those that the
-    system gives to connections, so it stays free."""
+    """A port that is free with that below it for UDP, and some above it. It is none of those that
+    the system gives to connections, so it stays free."""
     while True:
         port = random.randrange(20_000, 32_000)
         if _free(socket.SOCK_DGRAM, port - 1) and all(
