@@ -349,7 +349,7 @@ class Dispatcher:
         self.decisions.forget(run.id)
 
     def _sweep_again(self, run: Run, record: JobRecord) -> None:
-        self.threads.call(records.clean_up, self.store, run.id)
+        self.threads.call(records.clean_up_everywhere, self.store, run.id)
         self.threads.call(runs.sweep_parts, self.store, run, record.state)
         present = self.records.get(record.name)
         if present and present.run == run.id:  # else a newer run may write there

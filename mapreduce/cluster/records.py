@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from dynamo import files
-from dynamo.errors import CorruptData
+from dynamo.errors import CorruptData, QuorumFailed
 from dynamo.store import Store
 from dynamo.values.versions import NOTHING_SEEN
 from mapreduce.data import inputs, outputs
@@ -344,6 +344,18 @@ def work_folder(run: str) -> str:
 def clean_up(store: Store, run: str) -> None:
     """Delete the pieces of a run that is over."""
     store.multi_delete(store.list(paths.pieces(run)), durable=False)
+
+
+def clean_up_everywhere(store: Store, run: str) -> None:
+    """Delete the pieces of a run that are still listed once it was cleaned up: a node has them that
+    was not reached by the one which was asked to delete them.
+
+    Nobody brings that about later, as pieces are ephemeral. Now all nodes have to confirm, so a
+    node is looked for that reaches them all. Where there is none they go with their time to live.
+    """
+    if left := list(store.list(paths.pieces(run))):
+        with contextlib.suppress(QuorumFailed):
+            store.multi_delete(left, w=len(store.locate(left[0])), durable=False)
 
 
 def forget_steps(store: Store, run: str) -> None:
