@@ -14,6 +14,7 @@ and Ousterhout, "In search of an understandable consensus algorithm".
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,9 @@ from mapreduce.errors import TermOver
 HEARTBEAT_S = 0.1
 TIMEOUT_S = (0.6, 1.2)
 """A master that has heard nothing of a leader for so long, at random, wants to lead itself."""
+LEADER_LIVES_S = 0.4
+"""A master that has heard of a leader within this time votes for no other. Less than the others
+wait at least before they want to lead: who is dead is not waited for."""
 MAJORITY_LOST_S = 1.0
 """A leader that has heard of no majority for so long leads no more."""
 DECISION_TIMEOUT_S = 3.0
@@ -211,6 +215,31 @@ class _Decisions(SyncObjConsumer):  # type: ignore[misc]
         return True
 
 
+class _Steady(TCPTransport):  # type: ignore[misc]
+    """The network of several masters. One that hears a leader gives its vote to no other.
+
+    Where two masters don't reach each other and all others reach both, the one that can't hear the
+    leader wants to lead itself, again and again. With the votes of the others it would, and soon
+    lose them to the first; so the lead would go to and fro. (Ongaro, "Consensus: bridging theory
+    and practice", section 4.2.3. The leader itself hears every candidate: one that comes back with
+    a newer term must not be left out for ever.)
+    """
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)
+        self._leader: Node | None = None
+        self._heard_at = -math.inf
+
+    def _onMessageReceived(self, node: Node, message: Any) -> None:  # noqa: N802, theirs
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "append_entries":
+            self._leader, self._heard_at = node, time.monotonic()
+        elif kind == "request_vote" and node != self._leader:
+            if time.monotonic() - self._heard_at < LEADER_LIVES_S:
+                return
+        super()._onMessageReceived(node, message)
+
+
 class _Alone(Transport):  # type: ignore[misc]
     """The network of a master that has no others."""
 
@@ -242,5 +271,5 @@ def _raft(name: str, members: Mapping[str, str], folder: Path, decisions: _Decis
         others,
         conf,
         consumers=[decisions],
-        transportClass=_Alone if alone else TCPTransport,
+        transportClass=_Alone if alone else _Steady,
     )

@@ -23,9 +23,11 @@ from dynamo.errors import NodeFailed, RequestError
 from dynamo.store import Store, check_value
 from mapreduce.cluster import messages
 from mapreduce.cluster.leadership import Leadership
+from mapreduce.cluster.relay import Relay
 from mapreduce.cluster.requests import Requests
 from mapreduce.engine.orders import JobSpec, StepSpec
 from mapreduce.engine.scheduler import Policy
+from mapreduce.errors import NotLeader
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -52,14 +54,15 @@ def _checked(method: Method) -> Method:
 class MasterService:
     """What the master answers on its port. zerorpc publishes every public method of this class.
 
-    All but `report` are plain calls for any zerorpc client in any language; records are as in
-    `mapreduce.cluster.records.JobRecord`. A call that can't be done is answered with an error that
+    All but `report` and `relay` are plain calls for any zerorpc client in any language; records are
+    as in `mapreduce.cluster.records.JobRecord`. A call that can't be done is answered with an error that
     says why, before anything has been changed.
     """
 
     def __init__(self, name: str, leadership: Leadership) -> None:
         self._name = name
         self._leadership = leadership
+        self._relay = Relay()
 
     def _requests(self) -> Requests:
         return self._leadership.term.requests
@@ -169,6 +172,19 @@ class MasterService:
     @_checked
     def report(self, report: bytes) -> bytes:
         """For workers only: a report there, orders back; see `mapreduce.cluster.messages`."""
+        return self._answered(report)
+
+    @_checked
+    def relay(self, report: bytes) -> bytes:
+        """For workers that can't reach the master that leads: their report is passed on to it."""
+        try:
+            return self._answered(report)
+        except NotLeader as elsewhere:
+            if not elsewhere.address:
+                raise
+            return self._relay.report(elsewhere.address, report)
+
+    def _answered(self, report: bytes) -> bytes:
         orders = self._leadership.term.reports.report(messages.decode_report(report))
         _ = self._leadership.term  # raises if that has ended while the report was held
         return messages.encode(orders)

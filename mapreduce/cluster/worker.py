@@ -77,6 +77,10 @@ class TaskServer:
         self._name, self._node, self._slots, self._host = name, node, slots, host
         self._masters = deque(masters)
         """Their addresses, that of the one that is asked first."""
+        self._in_vain = 0
+        """How many calls, one after the other, no leader has taken."""
+        self._is_relayed = False
+        """True while a master that stands by passes reports on: it reaches the leader."""
         self._silent: set[str] = set()
         """Those that gave no answer when they were last asked."""
         self._term = 0
@@ -161,9 +165,10 @@ class TaskServer:
         finished, self._unsent = self._unsent, []
         report, address = self._next_report(finished), self._masters[0]
         told_before = list(self._told)
+        relayed = self._is_relayed or self._asks_to_pass_on
         try:
-            silent = address in self._silent
-            orders = self._call(report, SILENT_TIMEOUT_S if silent else ANSWER_TIMEOUT_S)
+            timeout_s = SILENT_TIMEOUT_S if address in self._silent else ANSWER_TIMEOUT_S
+            orders = self._call("relay" if relayed else "report", report, timeout_s)
         except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
             self._silent.add(address)
             self._not_taken(report, address, f"no master answers at {address}; asking on")
@@ -175,13 +180,18 @@ class TaskServer:
             if orders.term < self._term:
                 self._not_taken(report, address, f"the master at {address} leads no more")
             else:
-                self._complaint = ""
+                self._complaint, self._in_vain, self._is_relayed = "", 0, relayed
                 self._silent.discard(address)
                 self._taken(report, orders, told_before)
                 self._obey(orders)
         finally:
             self._under_way -= 1
             self._news.set()
+
+    @property
+    def _asks_to_pass_on(self) -> bool:
+        """True in every other round of all masters in vain: the leader may be out of reach."""
+        return len(self._masters) > 1 and self._in_vain // len(self._masters) % 2 == 1
 
     def _taken(self, report: Report, orders: Orders, told_before: list[int]) -> None:
         """Remember what this master has been told until it is `kept`. `told_before` are the reports
@@ -205,6 +215,7 @@ class TaskServer:
         self._unsent[:0], self._returned[:0] = report.finished, report.returned
         self._retell.update(self._executor.early)
         self._complain(reason)
+        self._in_vain, self._is_relayed = self._in_vain + 1, False
         if self._masters[0] == address:
             self._masters.rotate(-1)
             self._hang_up(self._client)
@@ -251,12 +262,13 @@ class TaskServer:
         """The master need not find out by waiting."""
         self._collect()
         with contextlib.suppress(zerorpc.TimeoutExpired, zerorpc.LostRemote, zerorpc.RemoteError):
-            self._call(self._next_report(self._unsent, goodbye=True), GOODBYE_TIMEOUT_S)
+            method = "relay" if self._is_relayed else "report"
+            self._call(method, self._next_report(self._unsent, goodbye=True), GOODBYE_TIMEOUT_S)
 
-    def _call(self, report: Report, timeout_s: float) -> Orders:
+    def _call(self, method: str, report: Report, timeout_s: float) -> Orders:
         client = self._client = self._client or self._connected()
         try:
-            return decode_orders(client.report(encode(report), timeout=timeout_s))
+            return decode_orders(client(method, encode(report), timeout=timeout_s))
         except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
             self._hang_up(client)  # a client that timed out once may stay wedged
             raise

@@ -1,5 +1,5 @@
-"""A server on a host of a test's own network: a store node, a master or a worker, with the addresses
-of that network.
+"""A server on a host of a test's own network: a store node, a master or a worker, at addresses of
+that network.
 
     python -m tests.integration.serve_on_host KIND NAME HOSTS --config FILE --ready-fd NUMBER
 
@@ -25,7 +25,9 @@ from dynamo.net.client import Client
 
 def moved(config: ClusterConfig, hosts: Mapping[str, str]) -> ClusterConfig:
     """The cluster with its servers at other addresses."""
-    nodes = tuple(replace(node, address=_at(node.address, hosts[node.name])) for node in config.nodes)
+    nodes = tuple(
+        replace(node, address=_at(node.address, hosts[node.name])) for node in config.nodes
+    )
     masters = tuple(
         replace(
             master,

@@ -103,8 +103,12 @@ class Cluster:
     def let_commits_go_on(self) -> None:
         (self.folder.parent / "hold").unlink()
 
-    def start_worker(self, name: str, slots: int = 2) -> None:
-        self._start(name, "worker", name, str(slots), json.dumps(self.places))
+    def start_worker(self, name: str, slots: int = 2, cut_off_from: str = "") -> None:
+        """A worker, of which one master may be out of reach."""
+        places = dict(self.places)
+        if cut_off_from:
+            places[cut_off_from] = [f"127.0.0.1:{free_ports(1)[0]}", ""]
+        self._start(name, "worker", name, str(slots), json.dumps(places))
 
     def wait_for_workers(self, count: int) -> None:
         wait_until(lambda: len(self.connection.workers()) == count, 10.0, f"{count} workers")

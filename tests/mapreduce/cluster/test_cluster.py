@@ -493,6 +493,7 @@ class TestAnyClient:
             "new_job", "run_job", "kill_job", "job_status", "jobs", "output", "workers", "leader",
             "report", "kill_task", "pause_job", "resume_job", "remove_job", "drain_worker",
             "history", "submit_job", "await_job", "await_workers", "scoreboard",
+            "relay",
         }  # fmt: skip
 
     def test_a_newer_report_of_a_worker_releases_the_older(self, cluster):

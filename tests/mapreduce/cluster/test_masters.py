@@ -83,6 +83,22 @@ def cluster(processes: Cluster) -> Iterator[Cluster]:
     processes.wait_for_workers(2)
 
 
+def test_a_worker_that_reaches_only_masters_that_stand_by_does_its_work(cluster, tmp_path):
+    cluster.start_worker("far", cut_off_from=cluster.wait_for_leader())
+    cluster.wait_for_workers(3)
+    for name in ("w1", "w2"):
+        cluster.connection.drain_worker(name, True)
+    wait_until(lambda: sum(w["draining"] for w in cluster.connection.workers()) == 2, 10.0, "both")
+    job = GatedJob(cluster, tmp_path, "through-others", "none")
+    job.check_end(takeovers=0)
+    board = cluster.connection.scoreboard()["workers"]
+    assert [w["done"] for w in board if w["name"] == "far"] == [MAPS + REDUCES]
+    assert cluster.end("far", signal.SIGTERM) == 0
+    cluster.wait_for_workers(2)  # it has said goodbye
+    for name in ("w1", "w2"):
+        cluster.connection.drain_worker(name, False)
+
+
 class GatedJob:
     """A job whose tasks of the stage `stage` wait, all but the first, until `open`."""
 
