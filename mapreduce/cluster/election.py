@@ -234,10 +234,9 @@ class _Steady(TCPTransport):  # type: ignore[misc]
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "append_entries":
             self._leader, self._heard_at = node, time.monotonic()
-        elif kind == "request_vote" and node != self._leader:
-            if time.monotonic() - self._heard_at < LEADER_LIVES_S:
-                return
-        super()._onMessageReceived(node, message)
+        leader_lives = time.monotonic() - self._heard_at < LEADER_LIVES_S
+        if kind != "request_vote" or node == self._leader or not leader_lives:
+            super()._onMessageReceived(node, message)
 
 
 class _Alone(Transport):  # type: ignore[misc]

@@ -55,8 +55,8 @@ class MasterService:
     """What the master answers on its port. zerorpc publishes every public method of this class.
 
     All but `report` and `relay` are plain calls for any zerorpc client in any language; records are
-    as in `mapreduce.cluster.records.JobRecord`. A call that can't be done is answered with an error that
-    says why, before anything has been changed.
+    as in `mapreduce.cluster.records.JobRecord`. A call that can't be done is answered with an error
+    that says why, before anything has been changed.
     """
 
     def __init__(self, name: str, leadership: Leadership) -> None:
