@@ -3,7 +3,6 @@
 Every node has a host of its own (a network namespace), and so have the clients.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.integration.namespaces import Network, why_not
 from tests.integration.serve_on_host import moved
 
 NODES = ["n1", "n2", "n3", "n4", "n5"]
+PORT = 7401
 
 
 class ProcessesOnHosts(ClusterProcesses):
@@ -27,13 +27,13 @@ class ProcessesOnHosts(ClusterProcesses):
 
     def __init__(self, config: ClusterConfig, network: Network) -> None:
         super().__init__(config)
-        self._hosts = json.dumps({node: network.address(node) for node in NODES})
+        self._addresses = list(config.node_addresses.values())
         self._file = str(config.path)
         self._network = network
 
     def command(self, server: Server) -> list[str]:
         module = "tests.integration.serve_on_host"
-        command = [sys.executable, "-m", module, server.kind, server.name, self._hosts]
+        command = [sys.executable, "-m", module, server.name, *self._addresses]
         return self._network.command(server.name, [*command, "--config", self._file])
 
 
@@ -55,7 +55,7 @@ def network(hosts: Network) -> Iterator[Network]:
 @pytest.fixture
 def trial(network: Network, tmp_path: Path) -> Iterator[Trial]:
     written = write_config(tmp_path, nodes=len(NODES), masters=0, workers=0)
-    config = moved(written, {node: network.address(node) for node in NODES})
+    config = moved(written, [f"{network.address(node)}:{PORT}" for node in NODES])
     with Trial(config, ProcessesOnHosts(config, network), seed=2) as trial:
         trial.work.go_on(operations=60)
         yield trial
@@ -122,7 +122,7 @@ def test_a_client_that_reaches_a_node_that_reaches_nobody_is_served_by_others(
     """Three nodes: nobody is left to stand in. A request has longer than any test may take."""
     written = write_config(tmp_path, nodes=3, masters=0, workers=0)
     hosts = NODES[:3]
-    config = moved(written, {node: network.address(node) for node in hosts})
+    config = moved(written, [f"{network.address(node)}:{PORT}" for node in hosts])
     processes = ProcessesOnHosts(config, network)
     processes.up(lambda line: None)
     addresses = list(config.node_addresses.values())
