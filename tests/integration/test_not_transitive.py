@@ -5,20 +5,16 @@ hosts don't reach each other, and all others reach both.
 """
 
 import contextlib
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.cluster_processes import ClusterProcesses, Server
-from cli.local_cluster import write_config
-from dynamo.config import ClusterConfig
+from dynamo.config import ClusterConfig, load
 from mapreduce.cluster.election import Election
 from tests.integration.job_cluster import HeldJob, JobCluster
 from tests.integration.namespaces import Network, why_not
-from tests.integration.serve_on_host import moved
 from tests.waiting import wait_until
 
 HOSTS = ["n1", "n2", "n3"]
@@ -30,13 +26,9 @@ class ProcessesOnHosts(ClusterProcesses):
     def __init__(self, config: ClusterConfig, network: Network) -> None:
         super().__init__(config)
         self._network = network
-        self._hosts = json.dumps({host: network.address(host) for host in HOSTS})
-        self._file = str(config.path)
 
     def command(self, server: Server) -> list[str]:
-        module, host = "tests.integration.serve_on_host", f"n{server.name[1:]}"
-        command = [sys.executable, "-m", module, server.kind, server.name, self._hosts]
-        return self._network.command(host, [*command, "--config", self._file])
+        return self._network.command(f"n{server.name[1:]}", super().command(server))
 
 
 class ClusterOnHosts(JobCluster):
@@ -44,8 +36,16 @@ class ClusterOnHosts(JobCluster):
 
     def __init__(self, folder: Path, network: Network, masters: int, settings: str = "") -> None:
         super().__init__(folder)
-        written = write_config(folder, masters=masters, slots=1, settings=settings)
-        self.config = moved(written, {host: network.address(host) for host in HOSTS})
+        lines = ["[cluster]", "trusted_network = yes", settings]
+        for number, host in enumerate(HOSTS, start=1):
+            address = network.address(host)
+            lines += [f"[node {host}]", f"address = {address}:7401"]
+            lines += [f"[worker w{number}]", f"node = {host}", "slots = 1"]
+            if number <= masters:
+                lines += [f"[master m{number}]", f"address = {address}:7402"]
+                lines += [f"election = {address}:7403"] if masters > 1 else []
+        self.config.path.write_text("\n".join(lines))
+        self.config = load(self.config.path)
         self.processes = ProcessesOnHosts(self.config, network)
 
 
