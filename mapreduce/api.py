@@ -39,8 +39,10 @@ class Context:
     status: str = ""
     """A few words on what the task is doing, for `mapreduce status`; yours to set."""
     progress: float | None = None
-    """How much of its work the task has done, from 0 to 1. A map task's is what it has read; that
-    of a reduce task is yours to set."""
+    """How much of its work the task has done, from 0 to 1; yours to set. Else a map task's follows
+    from the record that it is at, and a reduce task's is not known."""
+    measured: Callable[[], float] | None = field(default=None, repr=False)
+    """How far it is, seen from outside."""
     find_file: Callable[[str], Path] | None = field(default=None, repr=False)
     write_named: Callable[[str, Any, Any], None] | None = field(default=None, repr=False)
     emitted: list[Pair] = field(default_factory=list, repr=False)

@@ -17,7 +17,7 @@ from mapreduce.engine.stages import Job, Stage
 from mapreduce.engine.workers import Workers
 
 BELIEVED = 0.9
-"""No more progress is believed: a task that has read all may still hang at what it has read."""
+"""No more progress is believed: a task that is done with all records may still hang at the end."""
 
 
 def choose(job: Job, workers: Workers, now: float, policy: Policy) -> tuple[Task, Worker] | None:
@@ -62,7 +62,7 @@ def _slow(job: Job, stage: Stage, usual_s: float, now: float, policy: Policy) ->
         began = began_at(attempt, job)
         if now - began > least_age_s and not _has_backup(stage, attempt):
             left_s = seconds_left(attempt, began, now)
-            if left_s > usual_s and seconds_in_all(attempt, began, now) > policy.backup_least_s:
+            if left_s > usual_s:
                 left[attempt.id] = left_s
     return (stage.running[id] for id in sorted(left, key=lambda id: -left[id]))
 
@@ -93,31 +93,11 @@ def seconds_left(attempt: Attempt, began_at: float, now: float) -> float:
     >>> seconds_left(attempt, began_at=0.0, now=12.0)
     28.0
     """
-    if not _tells_progress(attempt, began_at):
-        return now - began_at
-    return seconds_in_all(attempt, began_at, now) - (now - began_at)
-
-
-def seconds_in_all(attempt: Attempt, began_at: float, now: float) -> float:
-    """How long an attempt will probably have taken: by its progress; of one that tells none no more
-    is known than that it has taken so long already.
-
-    >>> from mapreduce.engine.events import Locality, TaskId
-    >>> attempt = Attempt(AttemptId(TaskId("job", "map", 0), 1), "w1", Locality.ANY, 0.0, 1)
-    >>> seconds_in_all(attempt, began_at=0.0, now=10.0)
-    10.0
-    >>> attempt.progress, attempt.progress_at = 0.25, 10.0
-    >>> seconds_in_all(attempt, began_at=0.0, now=12.0)
-    40.0
-    """
-    age_s = now - began_at
-    if not _tells_progress(attempt, began_at):
+    age_s, told_s = now - began_at, attempt.progress_at - began_at
+    if attempt.progress <= 0.0 or told_s <= 0.0:
         return age_s
-    return max(age_s, (attempt.progress_at - began_at) / min(attempt.progress, BELIEVED))
-
-
-def _tells_progress(attempt: Attempt, began_at: float) -> bool:
-    return attempt.progress > 0.0 and attempt.progress_at > began_at
+    whole_s = told_s / min(attempt.progress, BELIEVED)
+    return max(0.0, whole_s - age_s)
 
 
 def _place(job: Job, task: Task, workers: Workers) -> Worker | None:

@@ -40,11 +40,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     # Backups
     backup_after_medians: float = 1.5
     """No task has a backup before it has run so many times as long as others of its stage did."""
-    backup_after_s: float = 1.0
-    """Nor before it has run for so long: what progress tells before is chance."""
-    backup_least_s: float = 7.5
-    """Nor one that by its progress takes no longer than this in all; one that tells no progress has
-    to have run for so long. So what takes five seconds, as tasks with effects elsewhere may, runs
-    once if nothing fails, on a busy machine too."""
+    backup_after_s: float = 7.5
+    """Nor before it has run for so long: what takes five seconds runs once if nothing fails, on a
+    busy machine too. Tasks may have effects elsewhere, and of short ones a copy gains little."""
     backup_share: float = 0.1
     """At most this part of a stage's tasks, but one at least, have backups at the same time."""

@@ -255,7 +255,8 @@ def _records(task: Task) -> Iterator[Batch]:
     split = task.order.split
     assert split is not None
     input_format = BETWEEN if task.phase.step else _input(task).format
-    reader = Watched(inputs.open_reader(task.bench.store), task.context, split.size_bytes)
+    reader = Watched(inputs.open_reader(task.bench.store), split.size_bytes)
+    task.context.measured = reader.progress
     reader.prepare(split.slices)
     task.counters["map_input_bytes"] += split.size_bytes
     left = sampling.RECORDS if task.phase.sampling else task.order.limit
@@ -268,6 +269,7 @@ def _records(task: Task) -> Iterator[Batch]:
                 left -= batch.size
             for some in task.selection.of_batch(batch, part.path):
                 task.counters["map_input_records"] += some.size
+                reader.begin(some)
                 yield some
             if left == 0 or task.selection.is_done:
                 break

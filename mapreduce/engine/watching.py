@@ -1,4 +1,4 @@
-"""How far a running attempt is: what it has read, and what its user code says of itself.
+"""How far a running attempt is: at which record, and what its user code says of itself.
 
 A thread of the task's process looks twice a second and tells what has changed; nothing is asked of
 the task, which may be in the middle of anything.
@@ -12,6 +12,7 @@ import msgspec
 
 from mapreduce.api import Context
 from mapreduce.data import codecs
+from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Reader, Slice
 from mapreduce.engine.events import AttemptId
 
@@ -57,33 +58,45 @@ class Watch:
 
     def _tell_changes(self, attempt: AttemptId, context: Context) -> None:
         status = str(context.status)[:STATUS_CHARACTERS]
-        note = Note(attempt=attempt, status=status, progress=context.progress)
+        progress = context.progress
+        if progress is None and context.measured:
+            progress = context.measured()
+        note = Note(attempt=attempt, status=status, progress=progress)
         if note != self._told:
             self._told = note
             self._tell(note)
 
 
 class Watched:
-    """A reader that keeps `context.progress` up to date."""
+    """A reader that knows how much of what it has read has been dealt with."""
 
-    def __init__(self, reader: Reader, context: Context, total_bytes: int) -> None:
+    def __init__(self, reader: Reader, total_bytes: int) -> None:
         self._reader = reader
-        self._context = context
         self._total_bytes = max(total_bytes, 1)
-        self._done_bytes = 0
+        self._read_bytes = 0
+        self._at: tuple[int, int, Batch | None] = 0, 0, None
+        """What had been read before the batch at hand, with it, and that batch: one value, as
+        another thread asks."""
+
+    def progress(self) -> float:
+        """The part of the bytes whose records lie before the current one."""
+        before, up_to, batch = self._at
+        part = batch.done / max(1, batch.size) if batch else 0.0
+        return min(1.0, (before + part * (up_to - before)) / self._total_bytes)
+
+    def begin(self, batch: Batch) -> None:
+        """These records come next; all before them have been dealt with."""
+        self._at = self._at[1], self._read_bytes, batch
 
     def prepare(self, slices: Sequence[Slice]) -> None:
         self._reader.prepare(slices)
 
     def read(self, part: Slice, start: int, stop: int) -> Iterator[bytes]:
+        self._at = self._read_bytes, self._read_bytes, None
         counts = codecs.codec_of(part.path) is None  # else it is more than what is read
         for block in self._reader.read(part, start, stop):
             if counts:
-                self._add(len(block))
+                self._read_bytes += len(block)
             yield block
         if not counts:
-            self._add(part.size_bytes)
-
-    def _add(self, size_bytes: int) -> None:
-        self._done_bytes += size_bytes
-        self._context.progress = min(1.0, self._done_bytes / self._total_bytes)
+            self._read_bytes += part.size_bytes

@@ -37,8 +37,8 @@ class Batch:
     an iterator over a list knows how many are left.
 
     >>> batch = Batch(["to", "be"], lambda: iter([0, 3]))
-    >>> next(batch.pairs), batch.current(), batch.size
-    ((0, 'to'), (0, 'to'), 2)
+    >>> next(batch.pairs), batch.current(), batch.size, batch.done
+    ((0, 'to'), (0, 'to'), 2, 0)
     """
 
     __slots__ = ("_keys", "_unread", "_values", "pairs", "size")
@@ -66,11 +66,19 @@ class Batch:
 
     def current(self) -> Pair | None:
         """The record that was last taken from `pairs`, None before the first."""
-        index = self.size - operator.length_hint(self._unread) - 1
-        if index < 0:
+        if self._taken == 0:
             return None
-        key, value = next(islice(self._with_keys(self._values), index, None))
+        key, value = next(islice(self._with_keys(self._values), self._taken - 1, None))
         return key, value
+
+    @property
+    def done(self) -> int:
+        """How many records lie before the current one. Other threads may ask."""
+        return max(0, self._taken - 1)
+
+    @property
+    def _taken(self) -> int:
+        return self.size - operator.length_hint(self._unread)
 
     def _with_keys(self, values: Iterable[Any]) -> Iterator[Pair]:
         return iter(values) if self._keys is None else zip(self._keys(), values)

@@ -32,7 +32,7 @@ from tests.mapreduce.engine.scheduling import (
     with_workers,
 )
 
-PATIENT = Policy(worker_timeout_s=1e9, order_timeout_s=1e9, backup_least_s=0.0)
+PATIENT = Policy(worker_timeout_s=1e9, order_timeout_s=1e9, backup_after_s=1.0)
 AS_IT_IS = Policy(worker_timeout_s=1e9, order_timeout_s=1e9)
 
 
@@ -166,17 +166,6 @@ class TestShortTasks:
     @pytest.mark.parametrize("told", TELLS.values(), ids=TELLS)
     def test_a_long_one_does_not(self, told):
         assert runs_of_each([1.0, 1.0, 1.0, 60.0], 2, told) == Counter({0: 1, 1: 1, 2: 1, 3: 2})
-
-    def test_one_that_tells_nothing_has_to_have_run_for_a_while(self):
-        s = one_left(seconds=0.1, policy=AS_IT_IS)
-        assert s.handle(Tick(), 7.5) == []
-        assert len(runs(s.handle(Tick(), 7.6))) == 1
-
-    def test_one_whose_progress_says_that_it_is_slow_gets_a_copy_sooner(self):
-        s = one_left(seconds=0.1, policy=AS_IT_IS)
-        told = ((map_attempt(0), 0.1),)
-        s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),), progress=told), 1.1)
-        assert len(runs(s.handle(Tick(), 1.1))) == 1
 
 
 class TestEarlyReduces:

@@ -96,7 +96,7 @@ class World:
         self.counted: Counter[str] = Counter()
         """What happened how often, for the tests of the world itself."""
         # Tasks here are short, and copies of them shall be many.
-        self.policy = Policy(max_losses=plan.max_losses, backup_least_s=0.0)
+        self.policy = Policy(max_losses=plan.max_losses, backup_after_s=1.0)
         self._make_scheduler = scheduler
         self._tell = tell
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
