@@ -2,6 +2,7 @@
 
 import fnmatch
 import itertools
+import re
 
 import click
 
@@ -10,6 +11,7 @@ from cli.job_control import open_master
 from cli.options import config_option, json_option, open_store
 from cli.waiting import wait_and_tell
 from dynamo.config import ClusterConfig
+from dynamo.errors import RequestError
 
 STATES = ("new", "running", "succeeded", "failed", "killed")
 
@@ -81,18 +83,28 @@ def jobs(
 @click.argument("name")
 @click.argument("task", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed until the job ends.")
+@click.option("--servers", is_flag=True, help="What masters and workers have said of the run.")
 @config_option
-def logs(name: str, task: str | None, follow: bool, config: ClusterConfig) -> None:
+def logs(name: str, task: str | None, follow: bool, servers: bool, config: ClusterConfig) -> None:
     """Print what the tasks of the job NAME have printed, or only TASK.
 
     TASK is a kind, a task or one of its attempts: map, map-00003 or map-00003.1. With --follow,
     Ctrl-C ends the following and not the job.
 
+    With --servers it is what the masters and workers have said of the job's latest run, in order
+    of time by the clock of each; with TASK the lines that name it.
+
     \b
     Examples:
       mapreduce logs wc map-00003
       mapreduce logs wc --follow
+      mapreduce logs wc --servers
     """
+    if servers:
+        if follow:
+            raise RequestError("--servers tells of what is there by now; leave out --follow")
+        _print_server_lines(name, task, config)
+        return
     from mapreduce.runners import logs as kept
 
     master = open_master(config)
@@ -111,6 +123,21 @@ def logs(name: str, task: str | None, follow: bool, config: ClusterConfig) -> No
             click.echo(log.text, nl=not log.text.endswith("\n"))
     if last is None:
         click.echo(f"no task of job {name}{f' like {task}' if task else ''} printed", err=True)
+
+
+def _print_server_lines(name: str, task: str | None, config: ClusterConfig) -> None:
+    from mapreduce.cluster import serverlog
+
+    run = open_master(config).job_status(name)["run"]
+    names_it = re.compile(rf"\b{re.escape(task)}\b" if task else "").search
+    with open_store(config) as store:
+        found = [line for line in serverlog.read(store, run) if names_it(line.text)]
+    width = max((len(line.server) for line in found), default=0)
+    for at, server, text in found:
+        click.echo(f"{show.clock(at)}  {server:{width}}  {text}")
+    if not found:
+        of = f" of {task}" if task else ""
+        click.echo(f"no server has said anything{of} of the latest run of job {name}", err=True)
 
 
 @click.command(short_help="Tell of past runs of a job, with the time of each task.")

@@ -38,6 +38,13 @@ def moment(seconds_since_1970: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds_since_1970))
 
 
+def clock(seconds_since_1970: float) -> str:
+    """The time of day, to the millisecond."""
+    whole = int(seconds_since_1970)
+    thousandths = int((seconds_since_1970 - whole) * 1000)
+    return time.strftime("%H:%M:%S", time.localtime(whole)) + f".{thousandths:03d}"
+
+
 def duration(seconds: float | None) -> str:
     """
     >>> duration(0.123), duration(75), duration(None)

@@ -31,6 +31,7 @@ from mapreduce.cluster.election import Election
 from mapreduce.cluster.history import PastTask
 from mapreduce.cluster.journal import Journal
 from mapreduce.cluster.mailbox import Mailbox
+from mapreduce.cluster.narrator import Narrator
 from mapreduce.cluster.records import JobRecord
 from mapreduce.cluster.threads import Threads
 from mapreduce.cluster.unwanted import Unwanted
@@ -76,7 +77,12 @@ class Dispatcher:
     more after `stop`; every method is called in the hub."""
 
     def __init__(
-        self, store: Store, election: Election, term: int, policy: Policy | None = None
+        self,
+        store: Store,
+        election: Election,
+        term: int,
+        policy: Policy | None = None,
+        name: str = "",
     ) -> None:
         self.store = store
         self.election = election
@@ -85,6 +91,7 @@ class Dispatcher:
         self.threads = Threads(THREADS)
         self.journal = Journal(store, term, self.threads)
         self.decisions = Decisions(election, term, self.threads)
+        self._narrator = Narrator(name, term, self.scheduler, store, self.threads)
         self.records: dict[str, JobRecord] = {}
         self.runs: dict[str, Run] = {}
         self.notes: dict[str, tuple[Note, ...]] = {}
@@ -117,6 +124,7 @@ class Dispatcher:
             self._take_over(record)
         self._spawn(self._tick)
         self._spawn(self._unwanted.delete)
+        self._spawn(self._narrator.keep)
 
     def stop(self) -> None:
         """Running jobs are left as they are in the store."""
@@ -172,7 +180,9 @@ class Dispatcher:
 
     def tell(self, event: Event) -> None:
         """Tell the scheduler what has happened, and do what it answers."""
+        self._narrator.event(event)
         for action in self.scheduler.handle(event, time.monotonic()):
+            self._narrator.action(action)
             self._perform(action)
 
     def _tick(self) -> None:
@@ -323,6 +333,7 @@ class Dispatcher:
 
     def _begin_to_close(self, run: Run, record: JobRecord, past: list[PastTask]) -> None:
         self.closing.add(run.id)
+        self._narrator.ended(run.job, record.state, record.error)
         self.run_ended.set()
         self.run_ended.clear()
         self._spawn(self._close, run, record, past)
@@ -344,6 +355,7 @@ class Dispatcher:
     def _note_end(self, run: Run, record: JobRecord, phase: str, past: list[PastTask]) -> None:
         self.threads.call(history.keep_end, self.store, record, phase, past)
         self.threads.call(runs.sweep, self.store, run, record)
+        self._narrator.close(run.id)
         self.save(record.name)
         self.threads.call(runs.forget, self.store, run)
         self.decisions.forget(run.id)

@@ -103,7 +103,7 @@ class Leadership:
                 self._changed.wait()
 
     def _begin(self, election: Election, number: int) -> None:
-        dispatcher = Dispatcher(self._store, election, number, self._policy)
+        dispatcher = Dispatcher(self._store, election, number, self._policy, self._name)
         try:
             dispatcher.start()
         except DynamoError as error:

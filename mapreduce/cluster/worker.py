@@ -22,8 +22,10 @@ from zmq.constants import LINGER
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
+from mapreduce.cluster import serverlog
 from mapreduce.cluster.logs import LogKeeper
 from mapreduce.cluster.messages import Orders, Report, decode_orders, encode
+from mapreduce.cluster.serverlog import ServerLog
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Executor, Outcome
 
@@ -89,6 +91,7 @@ class TaskServer:
         self._open_store = open_store
         self._store = open_store()
         self._session = secrets.token_hex(8)
+        self._said = ServerLog(f"worker-{name}", self._session)
         self._number = 0
         self._client: zerorpc.Client | None = None
         self._complaint = ""
@@ -120,7 +123,7 @@ class TaskServer:
                 self._slots, self._open_store, self._on_done, place=f"worker {self._name}"
             ) as executor:
                 self._executor = executor
-                self._logs = LogKeeper(self._store, executor.printed)
+                self._logs = LogKeeper(self._store, executor.printed, self._said)
                 self._logs.start()
                 while not self._stopping:
                     self._news.clear()
@@ -152,11 +155,14 @@ class TaskServer:
         while not self._done.empty():
             outcome = self._done.get()
             self._active.discard(outcome.attempt)
+            self._say(outcome.attempt, _how_it_ended(outcome))
             self._unsent.append(msgspec.structs.replace(outcome, output=""))
             self._logs.ended(outcome)
         recalled = self._executor.recall()
         self._active.difference_update(recalled)
         self._returned += recalled
+        for attempt in recalled:
+            self._say(attempt, "is given back: it would wait too long for a slot")
 
     # Talking to the master -----------------------------------------------------------------------
 
@@ -198,6 +204,7 @@ class TaskServer:
         that were answered before this one was sent: `kept` speaks of no others."""
         if orders.term > self._term:
             self._term = orders.term
+            self._say_of_all(f"obeys the master of term {orders.term}")
             self._retell.update(self._executor.early)
             self._unsent[:0] = [outcome for told in self._told.values() for outcome in told]
             self._told.clear()
@@ -250,13 +257,26 @@ class TaskServer:
         for attempt in orders.kill:
             self._executor.kill(attempt)
             self._active.discard(attempt)
+            self._say(attempt, "is killed, as the master wants")
         phases = {phase.name: phase for phase in orders.phases}
         for order in orders.run:
             if order.attempt not in self._active:
                 self._active.add(order.attempt)
+                self._say(order.attempt, "is taken")
                 self._executor.start(phases[order.attempt.task.job], order)
         missed = (more.attempt for more in orders.pieces if not self._executor.more(more))
         self._retell.update(missed)
+
+    def _say(self, attempt: AttemptId, what: str) -> None:
+        """Note what becomes of an attempt."""
+        self._said.say(attempt.task.job, f"{serverlog.name(attempt)} {what}")
+        if not self._active:
+            self._logs.hurry()
+
+    def _say_of_all(self, what: str) -> None:
+        """Note what concerns all that runs here."""
+        for phase in {attempt.task.job for attempt in self._active}:
+            self._said.say(phase, what)
 
     def _say_goodbye(self) -> None:
         """The master need not find out by waiting."""
@@ -289,4 +309,11 @@ class TaskServer:
         """Say it once, not twice a second."""
         if what != self._complaint:
             self._complaint = what
+            self._say_of_all(what)
             print(f"worker {self._name}: {what}", file=sys.stderr, flush=True)
+
+
+def _how_it_ended(outcome: Outcome) -> str:
+    if outcome.result is not None:
+        return "is done"
+    return f"failed: {serverlog.gist(outcome.error)}"

@@ -12,6 +12,8 @@
                                      several terms the highest holds
     job:PHASE:journal:TERM:SEQ       what its tasks have come to: see `mapreduce.cluster.journal`
     job:PHASE:log:KIND-INDEX.ATTEMPT what an attempt printed
+    job:RUN.servers:SERVER:LIFE:SEQ  what a server said of the run: see
+                                     `mapreduce.cluster.serverlog`
     piece:{PHASE:REDUCER}:MAP.ATTEMPT.RUN:BLOCK
                                      one block of a sorted run from one map attempt to one reducer
 
@@ -159,6 +161,29 @@ def log(attempt: AttemptId) -> str:
     'job:wc-1a2b.1:log:map-00003.1'
     """
     return f"{logs(attempt.task.job)}{attempt}"
+
+
+def run_of(phase: str) -> str:
+    """The run that a phase belongs to.
+
+    >>> run_of("my.job-1a2b.1"), run_of("wc-1a2b.2.sample")
+    ('my.job-1a2b', 'wc-1a2b')
+    """
+    return phase.removesuffix(".sample").rpartition(".")[0]
+
+
+def said_of(run: str) -> str:
+    """The prefix of what servers have said of a run."""
+    return f"{run_keys(run)}servers:"
+
+
+def said(run: str, server: str, life: str, sequence: int) -> str:
+    """Where some lines of one life of a server are kept.
+
+    >>> said("wc-1a2b", "worker-w1", "9f3c", 12)
+    'job:wc-1a2b.servers:worker-w1:9f3c:0000000012'
+    """
+    return f"{said_of(run)}{server}:{life}:{sequence:010d}"
 
 
 def home(job: str, reducer: int) -> str:

@@ -1,5 +1,6 @@
 """Jobs on a real master and real workers, each a process, over loopback."""
 
+import re
 import signal
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ import zerorpc
 from dynamo import files
 from dynamo.config import MasterConfig
 from dynamo.errors import DynamoError, NodeFailed, RequestError, Unreachable
-from mapreduce.cluster import master, messages
+from mapreduce.cluster import master, messages, serverlog
 from mapreduce.cluster.connection import Connection
 from mapreduce.engine import paths
 from mapreduce.engine.orders import JobSpec
@@ -79,6 +80,12 @@ def output_of(cluster: Cluster, name: str) -> Counter[str]:
             assert word not in found, f"{word} twice"
             found[word] = int(count)
     return found
+
+
+def said(cluster: Cluster, record: dict, server: str) -> str:
+    """What a server, or all of a kind, have said of a run."""
+    lines = serverlog.read(cluster.store, record["run"])
+    return "".join(f"{line.text}\n" for line in lines if line.server.startswith(server))
 
 
 def processes_with(marker: Path) -> list[int]:
@@ -174,6 +181,18 @@ class TestJobs:
             cluster.store.get(k).value for k in cluster.store.list(paths.run_keys(record["run"]))
         ]
         assert any(b"the first try fails" in log for log in logs)
+        wait_until(lambda: "the run has succeeded" in said(cluster, record, "master"), 10, "it")
+        told = re.findall(r"(map-\d+)\.1 failed on (w\d): (.*)", said(cluster, record, "master"))
+        assert all(
+            error.startswith("OSError: the first try fails, in MyMapper.map (wc.py, line ")
+            for _, _, error in told
+        )
+        task, worker, _ = told[0]
+        by_worker = said(cluster, record, f"worker-{worker}")
+        assert f"{task}.1 is taken\n" in by_worker
+        assert f"{task}.1 failed: OSError: the first try fails, in " in by_worker
+        assert re.search(rf"gives {task}\.2 to w\d", said(cluster, record, "master"))
+        wait_until(lambda: f"{task}.2 is done\n" in said(cluster, record, "worker"), 10, "its end")
 
     def test_reduces_begin_while_a_map_still_runs(self, cluster, tmp_path):
         go_on = tmp_path / "go on"

@@ -413,10 +413,34 @@ def test_nothing_is_left_of_a_run_that_was_taken_over(masters, store):
     run = second.requests.record("wc").run
 
     def left() -> list[str]:
-        return [key for key in store.list(f"job:{run}") if ":plan:" not in key]
+        kept = (":plan:", ".servers:")
+        return [k for k in store.list(f"job:{run}") if not any(kind in k for kind in kept)]
 
     until(lambda: not left(), "the journal to go")
     until(lambda: second.dispatcher.election.decided == {}, "the decisions to be forgotten")
+
+
+def test_each_master_tells_of_a_run_what_it_did(masters, store):
+    worker = TaskServer()
+    _, orders = begin(masters, worker)
+    told = "gives " + str(orders.run[0].attempt)
+    until(lambda: told in said(store, masters.terms[0]), "what the first has said")
+    second = masters.lead()
+    worker.report(second)
+    worker.report(second, *(ended(store, order.attempt) for order in orders.run))
+    until(lambda: state(second) is JobState.SUCCEEDED, "the end")
+    until(lambda: "the run has succeeded" in said(store, second), "what the second has said")
+    assert "begins step 1: 2 map and 0 reduce tasks" in said(store, masters.terms[0])
+    assert "takes over step 1: 0 of 2 map and 0 reduce tasks are done" in said(store, second)
+    assert "the run has succeeded" not in said(store, masters.terms[0])
+
+
+def said(store: Gated, term: Term) -> str:
+    """What the master of a term has said of the run of wc."""
+    run = term.requests.record("wc").run
+    keys = store.list(paths.said_of(run))
+    own = [key for key in keys if f":{term.dispatcher.term:010d}:" in key]
+    return "".join((store.get(key).value or b"").decode() for key in own)
 
 
 def test_a_run_of_which_too_little_is_known_has_failed(masters, store):
