@@ -140,6 +140,9 @@ def test_history_and_logs_of_a_job_that_never_ran(patient: str, mapreduce: Call)
     failed(mapreduce("history", patient, "--run", "x"), 2, "job hangs has no past run 'x'")
     failed(mapreduce("history", "nobody"), 2, "no job 'nobody'")
     assert "no task of job hangs printed" in done(mapreduce("logs", patient)).stderr
+    told = done(mapreduce("logs", patient, "map-00000", "--servers")).stderr
+    assert "no server has said anything of map-00000 of the latest run of job hangs" in told
+    failed(mapreduce("logs", patient, "--servers", "--follow"), 2, "leave out --follow")
     failed(mapreduce("drain", "w1", "--undo", "--wait"), 2, "leave out --undo")
 
 
