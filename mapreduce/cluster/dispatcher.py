@@ -353,9 +353,9 @@ class Dispatcher:
         self._persistently(run, self._sweep_again, run, record)
 
     def _note_end(self, run: Run, record: JobRecord, phase: str, past: list[PastTask]) -> None:
+        self._narrator.close(run.id)
         self.threads.call(history.keep_end, self.store, record, phase, past)
         self.threads.call(runs.sweep, self.store, run, record)
-        self._narrator.close(run.id)
         self.save(record.name)
         self.threads.call(runs.forget, self.store, run)
         self.decisions.forget(run.id)

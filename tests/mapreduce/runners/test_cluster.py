@@ -293,7 +293,8 @@ def test_every_task_of_a_job_can_be_replayed(cluster):
     mapped = list(replay(store, record, parse_task("map-0")))
     assert mapped == [(word, 1) for word in ["to", "be", "or", "not", "to", "be"]]
     assert list(replay(store, record, parse_task("1/reduce-0"))) == EXPECTED
-    assert set(store.list("")) <= keys  # the master cleans up meanwhile
+    # The servers clean up meanwhile, and may have something to say.
+    assert {key for key in store.list("") if ".servers:" not in key} <= keys
 
 
 class Locks(Mapper):
