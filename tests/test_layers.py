@@ -117,6 +117,7 @@ PURE = (
     "mapreduce.jsonwire.jobs",
     "mapreduce.jsonwire.master",
     "mapreduce.jsonwire.messages",
+    "mapreduce.jsonwire.tables",
     "mapreduce.jsonwire.worker",
 )
 """State machines and values: time is an argument, randomness is injected, nothing is sent."""

@@ -115,6 +115,8 @@ class InputListed(Event, frozen=True):
 
 class FilesDone(Event, frozen=True):
     job: int
+    missing: tuple[str, ...] = ()
+    """Files that were not there, though a worker had finished them; they were taken as empty."""
 
 
 class FilesFailed(Event, frozen=True):

@@ -109,8 +109,13 @@ async def process(*command: str, **options: Any) -> AsyncIterator[asyncio.subpro
 def scratch(target: Path) -> Iterator[Path]:
     """A path for a file that becomes `target` at the end of the block, unless that raises."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.parent.parent / f".worker-{os.getpid()}"
-    folder.mkdir(exist_ok=True)
+    hidden = f".worker-{os.getpid()}"
+    folder = target.parent.parent / hidden
+    try:
+        folder.mkdir(exist_ok=True)
+    except PermissionError:
+        folder = target.parent / hidden
+        folder.mkdir(exist_ok=True)
     try:
         part = folder / target.name
         yield part

@@ -13,7 +13,6 @@ from mapreduce.jsonwire.actions import (
     Group,
     InputListed,
     ListInput,
-    Report,
 )
 from mapreduce.jsonwire.wire import Heard
 
@@ -38,12 +37,13 @@ def work_on(action: ListInput | Group | CopyOutput, heard: Heard) -> None:
             case ListInput(job=job, folder=folder):
                 heard(InputListed(job, input_files(folder)))
             case Group(job=job):
-                present = _present(action.sorted_files, heard)
+                present, missing = _look(action.sorted_files)
                 grouping.group(present, action.groups, action.scratch)
-                heard(FilesDone(job))
+                heard(FilesDone(job, missing))
             case CopyOutput(job=job):
-                copy(_present(action.files, heard), Path(action.folder))
-                heard(FilesDone(job))
+                present, missing = _look(action.files)
+                copy(present, Path(action.folder))
+                heard(FilesDone(job, missing))
     except (OSError, ValueError) as error:
         heard(FilesFailed(action.job, str(error)))
 
@@ -78,9 +78,7 @@ def _is_input(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".")
 
 
-def _present(files: list[str], heard: Heard) -> list[str]:
-    """Those that are there: a worker may have finished without having written anything."""
+def _look(files: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Those that are there, and those that are not."""
     present = [file for file in files if Path(file).is_file()]
-    for missing in sorted(set(files) - set(present)):
-        heard(Report(f"{missing} is not there, though its task is finished; taken as empty"))
-    return present
+    return present, tuple(file for file in files if file not in set(present))

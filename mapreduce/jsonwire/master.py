@@ -17,11 +17,8 @@ protocol.
 """
 
 import math
-import posixpath
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 import msgspec
 
@@ -60,7 +57,6 @@ from mapreduce.jsonwire.actions import (
 )
 from mapreduce.jsonwire.jobs import Job
 from mapreduce.jsonwire.messages import (
-    FINISHED,
     AnyMessage,
     Heartbeat,
     NewMasterJob,
@@ -70,6 +66,7 @@ from mapreduce.jsonwire.messages import (
     Shutdown,
     Status,
 )
+from mapreduce.jsonwire.tables import KnownWorker, Phase, RunningJob
 
 HEARTBEAT_S = 2.0
 MISSED = 5
@@ -77,60 +74,6 @@ SLOTS = 1_000_000_000
 """A worker takes any number of tasks and does them in order."""
 LAST_WORDS_S = 1.0
 """How long a worker that begins to listen late is told to shut down."""
-
-
-class WorkerState(StrEnum):
-    READY = "ready"
-    BUSY = "busy"
-    DEAD = "dead"
-
-
-class Phase(StrEnum):
-    """What is being done of a job. `split` and `copy` are the master's own work."""
-
-    LIST = "list"
-    MAP = "map"
-    GROUP = "group"
-    SPLIT = "split"
-    REDUCE = "reduce"
-    COPY = "copy"
-
-
-@dataclass
-class KnownWorker:
-    """A worker that has registered; it stays in the table when it is dead."""
-
-    pid: int
-    host: str
-    port: int
-    tasks: dict[AttemptId, Order] = field(default_factory=dict)
-    dead: bool = False
-    unreachable: bool = False
-    """Dead though it may send heartbeats."""
-
-    @property
-    def state(self) -> WorkerState:
-        if self.dead:
-            return WorkerState.DEAD
-        return WorkerState.BUSY if self.tasks else WorkerState.READY
-
-    def __str__(self) -> str:
-        return f"worker {self.pid} at {self.host}:{self.port}"
-
-
-@dataclass
-class RunningJob:
-    """The job that is being done."""
-
-    job: Job
-    began: float
-    phase: Phase = Phase.LIST
-    orders: list[Order] = field(default_factory=list)
-    """The tasks of the present phase."""
-
-    @property
-    def outputs(self) -> list[str]:
-        return [output for order in self.orders for output in order.outputs]
 
 
 class Master:
@@ -257,14 +200,12 @@ class Master:
                 self._give_up(running, error)
             case InputListed(files=files), Phase.LIST:
                 self._begin_phase(running, Phase.MAP, running.job.map_tasks(files))
-            case FilesDone(), Phase.SPLIT:
+            case FilesDone(missing=missing), Phase.SPLIT:
+                running.missing += missing
                 self._begin_phase(running, Phase.REDUCE, running.job.reduce_tasks())
-            case FilesDone(), Phase.COPY:
-                took, where = self._now - running.began, running.job.wanted.output_directory
-                self._report(
-                    f"{running.job.name} is done in {took:.1f} s; its output is in {where}"
-                )
-                self._running = None
+            case FilesDone(missing=missing), Phase.COPY:
+                running.missing += missing
+                self._done(running)
 
     def _begin_phase(self, running: RunningJob, phase: Phase, orders: Iterable[Order]) -> None:
         running.phase, running.orders = phase, list(orders)
@@ -284,6 +225,13 @@ class Master:
             running.phase = Phase.COPY
             where = job.wanted.output_directory
             self._actions.append(CopyOutput(job.id, running.outputs, where))
+
+    def _done(self, running: RunningJob) -> None:
+        took_s, where = self._now - running.began, running.job.wanted.output_directory
+        self._report(f"{running.job.name} is done in {took_s:.1f} s; its output is in {where}")
+        if missing := ", ".join(running.missing):
+            self._report(f"that is not whole: no worker has written {missing}, though it said so")
+        self._running = None
 
     def _give_up(self, running: RunningJob, error: str) -> None:
         self._report(f"{running.job.name} is given up in its phase {running.phase}: {error}")
@@ -319,7 +267,7 @@ class Master:
 
     def _status(self, told: Status) -> None:
         worker = self.workers.get(told.worker_pid)
-        attempt = _answered(worker, told) if worker else None
+        attempt = worker.answered(told) if worker else None
         if worker and attempt:
             del worker.tasks[attempt]
             self._schedule(AttemptSucceeded(attempt, str(worker.pid)))
@@ -350,25 +298,3 @@ def _acknowledgement(told: Register) -> RegisterAck:
 
 def _addressed(order: Order, pid: int) -> Order:
     return msgspec.structs.replace(order, worker_pid=pid)
-
-
-def _answered(worker: KnownWorker, told: Status) -> AttemptId | None:
-    """The task of `worker` that an answer is about; None if it has no such task."""
-    if told.status != FINISHED:
-        return None
-    for attempt, order in worker.tasks.items():
-        if _same_files(told.outputs, order.outputs):
-            return attempt
-    return None
-
-
-def _same_files(told: list[str], wanted: list[str]) -> bool:
-    """Also where the worker has written the paths in another way, or made all of them absolute.
-
-    >>> _same_files(["/me/var/job-0//b", "/me/var/job-0/a"], ["var/job-0/b", "var/job-0/a"])
-    True
-    >>> _same_files(["var/job-0/a"], ["var/job-1/a"])
-    False
-    """
-    pairs = zip(sorted(map(posixpath.normpath, told)), sorted(map(posixpath.normpath, wanted)))
-    return len(told) == len(wanted) and all(n == w or n.endswith(f"/{w}") for n, w in pairs)

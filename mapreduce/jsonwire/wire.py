@@ -7,6 +7,7 @@ connects and says nothing keeps nobody else waiting.
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -130,12 +131,15 @@ class Outbox:
 
     async def _deliver(self, what: Send) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + what.patience_s
+        deadline, tried = loop.time() + what.patience_s, False
         while True:
             try:
                 await asyncio.wait_for(send_once(what), SEND_S)
                 return
             except (OSError, TimeoutError) as error:
+                if math.isinf(deadline) and not tried:
+                    self._heard(Report(f"nobody listens at port {what.port} yet; trying on"))
+                tried = True
                 if loop.time() >= deadline:
                     self._heard(Undelivered(what.host, what.port, str(error) or "no answer"))
                     return

@@ -78,7 +78,10 @@ class WorkerShell(Shell):
                     await task
 
     async def _perform(self, order: Order) -> None:
-        await execution.perform(order, self._say)
+        try:
+            await execution.perform(order, self._say)
+        except Exception as error:  # a worker that is alive must answer, or its job stands still
+            self._say(f"a task failed: {error!r}")
         self.heard(Performed())
 
     async def _beat(self) -> None:

@@ -14,7 +14,6 @@ from mapreduce.jsonwire.actions import (
     Group,
     InputListed,
     ListInput,
-    Report,
 )
 
 
@@ -96,10 +95,8 @@ def test_output_is_copied_into_a_folder_that_is_made_and_what_else_is_there_stay
 
 def test_a_file_that_no_worker_has_written_is_told_and_taken_as_empty() -> None:
     write("sorted_0", "a\t1\n")
-    report, done = work_on(Group(0, ["sorted_0", "sorted_1"], ["input_0"], "."))
-    assert isinstance(report, Report)
-    assert "sorted_1 is not there" in report.text
-    assert done == FilesDone(0)
+    group = Group(0, ["sorted_0", "sorted_1"], ["input_0"], ".")
+    assert work_on(group) == [FilesDone(0, missing=("sorted_1",))]
     assert Path("input_0").read_text() == "a\t1\n"
 
 

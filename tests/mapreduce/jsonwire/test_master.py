@@ -386,6 +386,24 @@ class TestShutdown:
 
 
 class TestReports:
+    def test_a_job_that_lacks_what_a_worker_said_it_had_written_is_not_called_whole(self):
+        play = Play(1)
+        done = play.done
+        play.done = lambda action: [  # type: ignore[method-assign]
+            FilesDone(0, missing=("sorted_0",)) if isinstance(event, FilesDone) else event
+            for event in done(action)
+        ]
+        given = play.given(JOB)
+        while given and not isinstance(given[0][1], NewSortJob):
+            given = play.finish(given)
+        *most, last = play.finish(given)
+        play.finish(most)
+        [copy] = play.tell(answer(*last))
+        assert isinstance(copy, CopyOutput)
+        texts = [action.text for action in play.master.handle(FilesDone(0), 0.0)]
+        assert texts[0].startswith("job-0 is done")
+        assert "not whole: no worker has written sorted_0" in texts[1]
+
     def test_who_looks_on_is_told_of_each_step(self):
         master = Master()
         told = [
