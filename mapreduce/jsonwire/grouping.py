@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SORT = ("sort", "--buffer-size=128M")
-BUFFER_BYTES = 16 * 1024 * 1024
-"""So much is held for all reducers together before it is written: they may be more than a process
-may have open files."""
+BUFFER_BYTES = 4 * 1024 * 1024
+"""So much of lines is held for all reducers together before it is written: they may be more than a
+process may have open files."""
 
 
 def sort_environment() -> dict[str, str]:
@@ -60,15 +60,16 @@ def deal_keys(lines: Iterable[bytes], hands: int) -> Iterator[tuple[int, bytes]]
     >>> list(deal_keys([b"a\\t1\\n", b"a\\t2\\n", b"b\\t1\\n", b"c\\t1\\n"], 2))
     [(0, b'a\\t1\\n'), (0, b'a\\t2\\n'), (1, b'b\\t1\\n'), (0, b'c\\t1\\n')]
     """
-    key, hand, turn = None, 0, 0
+    hand, turn = 0, 0
+    begun: bytes | None = None
     bare: list[tuple[bytes, int]] = []
     # Lines of a key stand together but for one case: between a line without a TAB, "a", and one
     # with it, "a TAB 1", there may be keys like "a\x01". So bare keys are kept while others have
     # them as their beginning.
     for line in lines:
-        now, tab, _ = line.rstrip(b"\n").partition(b"\t")
-        if now != key:
-            key = now
+        if begun is None or not line.startswith(begun):
+            key, tab, _ = line.rstrip(b"\n").partition(b"\t")
+            begun = key + tab if tab else None
             while bare and not key.startswith(bare[-1][0]):
                 bare.pop()
             if bare and bare[-1][0] == key:
@@ -81,10 +82,10 @@ def deal_keys(lines: Iterable[bytes], hands: int) -> Iterator[tuple[int, bytes]]
 
 
 def _write(dealt: Iterable[tuple[int, bytes]], groups: list[str]) -> None:
-    held: dict[int, list[bytes]] = {}
+    held: list[list[bytes]] = [[] for _ in groups]
     size_bytes = 0
     for hand, line in dealt:
-        held.setdefault(hand, []).append(line)
+        held[hand].append(line)
         size_bytes += len(line)
         if size_bytes >= BUFFER_BYTES:
             _append(held, groups)
@@ -92,8 +93,9 @@ def _write(dealt: Iterable[tuple[int, bytes]], groups: list[str]) -> None:
     _append(held, groups)
 
 
-def _append(held: dict[int, list[bytes]], groups: list[str]) -> None:
-    for hand, lines in held.items():
-        with open(groups[hand], "ab") as file:  # noqa: PTH123
-            file.writelines(lines)
-    held.clear()
+def _append(held: list[list[bytes]], groups: list[str]) -> None:
+    for lines, group in zip(held, groups):
+        if lines:
+            with open(group, "ab") as file:  # noqa: PTH123
+                file.writelines(lines)
+            lines.clear()

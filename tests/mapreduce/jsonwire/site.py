@@ -45,6 +45,8 @@ exec {command} "$@"
 class Site:
     """A folder with input, a mapper and a reducer, and the processes that were started in it."""
 
+    heartbeat_s = HEARTBEAT_S
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
@@ -63,20 +65,20 @@ class Site:
         path.write_text(text)
         path.chmod(0o755)
 
-    def start_master(self, *options: str) -> None:
-        self.master = self._start("master", str(self.port), *options)
+    def start_master(self) -> None:
+        self.master = self._start("master", str(self.port))
         wait_until(lambda: "master listens" in self.said("master"), LONG_S, "the master")
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, number: int = 0) -> subprocess.Popen[bytes]:
         """The n-th one listens at the master's port + n."""
-        number = len(self.workers) + 1
+        number = number or len(self.workers) + 1
         worker = self._start("worker", str(self.port), str(self.port + number))
         self.workers.append(worker)
         return worker
 
     def _start(self, what: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "cli.mapreduce", "json", what, *arguments]
-        command += ["--heartbeat", str(HEARTBEAT_S)]
+        command += ["--heartbeat", str(self.heartbeat_s)]
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path} if what == "worker" else None
         with (self.folder / f"{what}.log").open("ab") as log:

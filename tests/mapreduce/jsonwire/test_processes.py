@@ -1,15 +1,17 @@
 """Our master and our workers, all real processes: whole jobs, deaths, the queue, the end."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.mapreduce.jsonwire.site import HELD, Site, end, kill, site_in
+from tests.mapreduce.jsonwire.site import HEARTBEAT_S, HELD, Site, end, kill, site_in
 from tests.waiting import wait_until
 
 
@@ -115,3 +117,68 @@ def test_a_second_master_at_the_same_port_changes_nothing(site: Site) -> None:
     assert second.returncode == 2
     assert f"TCP port {site.port}".encode() in second.stderr
     assert (site.folder / "var/kept").exists()
+
+
+@pytest.mark.systems
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_die_stop_and_come_at_random_never_change_the_output(
+    site: Site, seed: int
+) -> None:
+    """Four places for workers; whoever dies is followed by another at its port."""
+    chance = random.Random(seed)
+    site.program("slow-map", "#!/bin/bash\nsleep 0.$((RANDOM % 3))\nexec ./map.py\n")
+    site.program("slow-reduce", "#!/bin/bash\nsleep 0.$((RANDOM % 3))\nexec ./reduce.sh\n")
+    site.start_master()
+    places = {number: site.start_worker(number) for number in (1, 2, 3, 4)}
+    for job in range(3):
+        programs = {"mapper_executable": "slow-map", "reducer_executable": "slow-reduce"}
+        site.job(**programs, output_directory=f"out{job}", num_mappers=5, num_reducers=6)
+    deadline = time.monotonic() + 120
+    while "job-2 is done" not in site.said("master"):
+        assert time.monotonic() < deadline, site.said("master")
+        time.sleep(chance.uniform(0.1, 0.6))
+        number = chance.choice(sorted(places))
+        if chance.random() < 0.5:
+            places[number].kill()
+            places[number].wait()
+            places[number] = site.start_worker(number)
+        else:
+            os.kill(places[number].pid, signal.SIGSTOP)
+            time.sleep(chance.uniform(0.1, 2.0))
+            os.kill(places[number].pid, signal.SIGCONT)
+    for job in range(3):
+        site.check(job, f"out{job}")
+    assert "not whole" not in site.said("master")
+    assert "Traceback" not in site.said("master") + site.said("worker")
+
+
+@pytest.mark.systems
+def test_a_master_that_was_stopped_takes_nobody_for_dead(site: Site) -> None:
+    site.start_master()
+    assert site.master
+    site.start_worker()
+    site.wait_for("has registered")
+    os.kill(site.master.pid, signal.SIGSTOP)
+    time.sleep(15 * HEARTBEAT_S)
+    os.kill(site.master.pid, signal.SIGCONT)
+    site.job()
+    site.wait_for("job-0 is done")
+    assert "dead" not in site.said("master")
+
+
+@pytest.mark.systems
+def test_by_default_a_worker_is_not_dead_before_twelve_seconds_without_a_heartbeat(site: Site) -> None:
+    site.heartbeat_s = 2.0
+    site.start_master()
+    workers = [site.start_worker(), site.start_worker()]
+    wait_until(lambda: site.said("master").count("has registered") == 2, 30, "both")
+    site.program("held-map", HELD.format(name="map", command="./map.py"))
+    (site.folder / "map.hold").touch()
+    site.job(mapper_executable="held-map")
+    kill(workers[0].pid)
+    began = time.monotonic()
+    (site.folder / "map.hold").unlink()
+    site.wait_for("is dead")
+    assert time.monotonic() - began > 9.5, "the last heartbeat was up to two seconds before"
+    site.wait_for("job-0 is done")
+    site.check()
