@@ -1,5 +1,6 @@
 """The commands `mapreduce json`: light to start, clear in their help and their errors."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,27 @@ def test_what_can_t_be_meant_is_refused_before_anything_changes(
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(main, ["json", *arguments]).exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("taken", ["TCP", "UDP"])
+def test_a_second_master_at_the_same_port_changes_nothing(
+    taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "kept").touch()
+    port = free_port()
+    kind = socket.SOCK_STREAM if taken == "TCP" else socket.SOCK_DGRAM
+    with socket.socket(type=kind) as first:
+        first.bind(("127.0.0.1", port if taken == "TCP" else port - 1))
+        result = CliRunner().invoke(main, ["json", "master", str(port)])
+    failed(result, 2, f"{taken} port")
+    assert (tmp_path / "var" / "kept").exists()
+
+
+def test_a_worker_whose_port_is_taken_says_so() -> None:
+    port = free_port()
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", port))
+        result = CliRunner().invoke(main, ["json", "worker", str(port + 1), str(port)])
+    failed(result, 2, f"TCP port {port}")
