@@ -59,6 +59,10 @@ class Task:
     """Attempts that raised: the job's `max_attempts` bounds them."""
     failed_on: tuple[str, ...] = ()
     """The workers on which they did."""
+    unread_on: tuple[str, ...] = ()
+    """Of a reduce task: the workers on which it could not read all that the maps have made."""
+    unread_by: tuple[str, ...] = ()
+    """Of a map task that is done: the workers on which a reduce could not read what it made."""
     losses: int = 0
     """Attempts that ended by no fault of their own."""
     given: int = 0

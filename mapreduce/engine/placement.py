@@ -81,7 +81,7 @@ def _on_host(
 
 def _anywhere(waiting: Waiting, free: Free, minds: Minds, now: float) -> Pair | None:
     settled = waiting.settled(now)
-    if settled and settled[0].failed_on:
+    if settled and (settled[0].failed_on or settled[0].unread_on):
         settled = waiting.settled(now, LOOK)
     for task in settled:
         for worker in free():
@@ -95,12 +95,14 @@ def _first(line: Line | None) -> Iterable[Task]:
 
 
 def avoids(task: Task, worker: Worker, workers: Workers, now: float, policy: Policy) -> bool:
-    """True if `task` has failed on `worker` and should wait for another one, if there is any."""
-    return (
-        worker.name in task.failed_on
-        and len(set(task.failed_on)) < workers.usable
-        and now - task.waiting_since < policy.other_worker_wait_s
-    )
+    """True if `task` has failed on `worker`, or could not read its pieces there, and should wait
+    for another one, if there is any."""
+    waited_s = now - task.waiting_since
+    if worker.name in task.unread_on and waited_s < policy.unread_wait_s:
+        return workers.any_but(task.unread_on)
+    if worker.name in task.failed_on and waited_s < policy.other_worker_wait_s:
+        return len(set(task.failed_on)) < workers.usable
+    return False
 
 
 def locality(task: Task, worker: Worker | None, workers: Workers) -> Locality:

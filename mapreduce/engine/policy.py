@@ -34,6 +34,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     longest_backoff_s: float = 30.0
     other_worker_wait_s: float = 1.0
     """How long a task that has failed waits for a worker on which it has not."""
+    unread_wait_s: float = 30.0
+    """How long a reduce that could not read its pieces waits for a worker that may reach them."""
     set_aside_after: int = 3
     """A worker on which so many tasks of a job have failed gets no more of it."""
 

@@ -14,8 +14,9 @@ Rules; the defaults of their times and bounds are in `policy`, their sources in 
 - A silent worker has strikes, and with the last it is lost; so is an attempt that its worker knows
   nothing of. Lost attempts start again and don't count as failures.
 - Attempts of an earlier leader, known by their numbers, count like its own once they are heard of.
-- The output of finished maps is in the store and outlives its worker. If a reduce can't read it
-  all the same, those maps run again.
+- The output of finished maps is in the store and outlives its worker. A reduce that can't read it
+  all the same runs on another worker, as that may reach it; if it can't read it there either,
+  those maps run again.
 
 An event costs no more with many tasks and workers than with few, but for logarithms: what is asked
 is kept in indexes (`waiting`, `workers`) and counts (`stages`). Only `Tick` looks at all that runs.
@@ -258,10 +259,12 @@ class Scheduler(Tables):
         if not lost:
             self._fail(job, task, attempt, event.error)
             return
+        was_here = attempt.worker in task.unread_on
+        task.unread_on = (*task.unread_on, attempt.worker)
         self._lose(attempt, f"it could not read the output of {lost[0].id}: {event.error}")
         for map_task in lost:
             if map_task.winner and map_task.winner.ended <= attempt.began and not job.state.ended:
-                self._spoil(job, map_task, event.error)
+                self._unread(job, map_task, attempt.worker, was_here, event.error)
 
     def _fail(self, job: Job, task: Task, attempt: Attempt, error: str) -> None:
         """An attempt has raised."""
@@ -278,8 +281,18 @@ class Scheduler(Tables):
             self._close(attempt, AttemptState.RETURNED)
             self._try_again(job, task, "")
 
+    def _unread(self, job: Job, map_task: Task, worker: str, again: bool, error: str) -> None:
+        """What a finished map has made can't be read on `worker`. It is gone if another worker
+        can't read it either, or none took the reduce before it came here `again`. Else it may only
+        be out of reach here, and the reduce runs elsewhere."""
+        known = {*map_task.unread_by, worker}
+        map_task.unread_by = tuple(sorted(known))
+        if again or len(known) > 1 or not self._workers.any_but(known):
+            self._spoil(job, map_task, error)
+
     def _spoil(self, job: Job, map_task: Task, error: str) -> None:
         """A finished map must run again: its output is gone."""
+        map_task.unread_by = ()
         job.maps.spoil(map_task)
         map_task.losses += 1
         self._actions.append(OutputLost(map_task.id))
@@ -303,7 +316,7 @@ class Scheduler(Tables):
             return
         max_losses = self.policy.max_losses
         if task.id.kind == "reduce":  # which may have to wait for each map once
-            max_losses += len(job.maps.tasks)
+            max_losses += 2 * len(job.maps.tasks)  # two workers may have to look for its output
         if reason := retry.reason_to_give_up(task, job.max_attempts, max_losses, error):
             self._end(job, JobState.FAILED, reason)
         elif not task.running:

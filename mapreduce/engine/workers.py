@@ -95,6 +95,10 @@ class Workers:
         """Those that may be given something."""
         return (worker.name for worker in self if not worker.draining)
 
+    def any_but(self, names: Collection[str]) -> bool:
+        """True if there are others that may be given something."""
+        return any(name not in names for name in self.names())
+
     # Where they are ------------------------------------------------------------------------------
 
     def learn(self, hosts: Mapping[str, str]) -> None:

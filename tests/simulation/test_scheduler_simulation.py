@@ -16,7 +16,7 @@ import pytest
 from mapreduce.engine import fairness
 from mapreduce.engine.stages import Job
 from tests.simulation.jobs.__main__ import main
-from tests.simulation.jobs.plan import BIG_EVERY, TROUBLE, Plan, crowded
+from tests.simulation.jobs.plan import BIG_EVERY, TROUBLE, Plan, crowded, walled
 from tests.simulation.jobs.world import World, simulate, simulate_seed
 
 SEEDS = 500
@@ -43,6 +43,17 @@ def test_in_a_world_without_trouble_each_job_ends_as_it_deserves() -> None:
         for name, record in run.world.records.items():
             deserved = "failed" if record.plan.hopeless else "succeeded"
             assert record.state.value == deserved, (name, run.report)
+
+
+def test_pieces_that_one_worker_cannot_reach_are_read_by_another_and_not_made_again() -> None:
+    for seed in range(1, 31):
+        run = simulate(walled(seed))
+        assert not run.violations, run.report
+        assert run.world.records["job"].state.value == "succeeded", run.report
+        assert run.world.leader is not None
+        maps = run.world.leader.scheduler.tasks("job")[:6]
+        states = {attempt.state for task in maps for attempt in task.attempts}
+        assert "spoiled" not in states, run.report
 
 
 def longest_of_small_jobs(seed: int) -> float:

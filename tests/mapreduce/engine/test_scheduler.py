@@ -38,6 +38,8 @@ from tests.mapreduce.engine.scheduling import (
     with_workers,
 )
 
+PATIENT = Policy(worker_timeout_s=1e9, order_timeout_s=1e9)
+
 
 class TestStages:
     def test_reduces_start_when_the_last_map_is_done_and_then_the_job_commits(self):
@@ -255,6 +257,30 @@ class TestLostMapOutput:
         s.handle(self.lost(reduce_attempt(0)), 2.0)
         assert s.handle(AttemptSucceeded(map_attempt(1), "w1", "m1"), 2.1) == []
         assert s.status("job").map.done == 1
+
+    def test_what_one_worker_cannot_read_is_tried_on_another_before_the_map_runs_again(self):
+        s = with_workers("w1", "w2", policy=PATIENT)
+        s.handle(started(1, 1, max_attempts=1), 0.0)
+        first = s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
+        [(here, reduce)] = runs(first)
+        lost = AttemptFailed(reduce, here, "missing piece", (map_attempt(0).task,))
+        [(there, again)] = runs(s.handle(lost, 2.0))
+        assert (again, {here, there}) == (reduce_attempt(0, 2), {"w1", "w2"})
+        lost = AttemptFailed(again, there, "missing piece", (map_attempt(0).task,))
+        [(_, map_again)] = runs(s.handle(lost, 3.0))
+        assert map_again == map_attempt(0, 2)
+
+    def test_a_reduce_waits_for_a_worker_that_may_reach_its_pieces_but_not_for_ever(self):
+        s = with_workers("w1", "w2", policy=PATIENT)
+        s.handle(started(2, 2, max_attempts=1), 0.0)
+        for index in range(2):
+            s.handle(AttemptSucceeded(map_attempt(index), f"w{index + 1}"), 1.0)
+        gone = (map_attempt(1).task,)
+        assert runs(s.handle(AttemptFailed(reduce_attempt(0), "w1", "missing", gone), 2.0)) == []
+        assert runs(s.handle(Tick(), 31.9)) == []  # w2 has another reduce
+        assert runs(s.handle(Tick(), 32.0)) == [("w1", reduce_attempt(0, 2))]
+        failed = AttemptFailed(reduce_attempt(0, 2), "w1", "missing", gone)
+        assert runs(s.handle(failed, 33.0)) == [("w1", map_attempt(1, 2))]
 
     def test_a_job_whose_output_is_lost_again_and_again_ends(self):
         s = self.at_reduce(max_losses=2)

@@ -19,6 +19,7 @@ TROUBLE = {
     "stragglers": "attempts that take twenty times as long",
     "deadly": "attempts that bring their worker down",
     "gone": "pieces of finished maps that can't be read any more",
+    "walls": "two workers of three or more that can't read each other's pieces",
     "wishes": "people who kill, pause and resume jobs, kill tasks, drain workers",
     "masters": "leaders that die, or go on as if they still led",
     "commits": "commits that fail",
@@ -89,13 +90,18 @@ class Plan:
     stragglers: float = 0.0
     deadly: float = 0.0
     gone: int = 0
+    walls: frozenset[frozenset[str]] = frozenset()
+    """Pairs of workers; while the world is rough."""
     wishes: int = 0
     masters: int = 0
     commits: float = 0.0
 
     def without(self, *kinds: str) -> "Plan":
         """The same world without some kinds of trouble."""
-        return replace(self, **dict.fromkeys(kinds, 0))
+        nothing: dict[str, object] = {**dict.fromkeys(kinds, 0)}
+        if "walls" in kinds:
+            nothing["walls"] = frozenset()
+        return replace(self, **nothing)  # type: ignore[arg-type]
 
     @classmethod
     def drawn(cls, seed: int) -> "Plan":
@@ -124,6 +130,7 @@ class Plan:
             wishes=int(some(1, 4, 8)),
             masters=int(some(1, 2, 4)),
             commits=some(0.3),
+            walls=_walls(dice, workers) if dice.random() < 0.3 else frozenset(),
         )
 
 
@@ -156,6 +163,23 @@ def cramped(seed: int) -> Plan:
     return Plan(seed=seed, workers=tuple(workers), jobs=(job,), task_s=3.0, deaths=1)
 
 
+def walled(seed: int) -> Plan:
+    """Two workers don't reach each other and the third reaches both; nothing else goes wrong."""
+    dice = Random(seed)
+    workers = _workers(dice, 3)
+    job = _job(dice, "job", starts_at=0.0, maps=6, reduces=3, bad=0.0)
+    job = replace(
+        job,
+        map_nodes=tuple((f"n{i % 3}",) for i in range(6)),
+        reduce_nodes=tuple((f"n{i}",) for i in range(3)),
+        max_attempts=2,
+        max_running=0,
+        backups=False,
+    )
+    walls = _walls(dice, workers)
+    return Plan(seed=seed, workers=workers, jobs=(job,), walls=walls, rough_s=300.0, max_losses=8)
+
+
 def crowded(seed: int) -> Plan:
     """One job that has work for all, and small ones that come later; nothing goes wrong."""
     dice = Random(seed)
@@ -166,6 +190,12 @@ def crowded(seed: int) -> Plan:
     jobs = (_job(dice, "long", starts_at=0.0, maps=300, reduces=2, bad=0.0), *small)
     same = (replace(job, priority=1.0, max_running=0) for job in jobs)
     return Plan(seed=seed, workers=_workers(dice, 4), jobs=tuple(same))
+
+
+def _walls(dice: Random, workers: tuple[WorkerPlan, ...]) -> frozenset[frozenset[str]]:
+    if len(workers) < 3:
+        return frozenset()
+    return frozenset({frozenset(worker.name for worker in dice.sample(workers, 2))})
 
 
 def _workers(dice: Random, count: int) -> tuple[WorkerPlan, ...]:

@@ -116,9 +116,9 @@ class Watch:
             self._paused.add(event.job)
         for done in event.done:
             self._note_won(done.attempt)
-        for failure in event.failed:
-            self._failures[failure.attempt.task] += 1
-            self._closed.add(failure.attempt)
+        for attempt in {failure.attempt for failure in event.failed}:  # two leaders may have heard
+            self._failures[attempt.task] += 1
+            self._closed.add(attempt)
 
     def _job_killed(self, job: str, actions: list[Action]) -> None:
         """It ends at once, unless its output is just being made visible."""

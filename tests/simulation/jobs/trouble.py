@@ -36,6 +36,7 @@ class Trouble:
         world = self._world
         world.say("world", "calms down")
         world.rough = False
+        world.store.walls = frozenset()
         for worker in world.workers.values():
             worker.stalled_until = world.now
             worker.draining = False

@@ -47,6 +47,15 @@ class Store:
 
     pieces: dict[AttemptId, list[Piece]] = field(default_factory=dict)
     parts: dict[AttemptId, Part] = field(default_factory=dict)
+    makers: dict[AttemptId, str] = field(default_factory=dict)
+    """The workers that have made the pieces."""
+    walls: frozenset[frozenset[str]] = frozenset()
+    """Pairs of workers of which neither can read what the other has made."""
+
+    def read(self, attempt: AttemptId, reader: str) -> list[Piece] | None:
+        """The pieces that an attempt has made, as the worker `reader` finds them."""
+        parted = frozenset((reader, self.makers.get(attempt, reader))) in self.walls
+        return None if parted else self.pieces.get(attempt)
 
     def discard(self, attempt: AttemptId) -> None:
         self.pieces.pop(attempt, None)
@@ -65,7 +74,7 @@ def records(job: JobPlan, index: int) -> list[int]:
     return [*words, BAD] if index in job.bad_maps else words
 
 
-def run_map(job: JobPlan, attempt: AttemptId, skipping: bool, store: Store) -> Result:
+def run_map(job: JobPlan, attempt: AttemptId, skipping: bool, store: Store, maker: str) -> Result:
     """Raises `BadRecord` unless bad records are skipped."""
     given = records(job, attempt.task.index)
     words = [word for word in given if word != BAD]
@@ -75,7 +84,7 @@ def run_map(job: JobPlan, attempt: AttemptId, skipping: bool, store: Store) -> R
         pieces: list[list[int]] = [[] for _ in range(job.reduces)]
         for word in words:
             pieces[word % len(pieces)].append(word)
-        store.pieces[attempt] = pieces
+        store.pieces[attempt], store.makers[attempt] = pieces, maker
     else:
         store.parts[attempt] = _counted(words)
     skipped = len(given) - len(words)
@@ -85,8 +94,9 @@ def run_map(job: JobPlan, attempt: AttemptId, skipping: bool, store: Store) -> R
 class Gathering:
     """What a reduce attempt has read: the pieces of one attempt of each map, as it is told."""
 
-    def __init__(self, job: JobPlan, attempt: AttemptId) -> None:
+    def __init__(self, job: JobPlan, attempt: AttemptId, reader: str) -> None:
         self._job = job
+        self._reader = reader
         self._attempt = attempt
         self._pieces: dict[int, Piece] = {}
 
@@ -99,7 +109,7 @@ class Gathering:
         partition, missing = self._attempt.task.index, []
         for attempt in told:
             if attempt.task.index not in self._pieces:
-                if made := store.pieces.get(attempt):
+                if made := store.read(attempt, self._reader):
                     self._pieces[attempt.task.index] = made[partition]
                 else:
                     missing.append(attempt.task)

@@ -239,7 +239,7 @@ class Worker:
         world, attempt = self.world, running.order.attempt
         running.began, running.seconds = world.now, world.duration(self.plan.speed)
         if attempt.task.kind == "reduce":
-            running.gathering = Gathering(world.job(attempt), attempt)
+            running.gathering = Gathering(world.job(attempt), attempt, self.name)
         if self._reads(running):
             world.after(running.seconds, self._has_worked, running, self.session)
 
@@ -286,7 +286,7 @@ class Worker:
             if running.gathering:
                 result = running.gathering.reduce(store)
             else:
-                result = run_map(job, attempt, running.order.skipping, store)
+                result = run_map(job, attempt, running.order.skipping, store, self.name)
         except BadRecord as error:
             self._fails(running, str(error))
         else:

@@ -79,7 +79,7 @@ class World:
         self.dice = Random(plan.seed)
         self.now = 0.0
         self.rough = True
-        self.store = Store()
+        self.store = Store(walls=plan.walls)
         self.records: dict[str, Record] = {}
         self.people = People(self)
         self.trouble = Trouble(self)
