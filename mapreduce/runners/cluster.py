@@ -156,5 +156,7 @@ class Cluster:
 
 
 def _remove_files(to: Connections, folder: str) -> None:
-    for path in files.under(to.store, folder):
-        files.remove(to.store, path)
+    """Nobody waits for it: if the cluster is closed by now, or meanwhile, they stay."""
+    with contextlib.suppress(DynamoError):
+        for path in files.under(to.store, folder) if to.is_open else ():
+            files.remove(to.store, path)

@@ -24,6 +24,10 @@ class Connections:
         self.store = Client(addresses, timeout_s=self.config.timeout_s)
         self._close = weakref.finalize(self, in_a_thread, _close, self.store, self.master)
 
+    @property
+    def is_open(self) -> bool:
+        return self._close.alive
+
     def close(self) -> None:
         self._close()
 
