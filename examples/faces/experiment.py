@@ -64,25 +64,24 @@ def measured(folder: Path, count: int, rounds: int) -> dict[str, list[float]]:
         for mappers in MAPPERS:
             name = f"{mappers} mapper{'s' if mappers > 1 else ''}"
             runs[name] = partial(on_the_cluster, cluster, portrait, mappers)
-        times = [a_round(runs) for _ in range(rounds)]
+        times = [a_round(runs, f"round {number}") for number in range(1, rounds + 1)]
     return {name: [one[name] for one in times] for name in runs}
 
 
-def a_round(runs: Mapping[str, Callable[[], list[str]]]) -> dict[str, float]:
+def a_round(runs: Mapping[str, Callable[[], list[str]]], title: str) -> dict[str, float]:
     """The seconds that each took. Raises `DynamoError` if one finds other photos."""
-    seconds = {}
-    expected = None
+    seconds, found = {}, {}
     for name, run in runs.items():
         began = time.perf_counter()
-        found = run()
+        found[name] = run()
         seconds[name] = time.perf_counter() - began
-        expected = expected or found
-        if found != expected:
-            raise DynamoError(f"{name} found {found}, and {SINGLE} {expected}")
+        if found[name] != found[SINGLE]:
+            raise DynamoError(f"{name} found {found[name]}, and {SINGLE} {found[SINGLE]}")
+    print(f"{title}:", ", ".join(f"{name} {took:.2f} s" for name, took in seconds.items()))
     return seconds
 
 
-def alone(files: Sequence[Path], portrait: Path, threshold: float = 0.55) -> list[str]:
+def alone(files: Sequence[Path], portrait: Path) -> list[str]:
     """The names of the photos that show the portrait's face, found by one process."""
     finder = recognize.FaceFinder()
     target = recognize.the_face(portrait.read_bytes(), portrait.name)
@@ -90,7 +89,7 @@ def alone(files: Sequence[Path], portrait: Path, threshold: float = 0.55) -> lis
         file.name
         for file in files
         if any(
-            recognize.similarity(target, face) > threshold
+            recognize.similarity(target, face) > recognize.THRESHOLD
             for face in finder.faces(recognize.decoded(file.read_bytes()))
         )
     ]

@@ -31,6 +31,8 @@ NEIGHBOURS = 6
 """and what was found fewer times, at places beside each other, is taken to be no face."""
 SIDE, MARGIN = 64, 8
 """Faces are compared at this size; how far one may lie beside the other."""
+THRESHOLD = 0.55
+"""Faces that are more similar are taken to be of the same person."""
 
 
 class FaceFinder:
@@ -125,7 +127,7 @@ def archived(name, data):
     return member.tobuf() + data + bytes(-len(data) % tarfile.BLOCKSIZE)
 
 
-def job(portrait: str, threshold: float = 0.55, mappers: int = 0, reducers: int = 1) -> Job:
+def job(portrait: str, threshold: float = THRESHOLD, mappers: int = 0, reducers: int = 1) -> Job:
     """`threshold` is the least similarity, `mappers` how many tasks may run at once; 0: any."""
     return Job(
         "faces",

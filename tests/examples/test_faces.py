@@ -53,7 +53,7 @@ def test_the_command_lists_the_photos_and_keeps_the_faces(
     rates = dict(line.split("\t") for line in Path("out/part-00000").read_text().splitlines())
     answer = (folder / "answer.txt").read_text().split()
     assert [Path(name).name for name in rates] == answer
-    assert all(0.55 < float(rate) <= 1 for rate in rates.values())
+    assert all(recognize.THRESHOLD < float(rate) <= 1 for rate in rates.values())
     assert int(re.search(r"faces +(\d+)", ran.output)[1]) > len(answer)  # the others' were compared
 
     target = recognize.the_face((folder / "portrait.jpg").read_bytes(), "portrait.jpg")
@@ -61,7 +61,7 @@ def test_the_command_lists_the_photos_and_keeps_the_faces(
         assert [re.sub(r"-face-\d+\.png", ".jpg", name) for name in pictures.getnames()] == answer
         for member in pictures:
             face = recognize.decoded(pictures.extractfile(member).read())
-            assert recognize.similarity(target, face) > 0.55
+            assert recognize.similarity(target, face) > recognize.THRESHOLD
 
 
 def test_the_answer_is_the_same_however_it_is_parted_and_as_one_process_finds_it(
