@@ -11,6 +11,7 @@ the single process finds.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -30,18 +31,25 @@ SINGLE = "single process"
 
 def main() -> int:
     given = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped from outside: tidy up too
     with tempfile.TemporaryDirectory(prefix="faces-") as folder:
         try:
             seconds = measured(Path(folder), given.count, given.rounds)
+        except KeyboardInterrupt:
+            return failed("stopped by Ctrl-C")
         except (DynamoError, OSError) as error:
-            print(f"experiment: {error}", file=sys.stderr)
-            return 1
+            return failed(str(error))
     fastest = {name: min(times) for name, times in seconds.items()}
     print(table(fastest))
     if given.figure:
         given.figure.write_text(figure(fastest, f"{given.count} photos, {os.cpu_count()} cores"))
         print(f"\ndrawn: {given.figure}")
     return 0
+
+
+def failed(reason: str) -> int:
+    print(f"experiment: {reason}", file=sys.stderr)
+    return 1
 
 
 def arguments() -> argparse.Namespace:
