@@ -14,11 +14,12 @@ def write_config(
     workers: int = 3,
     slots: int | None = None,
     settings: str = "",
+    worker_settings: str = "",
 ) -> ClusterConfig:
     """Write a cluster.ini into `folder` and load it.
 
     Nodes are n1, n2, ..., masters m1, m2, ..., and worker w1 is beside n1 and so on. `settings` are
-    further lines of its section [cluster].
+    further lines of its section [cluster], `worker_settings` of those of the workers.
     """
     ports = iter(free_ports(nodes + 2 * masters))
     lines = ["[cluster]", settings]
@@ -30,6 +31,7 @@ def write_config(
     for number in range(1, workers + 1):
         lines += [f"[worker w{number}]", f"node = n{(number - 1) % nodes + 1}"]
         lines += [f"slots = {slots}"] if slots else []
+        lines += [worker_settings]
     path = folder / "cluster.ini"
     path.write_text("\n".join([*lines, ""]))
     return load(path)

@@ -79,6 +79,7 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
       mapreduce worker w1
     """
     me = config.worker(name)
+    from cli import sandboxed
     from dynamo.net.client import Client
     from mapreduce.cluster import worker
 
@@ -93,7 +94,10 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
     beside = config.node(me.node)
     host = beside.address.rpartition(":")[0] if beside.host == me.host else me.host
     node = me.node if beside.host == me.host else ""
-    worker.serve(name, node, me.slots, masters, open_store, ready, host)
+    with sandboxed.tasks_of(me, open_store) as (allowance, open_inside):
+        worker.serve(
+            name, node, me.slots, masters, open_store, ready, host, allowance, open_inside
+        )
 
 
 for command in (

@@ -12,6 +12,7 @@ DynamoError
 ├── NotLeader           this master stands by: ask the one that leads
 ├── TermOver            this master has led, and another does by now
 ├── JobFailed           a job has ended without output; carries the user's own traceback
+├── SandboxFailed       the worker's machine can't keep what its owner wants of a sandbox
 ├── ScratchFailed       the local disk of a task is full, or fails
 └── PieceLost           intermediate data is gone or damaged: its map task has to run again
 """
@@ -132,6 +133,10 @@ class JobFailed(DynamoError):
         """
         _, head, rest = self.error.partition(TRACEBACK)
         return head + rest
+
+
+class SandboxFailed(DynamoError):
+    """A worker is to run tasks in a sandbox, and can't; so it does not run any."""
 
 
 class ScratchFailed(DynamoError):

@@ -10,6 +10,7 @@ from dynamo.config.loading import load
 from dynamo.config.shapes import (
     ClusterConfig,
     HostConfig,
+    LimitsConfig,
     MasterConfig,
     NodeConfig,
     WorkerConfig,
@@ -19,6 +20,7 @@ __all__ = [
     "KEYS",
     "ClusterConfig",
     "HostConfig",
+    "LimitsConfig",
     "MasterConfig",
     "NodeConfig",
     "WorkerConfig",

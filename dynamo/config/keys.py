@@ -7,9 +7,12 @@ from typing import Any
 from dynamo.config.values import (
     address,
     count,
+    files,
     folder,
     name_of,
+    percent,
     power_of_two,
+    sandbox,
     seconds,
     seconds_or_never,
     ssh_target,
@@ -77,6 +80,18 @@ WORKER_KEYS = (
     Key("node", name_of, REQUIRED, "the store node beside this worker"),
     Key("host", name_of, None, "the machine it runs on; default: that of its node"),
     Key("slots", count, None, "tasks at once; default: this machine's CPUs over its workers"),
+    Key(
+        "sandbox",
+        sandbox,
+        "none",
+        "none; limits: the limits below hold for its tasks; bwrap: besides, tasks have no network "
+        "and see a read-only part of the system (needs bubblewrap)",
+    ),
+    Key("cpu_share", percent, None, "percent of all CPUs that its tasks may take; default: all"),
+    Key("memory_mb", count, None, "MiB of memory that its tasks may take; default: any"),
+    Key("disk_mb", count, None, "MiB that its tasks' scratch files may take; default: any"),
+    Key("open_files", files, None, "files each process of a task may have open; default: any"),
+    Key("processes", count, None, "processes each task may have, itself one; default: any"),
 )
 HOST_KEYS = (
     Key("ssh", ssh_target, None, "where ssh finds it, NAME or USER@NAME; default: the host's name"),

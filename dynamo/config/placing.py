@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from dynamo.config.limiting import limits
 from dynamo.config.sections import Section
 from dynamo.config.shapes import HostConfig, MasterConfig, NodeConfig, WorkerConfig
 
@@ -52,8 +53,10 @@ def _with_count(seats: Sequence[Seat], nodes: Sequence[str], host: str, count: i
 
 
 def _worker(seat: Seat, share: int) -> WorkerConfig:
-    slots = seat.section.get("slots") if seat.section else None
-    return WorkerConfig(seat.name, seat.node, slots or share, seat.host)
+    if seat.section is None:
+        return WorkerConfig(seat.name, seat.node, share, seat.host)
+    slots = seat.section.get("slots") or share
+    return WorkerConfig(seat.name, seat.node, slots, seat.host, limits(seat.section, slots))
 
 
 def hosts(

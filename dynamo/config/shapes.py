@@ -31,6 +31,22 @@ class MasterConfig:
 
 
 @dataclass(frozen=True)
+class LimitsConfig:
+    """What the tasks of a worker may take of its machine, all together; 0 for as much as there is
+    (docs/sandbox.md)."""
+
+    sandbox: str = "none"
+    cpu_share: float = 0.0
+    """A part of 1: of all processors of the machine."""
+    memory_mb: int = 0
+    disk_mb: int = 0
+    open_files: int = 0
+    """In each process of a task."""
+    processes: int = 0
+    """In each task."""
+
+
+@dataclass(frozen=True)
 class WorkerConfig:
     """A MapReduce worker: the store node beside it, and how many tasks it runs at once."""
 
@@ -38,6 +54,7 @@ class WorkerConfig:
     node: str
     slots: int
     host: str = ""
+    limits: LimitsConfig = LimitsConfig()
 
 
 @dataclass(frozen=True)

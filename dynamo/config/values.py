@@ -46,6 +46,27 @@ def seconds_or_never(text: str) -> float:
         raise ValueError("expected a number of seconds, or 0 for never") from None
 
 
+def percent(text: str) -> float:
+    """A part of 1."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text)
+    if not match or not 1 <= float(match[1]) <= 100:
+        raise ValueError("expected a percentage from 1% to 100%, such as 10%")
+    return float(match[1]) / 100
+
+
+def files(text: str) -> int:
+    """A number of open files with which Python and this package get along."""
+    if not re.fullmatch(r"[0-9]{2,9}", text) or int(text) < 64:
+        raise ValueError("expected a whole number from 64")
+    return int(text)
+
+
+def sandbox(text: str) -> str:
+    if text not in ("none", "limits", "bwrap"):
+        raise ValueError("expected none, limits or bwrap")
+    return text
+
+
 def yes_or_no(text: str) -> bool:
     try:
         return configparser.ConfigParser.BOOLEAN_STATES[text.lower()]

@@ -14,15 +14,16 @@ from dynamo.protocol.messages import Envelope, Message, Request
 
 
 def ask(
-    address: str, request: Request, timeout_s: float, context: zerorpc.Context
+    address: str, request: Request, timeout_s: float, context: zerorpc.Context, relay: str = ""
 ) -> Message | DynamoError:
     """The reply of the node at `address` ("host:port"), or the error that says why there is none.
+    With `relay` it is reached by a socket in that folder (`dynamo.net.relay`).
 
     Blocks its greenlet for about `timeout_s` at most; where nobody listens it says so at once.
     """
-    if not listens(address, timeout_s):
+    if not relay and not listens(address, timeout_s):
         return Unreachable(f"nothing listens at {address}")
-    rpc = connect(address, timeout_s, context)
+    rpc = connect(address, timeout_s, context, relay)
     try:
         reply = _converse(rpc, address, request, time.monotonic() + timeout_s)
     except (zerorpc.TimeoutExpired, zerorpc.LostRemote):

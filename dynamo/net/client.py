@@ -65,14 +65,20 @@ class Client:
     """A `dynamo.store.Store` over the cluster that the nodes at `addresses` belong to.
 
     `addresses` are "host:port" of some or all nodes; the first that answers tells the ring. Made in
-    a process, it is to be used in that process: a forked child makes its own.
+    a process, it is to be used in that process: a forked child makes its own. A process without
+    network reaches the nodes by the sockets that a `dynamo.net.relay.Relay` has in folder `relay`.
 
         with Client(["127.0.0.1:7401"]) as store:
             store.put("colour", b"green")
     """
 
     def __init__(
-        self, addresses: Sequence[str], *, prefer: str | None = None, timeout_s: float = 10.0
+        self,
+        addresses: Sequence[str],
+        *,
+        prefer: str | None = None,
+        timeout_s: float = 10.0,
+        relay: str = "",
     ) -> None:
         if not addresses:
             raise RequestError("a client needs the address of at least one node, as host:port")
@@ -82,13 +88,15 @@ class Client:
         self._pid = os.getpid()
         self._context = zerorpc.Context()
         self._hub = HubThread("dynamo-client")
-        self._start_router(prefer)
+        self._start_router(prefer, relay)
 
-    def _start_router(self, prefer: str | None) -> None:
+    def _start_router(self, prefer: str | None, relay: str) -> None:
         """Make the router in the hub, where its greenlets belong."""
         made: Future[Router] = Future()
         me = f"client-{uuid4().hex}"
-        self._hub.post(lambda: made.set_result(Router(me, self._addresses, prefer, self._context)))
+        self._hub.post(
+            lambda: made.set_result(Router(me, self._addresses, prefer, self._context, relay))
+        )
         self._router = made.result()
 
     def __enter__(self) -> "Client":

@@ -44,8 +44,10 @@ class Following:
         on_ring: Callable[[], None],
         prepare: Prepare,
         context: zerorpc.Context,
+        relay: str = "",
     ) -> None:
         self._me = me
+        self._relay = relay
         self._seeds = seeds
         self._prefer = prefer
         self._pass_replies = on_replies
@@ -93,7 +95,7 @@ class Following:
             self.links[node].send([Envelope(self._me, node, GetRing(REQUEST_ID))])
             return
         for address in self.addresses:
-            found = ask(address, GetRing(REQUEST_ID), SILENCE_S, self._context)
+            found = ask(address, GetRing(REQUEST_ID), SILENCE_S, self._context, self._relay)
             if isinstance(found, RingDone):
                 self._take(found)
                 return
@@ -136,6 +138,7 @@ class Following:
                 self._on_lost,
                 self._context,
                 self._prepare,
+                self._relay,
             )
             self._liking.setdefault(node, random())
         self.favourites = sorted(self.links, key=lambda n: (n != self._prefer, self._liking[n]))

@@ -27,14 +27,26 @@ class Gone(Exception):
     """Nothing has this end of a connection any more: what was asked on it is never answered."""
 
 
-def connect(address: str, timeout_s: float, context: zerorpc.Context) -> zerorpc.Client:
+def endpoint(address: str, relay: str) -> str:
+    """Where ZeroMQ finds the node at `address` ("host:port"): over TCP, or by the socket that a
+    `dynamo.net.relay.Relay` has for it in the folder `relay`.
+
+    >>> endpoint("127.0.0.1:7401", ""), endpoint("127.0.0.1:7401", "/run/store")
+    ('tcp://127.0.0.1:7401', 'ipc:///run/store/127.0.0.1:7401')
+    """
+    return f"ipc://{relay}/{address}" if relay else f"tcp://{address}"
+
+
+def connect(
+    address: str, timeout_s: float, context: zerorpc.Context, relay: str = ""
+) -> zerorpc.Client:
     """A zerorpc client that does not hold its process up for what a dead node will never take.
 
     Each thread needs a `context` of its own: it numbers the calls, and servers tell calls apart by
     these numbers alone.
     """
     rpc = client(timeout_s, context)
-    rpc.connect(f"tcp://{address}")
+    rpc.connect(endpoint(address, relay))
     return rpc
 
 
@@ -48,7 +60,9 @@ def client(timeout_s: float, context: zerorpc.Context) -> zerorpc.Client:
 class Line:
     """A connection to the node at `address` ("host:port"), for one call at a time."""
 
-    def __init__(self, address: str, timeout_s: float, context: zerorpc.Context) -> None:
+    def __init__(
+        self, address: str, timeout_s: float, context: zerorpc.Context, relay: str = ""
+    ) -> None:
         self._rpc = client(timeout_s, context)
         self._caller: gevent.Greenlet | None = None
         """Who waits for an answer."""
@@ -63,7 +77,7 @@ class Line:
         self._ready = get_hub().loop.io(self._events.FD, 1)
         self._ready.start(self._look)
         self._look()  # ZeroMQ wakes only a reader that has found nothing
-        self._rpc.connect(f"tcp://{address}")
+        self._rpc.connect(endpoint(address, relay))
 
     def exchange(self, frame: bytes | bytearray) -> Any:
         """What the node's `exchange` returns.

@@ -52,7 +52,8 @@ class Link:
     `on_replies` gets what the node answers. `on_lost` gets requests that will not be answered,
     with the reason; they may have been carried out all the same. `prepare` gets each request when
     its turn to be sent has come, which may be long after `send`, and gives it as it is to be sent,
-    or None where nobody waits for it any more. All are called in the hub and must not block.
+    or None where nobody waits for it any more. All are called in the hub and must not block. With
+    `relay` the node is reached by a socket in that folder (`dynamo.net.relay`).
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Link:
         on_lost: Callable[[list[Envelope], DynamoError], None],
         context: zerorpc.Context,
         prepare: Prepare | None = None,
+        relay: str = "",
     ) -> None:
         self.address = address
+        self._relay = relay
         self._me = me
         self._on_replies = on_replies
         self._on_lost = on_lost
@@ -178,7 +181,7 @@ class Link:
         if self._line is not None and self._line.gone:
             self._hang_up()  # since the last exchange; by now the node may have started again
         if self._line is None:
-            self._line = Line(self.address, HOLD_S + SILENCE_S, self._context)
+            self._line = Line(self.address, HOLD_S + SILENCE_S, self._context, self._relay)
             life, number = self._connection
             self._connection = wire.Connection(life, number + 1)
         frame = wire.Frame(self._me, len(self._open), batch, self._connection)

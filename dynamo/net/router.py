@@ -49,7 +49,12 @@ class Router:
     """The operations of one client that are on their way."""
 
     def __init__(
-        self, me: str, seeds: Sequence[str], prefer: str | None, context: zerorpc.Context
+        self,
+        me: str,
+        seeds: Sequence[str],
+        prefer: str | None,
+        context: zerorpc.Context,
+        relay: str = "",
     ) -> None:
         self._me = me
         self._following = Following(
@@ -61,6 +66,7 @@ class Router:
             self._send_homeless,
             self._prepare,
             context,
+            relay,
         )
         self._open: dict[int, Operation] = {}
         """All operations that have not ended, by request id."""

@@ -26,6 +26,7 @@ from mapreduce.cluster import serverlog
 from mapreduce.cluster.logs import LogKeeper
 from mapreduce.cluster.messages import Orders, Report, decode_orders, encode
 from mapreduce.cluster.serverlog import ServerLog
+from mapreduce.engine.allowance import UNLIMITED, Allowance
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Executor, Outcome
 
@@ -49,15 +50,20 @@ def serve(
     open_store: Callable[[], Store],
     ready: Callable[[], None] = lambda: None,
     host: str = "",
+    allowance: Allowance = UNLIMITED,
+    open_store_inside: Callable[[], Store] | None = None,
 ) -> None:
     """Run the worker `name` in this process until SIGTERM or SIGINT.
 
     `node` is the store node beside it, `host` its machine's address, `masters` the addresses of all
     masters. `ready` is called when the one that leads has first heard of it; until there is one it
-    goes on asking. `open_store` is pickled for the child processes.
+    goes on asking. `open_store` is pickled for the child processes, or `open_store_inside` where
+    they have another way to the store. `allowance` is what tasks may take of this machine.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs what is repeated anyway
-    worker = TaskServer(name, node, slots, masters, open_store, ready, host)
+    worker = TaskServer(
+        name, node, slots, masters, open_store, ready, host, allowance, open_store_inside
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop)
     worker.run()
@@ -75,6 +81,8 @@ class TaskServer:
         open_store: Callable[[], Store],
         ready: Callable[[], None],
         host: str = "",
+        allowance: Allowance = UNLIMITED,
+        open_store_inside: Callable[[], Store] | None = None,
     ) -> None:
         self._name, self._node, self._slots, self._host = name, node, slots, host
         self._masters = deque(masters)
@@ -88,7 +96,8 @@ class TaskServer:
         self._term = 0
         """The newest in which a master has given orders."""
         self._ready: Callable[[], None] | None = ready
-        self._open_store = open_store
+        self._allowance = allowance
+        self._open_store_inside = open_store_inside or open_store
         self._store = open_store()
         self._session = secrets.token_hex(8)
         self._said = ServerLog(f"worker-{name}", self._session)
@@ -120,7 +129,11 @@ class TaskServer:
         """Work until `stop`; then end all children and say goodbye."""
         try:
             with Executor(
-                self._slots, self._open_store, self._on_done, place=f"worker {self._name}"
+                self._slots,
+                self._open_store_inside,
+                self._on_done,
+                place=f"worker {self._name}",
+                allowance=self._allowance,
             ) as executor:
                 self._executor = executor
                 self._logs = LogKeeper(self._store, executor.printed, self._said)

@@ -25,7 +25,8 @@ import msgspec
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
-from mapreduce.engine import killing, limits, paths, shipping, sidefiles, tasks
+from mapreduce.data.locations import is_url
+from mapreduce.engine import allowance, killing, limits, paths, shipping, sidefiles, tasks
 from mapreduce.engine.events import TaskId
 from mapreduce.engine.orders import (
     Boot,
@@ -53,6 +54,8 @@ def main(fd: int, life: int) -> None:
     killing.adopt_orphans()
     connection: Connection[bytes, bytes] = Connection(fd)
     boot = msgspec.msgpack.decode(connection.recv_bytes(), type=Boot)
+    if boot.allowance.cpu_share:
+        killing.go_on_without_parent()
     threading.Thread(target=_end_with_parent, args=(life, boot.scratch), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         # What a crash leaves behind should be all that was printed.
@@ -118,7 +121,7 @@ class Child:
             for message in self._next():
                 match message:
                     case PhaseOrder():
-                        self._phase = message
+                        self._phase = self._within_allowance(message)
                     case TaskOrder():
                         assert self._phase is not None
                         outcome = self._attempt(self._phase, message)
@@ -160,6 +163,8 @@ class Child:
     def _result(self, phase: PhaseOrder, order: TaskOrder) -> TaskResult:
         if self._store is None:
             self._store = pickle.loads(self._boot.open_store)()
+            allowance.keep(self._boot.allowance)  # before any user code, after our own threads
+        self._refuse_outside(phase, order)
         loaded = self._load(phase, self._store)
         bench = tasks.Bench(
             self._store,
@@ -197,7 +202,32 @@ class Child:
         told = describe(error)
         if isinstance(error, ScratchFailed) or full_disk(error):
             told += f"\n{limits.room(self._boot.place, self._scratch)}"
+        if explained := self._boot.allowance.explained(error):
+            told = f"{told.rstrip()}\n{explained}"
         return told
+
+    # What the machine's owner allows -------------------------------------------------------------
+
+    def _within_allowance(self, phase: PhaseOrder) -> PhaseOrder:
+        """A task that may take less memory than its job assumes spills to its disk earlier."""
+        most = self._boot.allowance.task_memory_bytes // 2
+        if not most or phase.spec.memory_bytes <= most:
+            return phase
+        spec = msgspec.structs.replace(phase.spec, memory_bytes=most)
+        return msgspec.structs.replace(phase, spec=spec)
+
+    def _refuse_outside(self, phase: PhaseOrder, order: TaskOrder) -> None:
+        """Raise `JobError` where a task would need a network."""
+        if self._boot.allowance.sandbox != "bwrap":
+            return
+        slices = order.split.slices if order.split else ()
+        urls = [part.path for part in slices if part.source == "url"]
+        urls += [phase.output] if is_url(phase.output) else []
+        if urls:
+            raise JobError(
+                f"{urls[0]} can't be reached: {self._boot.allowance.closed}; copy inputs into the "
+                "store (`dynamo put`), write outputs there, or run the job on other workers"
+            )
 
 
 def full_disk(error: BaseException) -> bool:

@@ -19,9 +19,11 @@ from dynamo.store import Store
 from mapreduce.data.inputs import Files
 from mapreduce.engine import limits, skipping
 from mapreduce.engine.ahead import STUCK_S, Pace
+from mapreduce.engine.allowance import UNLIMITED, Allowance
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import Boot, MorePieces, Outcome, PhaseOrder, TaskOrder
 from mapreduce.engine.process import TaskProcess
+from mapreduce.engine.warden import Warden
 from mapreduce.engine.watching import Note
 
 __all__ = ["Executor", "Outcome"]
@@ -30,8 +32,9 @@ __all__ = ["Executor", "Outcome"]
 class _Slot:
     """The process that a slot has at the moment."""
 
-    def __init__(self, boot: Boot) -> None:
+    def __init__(self, boot: Boot, warden: Warden | None) -> None:
         self._boot = boot
+        self._warden = warden
         self.process: TaskProcess | None = None
 
     def revive(self) -> TaskProcess:
@@ -40,6 +43,8 @@ class _Slot:
             self.end()
         if self.process is None:
             self.process = TaskProcess(self._boot)
+            if self._warden is not None:
+                self._warden.add(self.process)
         return self.process
 
     def kill(self) -> None:
@@ -48,6 +53,8 @@ class _Slot:
 
     def end(self) -> None:
         if self.process is not None:
+            if self._warden is not None:
+                self._warden.remove(self.process)
             self.process.end()
             self.process = None
 
@@ -72,7 +79,8 @@ class Executor:
     `open_store` is pickled and called once in each child: it gives the store that holds the job's
     code (`paths.code(run)`), the pieces and, with `files="store"`, the inputs and outputs.
     `on_done` is called from a thread of the executor, once for each attempt that was started,
-    except for those that were killed or recalled. `place` is what errors call this machine.
+    except for those that were killed or recalled. `place` is what errors call this machine;
+    `allowance` what its owner lets tasks take of it.
     """
 
     def __init__(
@@ -83,8 +91,10 @@ class Executor:
         *,
         files: Files = "store",
         place: str = "this machine",
+        allowance: Allowance = UNLIMITED,
     ) -> None:
-        self._boot = Boot(pickle.dumps(open_store), files, place)
+        self._boot = Boot(pickle.dumps(open_store), files, place, allowance=allowance)
+        self._warden = Warden(allowance) if allowance.limited else None
         self._on_done = on_done
         self._changed = Condition()
         """Held wherever the tables below are touched."""
@@ -201,6 +211,8 @@ class Executor:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        if self._warden is not None:
+            self._warden.close()
 
     def __enter__(self) -> "Executor":
         return self
@@ -217,7 +229,7 @@ class Executor:
 
     def _serve(self) -> None:
         """One slot: give its process one order after the other."""
-        slot = _Slot(self._boot)
+        slot = _Slot(self._boot, self._warden)
         try:
             while True:
                 with contextlib.suppress(OSError):  # then the next order will say so

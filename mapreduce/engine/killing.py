@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 MARK = "MAPREDUCE_TASK_PROCESS"
@@ -25,6 +26,13 @@ def adopt_orphans() -> None:
     """Let processes whose parents have ended become children of this one."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def go_on_without_parent() -> None:
+    """Let the end of the thread that has started this process continue it, should it be stopped: it
+    has to see to its own end."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
 def end_family(leader: int, mark: str) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from mapreduce.data.inputs import Files, InputSpec, Split
 from mapreduce.data.outputs import Part
 from mapreduce.data.pieces import Piece
+from mapreduce.engine.allowance import Allowance
 from mapreduce.engine.events import AttemptId, TaskId
 
 BETWEEN = "pickle"
@@ -212,6 +213,7 @@ class Boot(msgspec.Struct, frozen=True):
     place: str
     """What the machine, or its worker, is called in errors."""
     scratch: str = ""
+    allowance: Allowance = Allowance()
 
 
 Message = PhaseOrder | TaskOrder | MorePieces

@@ -18,7 +18,8 @@ from threading import Lock
 
 import msgspec
 
-from mapreduce.engine import killing, limits
+from mapreduce.engine import killing, limits, sandbox
+from mapreduce.engine.allowance import Allowance
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import (
     Boot,
@@ -41,6 +42,8 @@ _LOOK_AGAIN_S = 0.5
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}
 """So that `hash` of a text, and the order of a set of them, is the same in every child on every
 machine: user code that relies on it gives the same whichever attempt of a task wins."""
+_SIGNALLED = 128
+"""Above this the exit code of a sandbox tells of the signal that ended what ran inside."""
 _BOOT = (
     "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[3]); "
     "from mapreduce.engine import child; child.main(int(sys.argv[1]), int(sys.argv[2]))"
@@ -55,17 +58,18 @@ class TaskProcess:
 
     def __init__(self, boot: Boot) -> None:
         """`boot` is told to the child, with a scratch folder of its own."""
-        self._scratch = tempfile.mkdtemp(prefix="mapreduce-task-")
+        self.scratch = tempfile.mkdtemp(prefix="mapreduce-task-", dir=boot.allowance.home or None)
         """A folder of its own, which goes with it, however it ends."""
         self._connection: Connection[bytes, bytes]
         self._connection, theirs = Pipe()
         life, self._life = os.pipe()
         fds = [theirs.fileno(), life]
-        command = [sys.executable, "-c", _BOOT, *map(str, fds), json.dumps([*map(str, sys.path)])]
         self._mark = secrets.token_hex(8)
+        self._sandboxed = boot.allowance.sandbox == "bwrap"
+        command, environment = _command(fds, self._mark, self.scratch, boot.allowance)
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, **_ENVIRONMENT, killing.MARK: self._mark},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,13 +87,20 @@ class TaskProcess:
         self._deadline: float | None = None
         self._phase: PhaseOrder | None = None
         """The one that the child was told last."""
+        self._exceeded = ""
+        """Why somebody else than user code has ended it."""
         with contextlib.suppress(OSError):  # it died at once; the first order will say so
-            boot = msgspec.structs.replace(boot, scratch=self._scratch)
+            scratch = sandbox.INSIDE if self._sandboxed else self.scratch
+            boot = msgspec.structs.replace(boot, scratch=scratch)
             self._connection.send_bytes(msgspec.msgpack.encode(boot))
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def printed(self) -> str:
@@ -102,6 +113,11 @@ class TaskProcess:
         end = killing.end_group if has_ended else killing.end_family
         end(self._process.pid, self._mark)
 
+    def fail(self, reason: str) -> None:
+        """End the process; what it is running has failed for this reason."""
+        self._exceeded = self._exceeded or reason
+        self.kill()
+
     def end(self) -> None:
         """Kill, and free what is held of the process."""
         self.kill()
@@ -110,7 +126,7 @@ class TaskProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         os.close(self._life)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         self._connection.close()
 
     def run(self, phase: PhaseOrder, order: TaskOrder, on_note: Callable[[Note], None]) -> Outcome:
@@ -166,8 +182,16 @@ class TaskProcess:
                 raise EOFError
 
     def _died(self, spec: JobSpec, order: TaskOrder) -> Outcome:
+        if self._sandboxed:  # bubblewrap tells, a moment later, how what is in it has ended
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LOOK_AGAIN_S)
         self.kill()
-        manner = _manner(self._process.wait())
+        code = self._process.wait()
+        if self._exceeded:
+            return self._ended(order.attempt, self._exceeded)
+        if self._sandboxed and code > _SIGNALLED:
+            code = _SIGNALLED - code
+        manner = _manner(code)
         error = f"the task's process {manner} in the middle of {order.attempt}"
         if spec.memory_limit_bytes:
             error += f"; {limits.too_large(spec.memory_limit_bytes)}"
@@ -180,6 +204,21 @@ class TaskProcess:
         if printed := self._tail.text()[-_SHOWN_BYTES:]:
             error += f"; the last it printed:\n{printed}"
         return Outcome(attempt=attempt, error=error, output=self._tail.text())
+
+
+def _command(
+    fds: list[int], mark: str, scratch: str, allowance: Allowance
+) -> tuple[list[str], dict[str, str]]:
+    """What starts a child, and its environment."""
+    own = {**_ENVIRONMENT, killing.MARK: mark}
+    boxed = allowance.sandbox == "bwrap"
+    path = sandbox.module_path(sys.path) if boxed else sys.path
+    command = [sys.executable, "-c", _BOOT, *map(str, fds), json.dumps([*map(str, path)])]
+    if boxed:
+        return sandbox.wrapped(command, scratch, allowance), sandbox.environment(own)
+    if allowance.sandbox == "limits":
+        own["TMPDIR"] = scratch  # so that what user code puts there is counted
+    return command, {**os.environ, **own}
 
 
 _answers: msgspec.msgpack.Decoder[Outcome | Note] = msgspec.msgpack.Decoder(Outcome | Note)
