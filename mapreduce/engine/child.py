@@ -121,7 +121,7 @@ class Child:
             for message in self._next():
                 match message:
                     case PhaseOrder():
-                        self._phase = self._within_allowance(message)
+                        self._phase = within(self._boot.allowance, message)
                     case TaskOrder():
                         assert self._phase is not None
                         outcome = self._attempt(self._phase, message)
@@ -206,16 +206,6 @@ class Child:
             told = f"{told.rstrip()}\n{explained}"
         return told
 
-    # What the machine's owner allows -------------------------------------------------------------
-
-    def _within_allowance(self, phase: PhaseOrder) -> PhaseOrder:
-        """A task that may take less memory than its job assumes spills to its disk earlier."""
-        most = self._boot.allowance.task_memory_bytes // 2
-        if not most or phase.spec.memory_bytes <= most:
-            return phase
-        spec = msgspec.structs.replace(phase.spec, memory_bytes=most)
-        return msgspec.structs.replace(phase, spec=spec)
-
     def _refuse_outside(self, phase: PhaseOrder, order: TaskOrder) -> None:
         """Raise `JobError` where a task would need a network."""
         if self._boot.allowance.sandbox != "bwrap":
@@ -228,6 +218,15 @@ class Child:
                 f"{urls[0]} can't be reached: {self._boot.allowance.closed}; copy inputs into the "
                 "store (`dynamo put`), write outputs there, or run the job on other workers"
             )
+
+
+def within(allowed: allowance.Allowance, phase: PhaseOrder) -> PhaseOrder:
+    """The order for a task that may take less memory than its job assumes: it spills earlier."""
+    most = allowed.task_memory_bytes // 2
+    if not most or phase.spec.memory_bytes <= most:
+        return phase
+    spec = msgspec.structs.replace(phase.spec, memory_bytes=most)
+    return msgspec.structs.replace(phase, spec=spec)
 
 
 def full_disk(error: BaseException) -> bool:

@@ -47,6 +47,7 @@ _ETC = (
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 _NAMESPACES = (
     "--unshare-user",
+    "--disable-userns",
     "--unshare-ipc",
     "--unshare-pid",
     "--unshare-net",
@@ -75,7 +76,8 @@ def wrapped(command: list[str], scratch: str, allowance: Allowance) -> list[str]
         options += ["--ro-bind", path, path]
     for door in allowance.doors:
         options += ["--bind" if door.writable else "--ro-bind", door.here, door.inside]
-    return [BWRAP, *options, "--remount-ro", "/", *command]
+    program = shutil.which(BWRAP) or BWRAP  # by the worker's PATH, not by that of the sandbox
+    return [program, *options, "--remount-ro", "/", *command]
 
 
 def _system(path: str) -> list[str]:
@@ -137,8 +139,9 @@ def _try(allowance: Allowance) -> None:
         raise SandboxFailed(
             _refused(
                 allowance,
-                f"bubblewrap does not work here ({said[-1]}); it needs user namespaces: see "
-                "sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone, AppArmor's "
+                f"bubblewrap does not work here ({said[-1]}); it needs version 0.8 and user "
+                "namespaces: see sysctl user.max_user_namespaces and "
+                "kernel.unprivileged_userns_clone, AppArmor's "
                 "kernel.apparmor_restrict_unprivileged_userns, and inside a container its seccomp "
                 "profile",
             )

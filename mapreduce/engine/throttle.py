@@ -42,7 +42,7 @@ class Throttle:
 
     def spend(self, used_s: float, passed_s: float) -> None:
         """Within `passed_s` the tasks have taken `used_s`: see whether they are to be stopped."""
-        self._idle = used_s == 0
+        self._idle = used_s == 0 and not self.stopped
         self._level = min(self._full, self._level + self._rate * passed_s - used_s)
         if not self.stopped:
             self.stopped, self._stopped_s = self._level <= 0, 0.0

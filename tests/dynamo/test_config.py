@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo.config import KEYS, ClusterConfig, HostConfig, NodeConfig, load
+from dynamo.config import KEYS, ClusterConfig, HostConfig, LimitsConfig, NodeConfig, load
 from dynamo.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +68,13 @@ def test_slots_share_the_machine(tmp_path: Path) -> None:
     config = load_text(tmp_path, text)
     assert len({worker.slots for worker in config.workers}) == 1
     assert config.workers[0].slots >= 1
+
+
+def test_a_donor_says_what_a_worker_s_tasks_may_take(tmp_path: Path) -> None:
+    limits = "cpu_share = 12.5 %\nmemory_mb = 640\ndisk_mb = 5\nopen_files = 64\nprocesses = 9\n"
+    worker = load_text(tmp_path, THREE_NODES + "sandbox = bwrap\n" + limits).worker("w")
+    assert worker.limits == LimitsConfig("bwrap", 0.125, 640, 5, 64, 9)
+    assert load_text(tmp_path, THREE_NODES).worker("w").limits == LimitsConfig()
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
@@ -174,7 +181,19 @@ NODE = "[node a]\naddress = 127.0.0.1:7001\n"
 TWO = NODE + "[node b]\naddress = 127.0.0.1:7002\n"
 MASTER = "[master m]\naddress = 127.0.0.1:7000\n"
 
+WORKER = NODE + MASTER + "[worker w]\nnode = a\nslots = 2\n"
+
 MISTAKES = {
+    "an unknown sandbox": (WORKER + "sandbox = yes\n", "expected none, limits or bwrap"),
+    "a share of nothing": (WORKER + "sandbox = limits\ncpu_share = 0%\n", "from 1% to 100%"),
+    "a share that is no percentage": (WORKER + "cpu_share = 0.1\n", "such as 10%"),
+    "few open files": (WORKER + "open_files = 10\n", "expected a whole number from 64"),
+    "a limit that nothing keeps": (WORKER + "disk_mb = 9\n", "disk_mb = 9 in [worker w]: nothing"),
+    "limits without a limit": (WORKER + "sandbox = limits\n", "there is no limit to keep"),
+    "too little memory for Python": (
+        WORKER + "sandbox = limits\nmemory_mb = 200\n",
+        "memory_mb = 200 in [worker w]: its 2 slots need at least 128 MiB each",
+    ),
     "no nodes": ("[cluster]\n", "cluster.ini: no nodes"),
     "a line without a key": (NODE + "what is this\n", "cluster.ini:3: 'what is this' is neither"),
     "a key before any section": ("a = 1\n" + NODE, "cluster.ini:1: 'a = 1' stands before"),

@@ -7,6 +7,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from dynamo.store import Store
+from mapreduce.engine.allowance import UNLIMITED, Allowance
 from mapreduce.engine.executor import Executor, Outcome
 from mapreduce.engine.orders import PhaseOrder, TaskOrder
 from mapreduce.runners.folderstore import FolderStore
@@ -17,13 +18,15 @@ from tests.waiting import wait_until
 class Bench:
     """An executor over a store in a folder, and what it has said."""
 
-    def __init__(self, folder: Path, slots: int = 1) -> None:
+    def __init__(self, folder: Path, slots: int = 1, allowance: Allowance = UNLIMITED) -> None:
         self.folder = folder
         self.store: Store = FolderStore(folder / "store")
         self.done: SimpleQueue[Outcome] = SimpleQueue()
         os.environ["MAPREDUCE_BENCH"] = str(folder)  # by which `others` finds its processes
         open_store = functools.partial(FolderStore, folder / "store")
-        self.executor = Executor(slots, open_store, self.done.put, files="local")
+        self.executor = Executor(
+            slots, open_store, self.done.put, files="local", allowance=allowance
+        )
 
     def order(
         self, setup: str, *, job: str = "job", number: int = 1, index: int = 0, **fields: Any
