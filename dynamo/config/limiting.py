@@ -20,5 +20,7 @@ def limits(section: Section, slots: int) -> LimitsConfig:
         raise section.error("sandbox", f"there is no limit to keep; add any of {', '.join(LIMITS)}")
     for key, least in LEAST_MB.items():
         if key in given and given[key] < least * slots:
-            raise section.error(key, f"its {slots} slots need at least {least} MiB each; give it fewer slots")
+            raise section.error(
+                key, f"its {slots} slots need at least {least} MiB each; give it fewer slots"
+            )
     return LimitsConfig(mode, **given)

@@ -25,6 +25,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.mark.systems
 class TestClientOverRelay(StoreBattery):
     @pytest.fixture
     def store(self, cluster: ClusterConfig, folder: Path) -> Iterator[Client]:
@@ -60,6 +61,7 @@ def test_a_large_value_is_passed_on_whole(cluster: ClusterConfig, folder: Path) 
         assert client.get("large").value == value
 
 
+@pytest.mark.systems
 def test_a_node_that_dies_and_comes_back_is_known_of_through_the_relay(
     own_cluster: ClusterConfig, folder: Path
 ) -> None:

@@ -1,0 +1,163 @@
+"""A job on a cluster of real processes whose worker runs tasks in a sandbox with limits."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import processes
+from cli.cluster_processes import ClusterProcesses, servers
+from cli.dynamo import main as dynamo
+from cli.local_cluster import write_config
+from cli.mapreduce import main as mapreduce
+from dynamo.config import ClusterConfig
+from mapreduce.engine import sandbox
+from tests.mapreduce.engine.boxes import needs_bwrap
+from tests.waiting import wait_until
+
+pytestmark = needs_bwrap
+
+WORDS = "to be or not to be that is the question\n" * 200
+JOB = """
+import os
+import socket
+import subprocess
+import tempfile
+
+import helper
+from mapreduce import Mapper, Reducer
+
+
+class MyMapper(Mapper):
+    def setup(self):
+        self.stop = self.context.file("stop").read_text().split()
+        self.upper = subprocess.Popen(
+            ["tr", "a-z", "A-Z"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            socket.create_connection(("127.0.0.1", int(self.context.params["port"])), 1)
+        except OSError:
+            self.context.count("no network")
+        self.context.count("secrets", sum("SECRET" in name for name in os.environ))
+
+    def map(self, key, value):
+        for word in helper.words(value):
+            if word not in self.stop:
+                yield word, 1
+
+    def cleanup(self):
+        told, _ = self.upper.communicate("from a program\\n")
+        yield told.strip(), 1
+
+
+class MyReducer(Reducer):
+    def reduce(self, key, values):
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(1 << 20))
+        yield key, sum(values)
+"""
+HANGS = """
+import subprocess
+from mapreduce import Mapper, Reducer
+class MyMapper(Mapper):
+    def map(self, key, value):
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        while True: pass
+class MyReducer(Reducer):
+    def reduce(self, key, values): ...
+"""
+LIMITS = "sandbox = bwrap\ncpu_share = 90%\nmemory_mb = 500\ndisk_mb = 64\nopen_files = 128\n"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterConfig]:
+    folder = tmp_path_factory.mktemp("sandboxed")
+    config = write_config(folder, nodes=1, workers=1, slots=1, worker_settings=LIMITS)
+    cluster = ClusterProcesses(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MY_SECRET", "1")
+        patch.setenv("DYNAMO_CONFIG", str(config.path))
+        try:
+            cluster.up(lambda line: None)
+            yield config
+        finally:
+            cluster.down(lambda line: None)
+
+
+@pytest.fixture
+def call(
+    config: ClusterConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DYNAMO_CONFIG", str(config.path))
+
+    def call(command: object, *arguments: str) -> Result:
+        result = CliRunner().invoke(command, arguments)  # type: ignore[arg-type]
+        assert result.exit_code == 0, result.output
+        return result
+
+    return call
+
+
+def test_a_job_gives_the_right_output_from_inside(
+    config: ClusterConfig, call: Callable[..., Result]
+) -> None:
+    Path("words").write_text(WORDS)
+    Path("job.py").write_text(JOB)
+    Path("helper.py").write_text("def words(line):\n    return line.split()\n")
+    Path("stop").write_text("to or")
+    call(dynamo, "put", "words", "/words")
+    port = config.nodes[0].address.rpartition(":")[2]
+    options = ["--file", "stop", "--module", "helper.py", "--set", f"port={port}"]
+    call(mapreduce, "new_job", "wc", "job.py", "--input", "/words", "--output", "/out", *options)
+    call(mapreduce, "run_job", "wc", "--wait")
+    [record] = json.loads(call(mapreduce, "jobs", "--json").stdout)
+    assert record["state"] == "succeeded"
+    assert record["counters"]["no network"] == 1
+    assert record["counters"].get("secrets", 0) == 0
+    counts = Counter(word for word in WORDS.split() if word not in ("to", "or"))
+    counts["FROM A PROGRAM"] = 1
+    lines = call(mapreduce, "output", "wc").stdout.splitlines()
+    assert lines == [f"{word}\t{count}" for word, count in sorted(counts.items())]
+
+
+def test_kill_job_ends_all_that_runs_inside(
+    config: ClusterConfig, call: Callable[..., Result]
+) -> None:
+    Path("job.py").write_text(HANGS)
+    Path("one").write_text("line\n")
+    call(dynamo, "put", "one", "/one")
+    call(mapreduce, "new_job", "hangs", "job.py", "--input", "/one", "--output", "/out/hangs")
+    call(mapreduce, "run_job", "hangs")
+    [worker] = [s for s in servers(config) if s.kind == "worker"]
+    process = ClusterProcesses(config).process(worker)
+    assert process is not None
+    idle = sandbox.OWN_PROCESSES + 1
+    wait_until(
+        lambda: len(processes.descendants([process])) > idle,
+        30,
+        "the program that the task has started",
+    )
+    call(mapreduce, "kill_job", "hangs")
+    wait_until(
+        lambda: len(processes.descendants([process])) <= idle,
+        2,
+        "the end of all that it has started",
+    )
+    call(mapreduce, "rm", "hangs")
+
+
+def test_a_worker_that_can_have_no_sandbox_does_not_start(
+    config: ClusterConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(mapreduce, ["worker", "w1", "--config", str(config.path)])
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: worker w1 does not start: sandbox = bwrap in its section of cluster.ini, and "
+        "bubblewrap is not installed: apt install bubblewrap; or write sandbox = none, if all who "
+        "send jobs are trusted\n"
+    )
