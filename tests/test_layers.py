@@ -67,6 +67,14 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "mapreduce.engine",
         "mapreduce.runners",
     ),
+    "mapreduce.hadoop": (
+        "mapreduce.errors",
+        "mapreduce.api",
+        "mapreduce.data",
+        "mapreduce.engine",
+        "mapreduce.runners",
+        "mapreduce.job",
+    ),
     "mapreduce": (
         "mapreduce.errors",
         "mapreduce.api",
@@ -96,6 +104,7 @@ ONE_DOOR: Mapping[str, tuple[str, ...]] = {
     "zmq": ("dynamo.net", "mapreduce.cluster"),
     "plyvel": ("dynamo.disk.leveldb",),
     "pysyncobj": ("mapreduce.cluster.election",),
+    "greenlet": ("mapreduce.hadoop.contexts",),
     "fsspec": ("mapreduce.data.remote",),
     "cloudpickle": ("mapreduce.engine.shipping",),
     "lz4": ("mapreduce.data.codecs",),

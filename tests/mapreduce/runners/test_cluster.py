@@ -11,6 +11,7 @@ from cli.local_cluster import free_ports
 from dynamo import config, files
 from dynamo.errors import ConfigError
 from dynamo.net.client import Client
+from examples import hadoop_wordcount
 from mapreduce import Cluster, Job, Mapper, Reducer
 from mapreduce.engine.events import JobState
 from mapreduce.engine.tasknames import parse_task
@@ -113,6 +114,21 @@ def test_a_job_runs_on_the_cluster_and_gives_the_objects_that_were_yielded(ini):
     assert result.summary["steps"][0]["map"]["localities"] == {"node": 1}
     assert seen[-1].state is JobState.SUCCEEDED
     assert seen[-1].map.done == 1
+
+
+def test_a_job_in_hadoops_style_runs_there_and_is_asked_how_far_it_is(ini):
+    job = hadoop_wordcount.word_count(runner="cluster", cluster=ini)
+    job.set_num_reduce_tasks(2)
+    job.add_input_path("/books")
+    job.set_output_path("/out/hadoop")
+    job.submit()
+    assert job.wait_for_completion()
+    assert job.is_successful()
+    assert job.map_progress() == 1.0
+    assert sorted(job.result()) == [(word, str(count)) for word, count in EXPECTED]
+    assert job.get_counters()["combine_output_records"] == 4
+    with pytest.raises(JobError, match="/out/hadoop"):
+        hadoop_wordcount.main("/books", "/out/hadoop", ini)
 
 
 def test_an_output_without_a_name_goes_with_its_result(ini):

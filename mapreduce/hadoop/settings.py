@@ -1,0 +1,123 @@
+"""What a task knows of its job, and the small classes that a user derives to steer keys."""
+
+from collections import UserDict
+from dataclasses import dataclass
+from typing import Any
+
+from mapreduce.data.portable_hash import partition_of
+from mapreduce.hadoop.writables import (
+    Rank,
+    Ranked,
+    Writable,
+    WritableComparable,
+    rank_of,
+)
+
+
+class Configuration(UserDict[str, str]):
+    """Names and texts that go with the job to every task.
+
+    >>> configuration = Configuration({"wordcount.least": "3"})
+    >>> configuration.set("wordcount.case", False)
+    >>> configuration.get_int("wordcount.least", 1), configuration.get("no", "nothing")
+    (3, 'nothing')
+    >>> configuration.get_boolean("wordcount.case", True)
+    False
+    """
+
+    def set(self, name: str, value: object) -> None:
+        self[name] = str(value)
+
+    def get_int(self, name: str, default: int) -> int:
+        """Raises ValueError for what is no int."""
+        return int(self.get(name, str(default)))
+
+    def get_float(self, name: str, default: float) -> float:
+        """Raises ValueError for what is no number."""
+        return float(self.get(name, str(default)))
+
+    def get_boolean(self, name: str, default: bool) -> bool:
+        """True for "true", in any case; `default` for what is neither that nor "false"."""
+        text = self.get(name, "").strip().lower()
+        return text == "true" if text in ("true", "false") else default
+
+
+class Partitioner:
+    """The base of partitioners."""
+
+    def get_partition(self, key: Any, value: Any, num_partitions: int) -> int:
+        """From 0 to `num_partitions` - 1. `value` is None always: all of a key goes one way."""
+        raise NotImplementedError
+
+
+class HashPartitioner(Partitioner):
+    """The one that there is without any: the same on every machine.
+
+    >>> from mapreduce.hadoop import Text
+    >>> HashPartitioner().get_partition(Text("whale"), None, 4)
+    1
+    """
+
+    def get_partition(self, key: Any, value: Any, num_partitions: int) -> int:
+        if has_own_hash(type(key)):
+            return int(key.hash_code()) % num_partitions
+        return partition_of(key.write(), num_partitions)
+
+
+class TotalOrderPartitioner(Partitioner):
+    """Every key of a partition comes before all of the next. The job samples its input itself: no
+    file of partitions is to be written before it."""
+
+
+class WritableComparator:
+    """The base of sort and grouping comparators."""
+
+    def compare(self, one: Any, other: Any) -> int:
+        """Less than 0 if `one` comes first, more than 0 if `other` does, 0 if they are alike."""
+        raise NotImplementedError
+
+
+def has_own_hash(kind: type) -> bool:
+    return getattr(kind, "hash_code", None) is not WritableComparable.hash_code
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The classes of a job, as its tasks get them."""
+
+    mapper: type
+    reducer: type
+    combiner: type | None
+    map_key: type[WritableComparable]
+    map_value: type[Writable]
+    output_key: type[Writable]
+    output_value: type[Writable]
+    sort_comparator: type[WritableComparator] | None = None
+    grouping_comparator: type[WritableComparator] | None = None
+    as_objects: bool = False
+    """The output format keeps objects."""
+    bare_key: bool = False
+    """Only the key is written: there are no values."""
+
+    def sort_rank(self) -> Rank | None:
+        """What written keys are sorted by; None for their own order."""
+        if self.sort_comparator is not None:
+            return Ranked(self.map_key, self.sort_comparator().compare)
+        return rank_of(self.map_key)
+
+    def group_rank(self) -> Rank | None:
+        """What is equal for written keys of one group; None if only equal keys are one group."""
+        if self.grouping_comparator is not None:
+            return Ranked(self.map_key, self.grouping_comparator().compare)
+        return self.sort_rank()
+
+
+@dataclass(frozen=True)
+class KeyPartitioner:
+    """A Hadoop partitioner as one of the engine's: of written keys."""
+
+    kind: type[Writable]
+    user: Partitioner
+
+    def partition(self, key: Any, partitions: int) -> int:
+        return self.user.get_partition(self.kind.read_fields(key), None, partitions)
