@@ -13,7 +13,7 @@ protocol.
   tasks that are no longer its own, and passed over. Heartbeats bring it back, without its tasks;
   one that could not be reached has to register again.
 - An answer does not name its task. It is the answer to that task of the worker which has these
-  files as its outputs.
+  files as its outputs; or of an earlier worker at its port, as it gets what was sent to that one.
 """
 
 import math
@@ -155,9 +155,11 @@ class Master:
             self._report(f"{worker} takes no message: {told.error}")
             self._schedule(WorkerLost(str(worker.pid)))
 
-    def _at(self, host: str, port: int) -> list[KnownWorker]:
+    def _at(self, host: str, port: int, first: KnownWorker | None = None) -> list[KnownWorker]:
+        """The workers at an address that are not known to be dead, `first` before others."""
         at = (host, port)
-        return [w for w in self.workers.values() if not w.dead and (w.host, w.port) == at]
+        living = [w for w in self.workers.values() if not w.dead and (w.host, w.port) == at]
+        return sorted(living, key=lambda worker: worker is not first)
 
     def _bury(self) -> None:
         """Mark those dead that the scheduler has given up."""
@@ -266,14 +268,16 @@ class Master:
             self._give_up(self._running, error)
 
     def _status(self, told: Status) -> None:
-        worker = self.workers.get(told.worker_pid)
-        attempt = worker.answered(told) if worker else None
-        if worker and attempt:
-            del worker.tasks[attempt]
-            self._schedule(AttemptSucceeded(attempt, str(worker.pid)))
-        else:
-            of = f"{worker} ({worker.state})" if worker else f"unknown worker {told.worker_pid}"
-            self._report(f"{of} answers for what is not its task: {told.outputs}; ignored")
+        answering = self.workers.get(told.worker_pid)
+        for worker in self._at(answering.host, answering.port, answering) if answering else ():
+            if attempt := worker.answered(told):
+                del worker.tasks[attempt]
+                self._schedule(AttemptSucceeded(attempt, str(worker.pid)))
+                return
+        of = (
+            f"{answering} ({answering.state})" if answering else f"unknown worker {told.worker_pid}"
+        )
+        self._report(f"{of} answers for what is not its task: {told.outputs}; ignored")
 
     # Words ----------------------------------------------------------------------------------------
 

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapreduce.jsonwire.actions import Event, Report, Send, Undelivered
-from mapreduce.jsonwire.messages import AnyMessage, Incomplete, NotAMessage, decode, encode
+from mapreduce.jsonwire.messages import (
+    AnyMessage,
+    Heartbeat,
+    Incomplete,
+    NotAMessage,
+    decode,
+    encode,
+)
 
 LIMIT_BYTES = 64 * 1024 * 1024
 SILENCE_S = 10.0
@@ -76,14 +83,16 @@ class Inbox:
 
 
 class Heartbeats(asyncio.DatagramProtocol):
-    """Reads the datagrams that come to a port; what is no message is passed over in silence."""
+    """Reads the datagrams that come to a port; what is no heartbeat is passed over in silence."""
 
     def __init__(self, heard: Heard) -> None:
         self._heard = heard
 
     def datagram_received(self, data: bytes, address: Any) -> None:
         with contextlib.suppress(NotAMessage):
-            self._heard(decode(data))
+            message = decode(data)
+            if isinstance(message, Heartbeat):
+                self._heard(message)
 
 
 @dataclass
@@ -136,7 +145,7 @@ class Outbox:
             try:
                 await asyncio.wait_for(send_once(what), SEND_S)
                 return
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, ValueError) as error:  # the last: no name of a host
                 if math.isinf(deadline) and not tried:
                     self._heard(Report(f"nobody listens at port {what.port} yet; trying on"))
                 tried = True

@@ -28,6 +28,7 @@ from mapreduce.jsonwire.messages import (
     NewMasterJob,
     NewSortJob,
     NewWorkerJob,
+    Register,
     RegisterAck,
     Shutdown,
     Status,
@@ -339,6 +340,13 @@ class TestAnswers:
         play = Play(1)
         given = play.given(JOB)
         assert len(play.finish(given[::-1])) == 1
+
+    def test_who_follows_another_at_its_port_answers_for_what_was_sent_to_that_one(self):
+        play = Play(1)
+        given = play.given(JOB)
+        play.tell(Register(HOST, 6001, 2))
+        sorting = orders(play.tell(*(answer(2, order) for _, order in given)))
+        assert {pid for pid, _ in sorting} == {1, 2}
 
     def test_an_answer_counts_once(self):
         play = Play(1, 2)

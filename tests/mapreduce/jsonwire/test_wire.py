@@ -164,6 +164,16 @@ def test_what_nobody_takes_is_told_when_patience_ends() -> None:
     on_a_site(play, listening=False)
 
 
+@pytest.mark.parametrize("host", ["x" * 100, "127.0.0.1\0"])
+def test_an_address_that_nobody_has_is_told_like_one_where_nobody_listens(host: str) -> None:
+    async def play(site: Site) -> None:
+        site.outbox.send(Send(host, 6001, Shutdown(), patience_s=0.0))
+        [told] = await site.until(1)
+        assert isinstance(told, Undelivered)
+
+    on_a_site(play)
+
+
 def test_what_is_dropped_never_comes() -> None:
     async def play(site: Site) -> None:
         site.send(NewSortJob([], "old", 7))
@@ -192,7 +202,14 @@ def test_flushing_waits_for_what_is_on_its_way_but_not_for_ever() -> None:
 def test_datagrams_are_heartbeats_or_nothing() -> None:
     heard: list[object] = []
     beats = Heartbeats(heard.append)
-    for data in (b"", b"[]", b"\xff", b'{"message_type": "heartbeat"}', encode(Heartbeat(7))):
+    for data in (
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"message_type": "heartbeat"}',
+        encode(Shutdown()),
+        encode(Heartbeat(7)),
+    ):
         beats.datagram_received(data, None)
     assert heard == [Heartbeat(7)]
 
