@@ -60,14 +60,17 @@ def _master_and_worker_rows(config: ClusterConfig) -> list[Row]:
     standings = masters.standings()
     rows = [_master_row(m.name, m.address, standings.get(m.address)) for m in config.masters]
     workers = {}
+    expected = [worker.name for worker in config.workers]
     if any(standing["leads"] for standing in standings.values()):
         with contextlib.suppress(DynamoError):
-            expected = [worker.name for worker in config.workers]
             workers = {worker["name"]: worker for worker in masters.workers(expected)}
     for worker in config.workers:
         alive = workers.get(worker.name)
         state = "up" if alive else "no answer"
         rows.append(("worker", worker.name, f"beside {worker.node}", state, _at_work(alive)))
+    # Another host may have more than the file says: `mapreduce up --workers`.
+    others = [alive for name, alive in workers.items() if name not in expected]
+    rows += [("worker", w["name"], f"beside {w['node']}", "up", _at_work(w)) for w in others]
     return rows
 
 

@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dynamo.config.limiting import limits
@@ -28,22 +28,28 @@ def workers(
     seats = [
         Seat(s.name, s.get("node"), s.get("host") or machines[s.get("node")], s) for s in sections
     ]
+    several = len({node.host for node in nodes}) > 1
     for host, count in counts.items():
         here = [node.name for node in nodes if node.host == host]
         if here:
-            seats = _with_count(seats, here, host, count)
+            # No other host may come upon the same name.
+            names = (f"{host}-w{n}" if several else f"w{n}" for n in itertools.count(1))
+            seats = _with_count(seats, here, host, count, names)
     crowds = Counter(seat.host for seat in seats)
     return tuple(_worker(seat, max(1, _cpus() // crowds[seat.host])) for seat in seats)
 
 
-def _with_count(seats: Sequence[Seat], nodes: Sequence[str], host: str, count: int) -> list[Seat]:
-    """`seats` with the first `count` of a host, and new ones for those it lacks. Each of these is
-    beside the node that has the fewest, and otherwise like the first there is."""
+def _with_count(
+    seats: Sequence[Seat], nodes: Sequence[str], host: str, count: int, names: Iterator[str]
+) -> list[Seat]:
+    """`seats` with the first `count` of a host, and new ones for those it lacks, with the first of
+    `names` that are free. Each of these is beside the node that has the fewest, and otherwise like
+    the first there is."""
     here = [seat for seat in seats if seat.host == host]
     others = [seat for seat in seats if seat.host != host]
     like = here[0].section if here else seats[0].section if seats else None
     taken = {seat.name for seat in seats}
-    free = (f"w{n}" for n in itertools.count(1) if f"w{n}" not in taken)
+    free = (name for name in names if name not in taken)
     beside = Counter(seat.node for seat in here)
     while len(here) < count:
         node = min(nodes, key=beside.__getitem__)

@@ -76,7 +76,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
     (folder / "sshd_config").write_text(CONFIG.format(folder=folder, port=port))
     log = folder / "sshd.log"
-    command = [*_with_its_folder(), SSHD, "-D", "-f", folder / "sshd_config", "-E", log]
+    command = [*with_its_folder(), SSHD, "-D", "-f", folder / "sshd_config", "-E", log]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         try:
             wait_until(lambda: _listens(port) or server.poll() is not None, 10, "sshd")
@@ -89,7 +89,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
             server.terminate()
 
 
-def _with_its_folder() -> list[str]:
+def with_its_folder() -> list[str]:
     """sshd of root wants an empty folder /run/sshd, which its service makes; where it has never
     run, there is one in a mount namespace that nothing else sees."""
     if os.geteuid() or Path("/run/sshd").is_dir():

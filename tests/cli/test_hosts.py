@@ -90,26 +90,20 @@ def test_each_host_starts_and_stops_its_own_servers(
 def test_workers_as_many_as_wanted_until_down(tmp_path: Path) -> None:
     path = write_config(tmp_path, nodes=1, workers=1, slots=1).path
     try:
-        more = done(mapreduce(path, "up", "--workers", "3")).stdout
-        assert [line for line in more.splitlines() if "worker" in line] == unordered(
-            "worker w1 answers", "worker w2 answers", "worker w3 answers"
-        )
-        again = done(mapreduce(path, "up", "--workers", "3")).stdout
-        assert again.count("runs already") == 5
+        more = done(mapreduce(path, "up", "--workers", "2")).stdout
+        assert sorted(more.splitlines())[-2:] == ["worker w1 answers", "worker w2 answers"]
+        again = done(mapreduce(path, "up", "--workers", "2")).stdout
+        assert again.count("runs already") == 4
         status = done(mapreduce(path, "status")).stdout
-        assert status.count("0 of 1 slots at work") == 3
+        assert status.count("0 of 1 slots at work") == 2
         fewer = done(mapreduce(path, "up", "--workers", "1")).stdout
-        assert fewer.splitlines()[-2:] == ["worker w2 stopped", "worker w3 stopped"]
+        assert fewer.splitlines()[-1] == "worker w2 stopped"
         assert done(mapreduce(path, "status")).stdout.count("slots at work") == 1
+        assert done(mapreduce(path, "up")).stdout.count("runs already") == 3
         assert len(done(mapreduce(path, "down")).stdout.splitlines()) == 3
         assert list((tmp_path / "var" / "run").glob("*.json")) == []
     finally:
         mapreduce(path, "down")
-
-
-def unordered(*lines: str) -> object:
-    """Equal to these lines in any order."""
-    return type("Unordered", (), {"__eq__": lambda self, other: sorted(other) == sorted(lines)})()
 
 
 def test_workers_need_a_master_and_a_node_of_their_host(tmp_path: Path) -> None:
