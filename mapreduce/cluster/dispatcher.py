@@ -89,7 +89,7 @@ class Dispatcher:
         self.term = term
         self.scheduler = Scheduler(policy)
         self.threads = Threads(THREADS)
-        self.journal = Journal(store, term, self.threads)
+        self.journal = Journal(store, term, self.threads, election.resign)
         self.decisions = Decisions(election, term, self.threads)
         self._narrator = Narrator(name, term, self.scheduler, store, self.threads)
         self.records: dict[str, JobRecord] = {}

@@ -38,6 +38,8 @@ wait at least before they want to lead: who is dead is not waited for."""
 MAJORITY_LOST_S = 1.0
 """A leader that has heard of no majority for so long leads no more."""
 DECISION_TIMEOUT_S = 3.0
+RESIGN_S = 10.0
+"""A leader that can't reach the store for so long lets another one lead, which may reach it."""
 
 
 class Standing(NamedTuple):
@@ -72,6 +74,7 @@ class Election:
         self._term = 0
         self._floor = 0
         self._is_raising = False
+        self._resigns = False
         self._standing = Standing()
         self._looked_at = time.monotonic()
         self._decisions = _Decisions()
@@ -139,6 +142,10 @@ class Election:
         self._floor = max(self._floor, term + 1)
         self._term = 0
 
+    def resign(self) -> None:
+        """Let another master lead, if one is there that knows all this one does."""
+        self._resigns = True
+
     def _ask(self, replicated_call: Callable[..., Any], *args: object) -> Any:
         answered = threading.Event()
         answers: list[tuple[Any, int]] = []
@@ -160,6 +167,9 @@ class Election:
     def _look(self) -> None:
         """See what has become of the leadership, at every step of the protocol."""
         self._looked_at = time.monotonic()
+        if self._resigns:
+            self._resigns = False
+            self._raft.transferLeadership()
         leads = self._term > 0 and self._decisions.term == self._term
         if not self._raft._isLeader():
             self._term, self._is_raising, leads = 0, False, False

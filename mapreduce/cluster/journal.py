@@ -13,8 +13,9 @@ before those of its successor, which has told its own tale of the same tasks.
 """
 
 import logging
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import gevent
@@ -23,6 +24,7 @@ from gevent.event import Event
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
+from mapreduce.cluster.election import RESIGN_S
 from mapreduce.cluster.threads import Threads
 from mapreduce.engine import paths
 from mapreduce.engine.events import (
@@ -130,8 +132,12 @@ def read(store: Store, phase: str) -> Told:
 class Journal:
     """Writes the journals of all phases during one term. Lives in the hub."""
 
-    def __init__(self, store: Store, term: int, threads: Threads) -> None:
+    def __init__(
+        self, store: Store, term: int, threads: Threads, resign: Callable[[], None] = lambda: None
+    ) -> None:
+        """`resign` is called when the store has not answered for `RESIGN_S`, and then again."""
         self._store = store
+        self._resign = resign
         self._term = term
         self._threads = threads
         self._waiting: deque[tuple[str, bytes]] = deque()
@@ -186,10 +192,13 @@ class Journal:
         return items
 
     def _put(self, items: dict[str, bytes]) -> None:
+        began_at = time.monotonic()
         while True:
             try:
                 self._threads.call(self._store.multi_put, items)
                 return
             except (DynamoError, OSError) as error:
                 log.warning("the journal can't be written; trying on: %s", error)
+                if time.monotonic() - began_at > RESIGN_S:
+                    self._resign()
                 gevent.sleep(TRY_AGAIN_S)

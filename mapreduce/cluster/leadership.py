@@ -4,6 +4,7 @@ One `Term` for each time that this process leads: made when it begins, thrown aw
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from dynamo.config import MasterConfig
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.cluster.dispatcher import Dispatcher
-from mapreduce.cluster.election import Election, Standing
+from mapreduce.cluster.election import RESIGN_S, Election, Standing
 from mapreduce.cluster.reports import Reports
 from mapreduce.cluster.requests import Requests
 from mapreduce.engine.scheduler import Policy
@@ -49,6 +50,8 @@ class Leadership:
         self._store = store
         self._policy = policy
         self._term: Term | None = None
+        self._failing_since = 0.0
+        """When it first could not begin to lead, as the store did not answer; 0.0 if it could."""
         self._changed = Event()
         self._wake = gevent.get_hub().loop.async_()
         self._election: Election | None = None
@@ -109,8 +112,12 @@ class Leadership:
         except DynamoError as error:
             self._say(f"can't begin to lead, in term {number}: {error}")
             dispatcher.stop()
+            self._failing_since = self._failing_since or time.monotonic()
+            if time.monotonic() - self._failing_since > RESIGN_S:
+                election.resign()
             self._changed.wait(TRY_AGAIN_S)
         else:
+            self._failing_since = 0.0
             self._term = Term(dispatcher, Requests(dispatcher), Reports(dispatcher))
             self._say(f"leads, in term {number}")
 

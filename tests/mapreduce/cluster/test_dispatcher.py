@@ -10,10 +10,12 @@ from dynamo import files
 from dynamo.config import MasterConfig
 from dynamo.errors import QuorumFailed
 from dynamo.store import MemoryStore
+from mapreduce.cluster.journal import Journal
 from mapreduce.cluster.leadership import Leadership, Term
 from mapreduce.cluster.messages import Orders, Report
+from mapreduce.cluster.threads import Threads
 from mapreduce.data.outputs.store import StoreOutput
-from mapreduce.engine.events import JobState
+from mapreduce.engine.events import AttemptId, FailureCounted, JobState, TaskId
 from mapreduce.engine.executor import Outcome
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.watching import Note
@@ -70,6 +72,26 @@ def until(condition, what: str) -> None:
     with gevent.Timeout(5.0, AssertionError(f"waited in vain for: {what}")):
         while not condition():
             gevent.sleep(0.01)
+
+
+def test_a_leader_whose_journal_the_store_does_not_take_lets_another_lead(store, monkeypatch):
+    monkeypatch.setattr("mapreduce.cluster.journal.RESIGN_S", 0.0)
+    monkeypatch.setattr("mapreduce.cluster.journal.TRY_AGAIN_S", 0.01)
+    resigned = []
+
+    def resign():
+        resigned.append(store.refused)
+        store.refused = ""
+
+    threads = Threads(1)
+    journal = Journal(store, 1, threads, resign)
+    store.refused = "job:"
+    attempt = AttemptId(TaskId("wc-1.1", "map", 0), 1)
+    journal.note(FailureCounted(attempt, "w1"))
+    with gevent.Timeout(5.0):
+        journal.flush()
+    journal.stop()
+    assert resigned == ["job:"]
 
 
 def test_the_scheduler_hears_of_the_machine_of_a_worker_and_of_progress(term):

@@ -77,6 +77,19 @@ def test_one_leads_and_another_follows_it_with_a_higher_term_and_all_decisions(m
     wait_until(lambda: three.alive[old.leader].decided == second.decided, 5.0, "catching up")
 
 
+def test_a_leader_that_resigns_is_followed_by_another_that_knows_all_it_did(masters):
+    three = masters(3)
+    three.start()
+    first = three.leader()
+    old = first.standing
+    assert first.decide("commit:a", "1", old.term) == "1"
+    first.resign()
+    wait_until(lambda: not first.standing.term, 5.0, "its end")
+    second = three.leader()
+    assert second is not first and second.standing.term > old.term
+    assert second.decided == {"commit:a": "1"}
+
+
 def test_an_old_term_decides_nothing(masters):
     three = masters(3)
     three.start()
