@@ -1,13 +1,11 @@
 """docs/running-jobs.md is true, on a real cluster; and what it says of mistakes and of Ctrl-C."""
 
 import contextlib
-import doctest
 import io
 import json
 import os
 import pty
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from cli.dynamo import main as dynamo_main
 from cli.mapreduce import main as mapreduce_main
 from dynamo.config import ClusterConfig
 from tests.cli.conftest import Call, done, failed
+from tests.cli.pages import blocks, commands, prints
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -44,29 +43,9 @@ def folder(config: ClusterConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
 # The page ----------------------------------------------------------------------------------------
 
 
-def blocks() -> Iterator[tuple[str, str]]:
-    """The page's blocks of code: language and text."""
-    for found in re.finditer(r"^```(console|python)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE):
-        yield found[1], found[2]
-
-
-def commands(block: str) -> Iterator[tuple[list[str], str]]:
-    """The command lines of a block, and what each is to print."""
-    for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        line, _, printed = example.partition("\n")
-        yield shlex.split(line), printed
-
-
-def prints(result: Result, expected: str) -> None:
-    """The output is as in the page, where ... stands for anything."""
-    checker = doctest.OutputChecker()
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    assert checker.check_output(expected, result.stdout, flags), result.output
-
-
 def test_the_page_is_true(folder: Path, config: ClusterConfig, mapreduce: Call) -> None:
     done(mapreduce("rm", "*", "--yes", "--output"))
-    for language, text in blocks():
+    for language, text in blocks(PAGE):
         if source := re.match(r"# (\w+\.py)\n", text):
             (folder / source[1]).write_text(text)
         elif language == "python":
