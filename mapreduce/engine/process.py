@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
-from threading import Lock
 
 import msgspec
 
@@ -24,18 +23,20 @@ from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import (
     Boot,
     JobSpec,
-    Message,
     MorePieces,
     Outcome,
     PhaseOrder,
     TaskOrder,
 )
+from mapreduce.engine.telling import Telling
 from mapreduce.engine.watching import Note
 
 OUTPUT_BYTES = 64 << 10
 """How much of what an attempt prints is kept: the end."""
 _SHOWN_BYTES = 4 << 10
 """How much of that is shown in the error when a process dies."""
+_TELL_AGAIN_S = 0.05
+"""So often a child that does not read is looked at, while there is something to tell it."""
 _LOOK_AGAIN_S = 0.5
 """A dead child whose own children still hold its socket is noticed after this time."""
 
@@ -83,7 +84,7 @@ class TaskProcess:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._connection, selectors.EVENT_READ)
         self._selector.register(self._tail.fd, selectors.EVENT_READ)
-        self._sending = Lock()
+        self._telling = Telling(self._connection)
         self._deadline: float | None = None
         self._phase: PhaseOrder | None = None
         """The one that the child was told last."""
@@ -136,7 +137,7 @@ class TaskProcess:
         limit_s = phase.spec.time_limit_s
         self._limit_time(limit_s, order.maps_left)
         try:
-            self._tell([order] if self._phase == phase else [phase, order])
+            self._telling.now([order] if self._phase == phase else [phase, order])
             self._phase = phase
             while isinstance(message := self._answer(), Note):
                 on_note(message)
@@ -146,17 +147,14 @@ class TaskProcess:
             return self._ended(order.attempt, limits.too_slow(limit_s))
         except (OSError, EOFError):
             return self._died(phase.spec, order)
+        finally:
+            self._telling.forget()
         return msgspec.structs.replace(message, output=self._tail.text())
 
     def more(self, phase: PhaseOrder, pieces: MorePieces) -> None:
-        """Tell the attempt that runs of further pieces."""
+        """Tell the attempt that runs of further pieces, as soon as it reads. Returns at once."""
         self._limit_time(phase.spec.time_limit_s, pieces.maps_left)
-        with contextlib.suppress(OSError):
-            self._tell([pieces])
-
-    def _tell(self, messages: list[Message]) -> None:
-        with self._sending:
-            self._connection.send_bytes(msgspec.msgpack.encode(messages))
+        self._telling.soon(pieces)
 
     def _limit_time(self, limit_s: float, maps_left: int) -> None:
         """From now on its time counts, unless it waits for others."""
@@ -166,7 +164,8 @@ class TaskProcess:
     def _answer(self) -> Outcome | Note:
         """The next message of the child; EOFError if it has died, TimeoutError at the deadline."""
         while True:
-            wait_s = _LOOK_AGAIN_S
+            self._telling.go_on()
+            wait_s = _TELL_AGAIN_S if self._telling.waits else _LOOK_AGAIN_S
             if self._deadline is not None:
                 wait_s = min(wait_s, self._deadline - time.monotonic())
                 if wait_s <= 0:

@@ -1,5 +1,6 @@
 """Reduces that begin before all maps are done get what a later one would have got."""
 
+import threading
 from pathlib import Path
 
 import msgspec
@@ -117,6 +118,39 @@ class TestTheExecutor:
         assert outcome.result.counters["reduce_input_records"] == 3
         [part] = (path for path in Path(output).rglob("*") if path.is_file())
         assert part.read_text() == expected
+
+    def test_nobody_waits_for_a_reduce_that_does_not_listen(self, bench: Bench) -> None:
+        """A socket takes some hundred messages; what is large is waited for by its own slot."""
+        phase, _ = bench.order("pass")
+        go_on, maps = bench.folder / "go-on", 1_000
+        source = (
+            "import os, time\nfrom mapreduce import *\nclass MyMapper(Mapper): ...\n"
+            f"class MyReducer(Reducer): ...\nwhile not os.path.exists({str(go_on)!r}):\n"
+            "    time.sleep(0.01)\n"
+        )
+        bench.store.put(paths.code("deaf"), source.encode())
+        step = msgspec.structs.replace(phase.step_spec, mapper="MyMapper", reducer="MyReducer")
+        spec = msgspec.structs.replace(phase.spec, steps=(step,))
+        phase = msgspec.structs.replace(
+            phase, spec=spec, run="deaf", output=str(bench.folder / "out")
+        )
+        bench.executor.start(phase, TaskOrder(attempt=REDUCE, maps_left=maps))
+
+        def tell() -> None:
+            pieces = (put_piece(bench.store, 0),)
+            for left in reversed(range(maps)):
+                more = MorePieces(
+                    attempt=REDUCE, pieces=pieces * (3_000 * (left == 500)), maps_left=left
+                )
+                assert bench.executor.more(more)
+
+        telling = threading.Thread(target=tell, daemon=True)
+        telling.start()
+        telling.join(10.0)
+        assert not telling.is_alive()
+        go_on.touch()
+        outcome = bench.done.get(timeout=30)
+        assert outcome.error == ""  # it has heard of all maps, or it would wait
 
 
 def put_piece(store, map_index: int, attempt: int = 1) -> Piece:
