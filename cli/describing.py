@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from cli import describing_executables
 from dynamo.errors import DynamoError, RequestError
 
 if TYPE_CHECKING:
@@ -45,13 +46,24 @@ _OPTIONS = (
     click.option("--reducers", type=click.IntRange(0), default=None,
                  help="Reduce tasks, and files of output; 0: the mappers' pairs are it.  "
                       "[default: 1]"),
-    click.option("--mapper", metavar="CLASS",
-                 help="The mapper in SOURCE.  [default: MyMapper]"),
-    click.option("--reducer", metavar="CLASS",
-                 help="The reducer in SOURCE.  [default: MyReducer]"),
-    click.option("--combiner", metavar="NAME",
-                 help="The combiner in SOURCE: a class, or a function of two values.  "
-                      "[default: MyCombiner if there is one]"),
+    click.option("--mapper", metavar="CLASS|COMMAND",
+                 help="The mapper in SOURCE, or without SOURCE a program.  [default: MyMapper]"),
+    click.option("--reducer", metavar="CLASS|COMMAND",
+                 help="The reducer in SOURCE, or without SOURCE a program.  [default: MyReducer]"),
+    click.option("--combiner", metavar="NAME|COMMAND",
+                 help="The combiner in SOURCE: a class, or a function of two values; without "
+                      "SOURCE a program.  [default: MyCombiner if there is one]"),
+    click.option("--field-separator", metavar="TEXT",
+                 help="Of programs: between the fields of what mappers write and reducers read.  "
+                      "[default: a tab]"),
+    click.option("--output-separator", metavar="TEXT",
+                 help="Of programs: between key and value of what becomes output.  "
+                      "[default: a tab]"),
+    click.option("--key-fields", type=click.IntRange(1),
+                 help="Of programs: so many fields of a mapper's line are the key.  [default: 1]"),
+    click.option("--partition-fields", type=click.IntRange(1),
+                 help="Of programs: so many fields of a key say which reducer gets it.  "
+                      "[default: all]"),
     click.option("--partitioner", metavar="NAME",
                  help="The partitioner in SOURCE.  [default: MyPartitioner if there is one]"),
     click.option("--do-hash", metavar="FUNCTION",
@@ -108,15 +120,22 @@ _OPTIONS = (
 
 
 def describe(
-    name: str, source: Path, inputs: tuple[str, ...], output: str, **options: Any
+    name: str, source: Path | None, inputs: tuple[str, ...], output: str, **options: Any
 ) -> tuple["JobSpec", bytes]:
-    """The job that SOURCE and the options describe, and the bytes of its code.
+    """The job that SOURCE and the options describe, or without SOURCE the options alone, and the
+    bytes of its code.
 
     `options` are those of `job_options`; side files and modules are still local ones.
     """
     from mapreduce.engine import shipping
     from mapreduce.engine.orders import Code
 
+    if source is None:
+        given = {option: value for option, value in options.items() if value not in (None, (), {})}
+        spec = describing_executables.executables(inputs, output, given)
+        given.pop("input_format", None)
+        return _changed(spec, name, given), b""
+    describing_executables.check_for_source(options)
     code = source.read_bytes()
     names = shipping.names_in(code, str(source))
     own_inputs = options.pop("own_inputs", ())
@@ -204,7 +223,7 @@ def _changed(spec: "JobSpec", name: str, given: dict[str, Any]) -> "JobSpec":
             changes[f"{option}_bytes"] = given[f"{option}_mib"] * MIB
     changes["outputs"] = spec.outputs | given.get("outputs", {})
     changes["params"] = spec.params | given.get("params", {})
-    changes["files"] = spec.files + sidefiles.given(given.get("files", ()))
+    changes["files"] = sidefiles.joined(spec.files, sidefiles.given(given.get("files", ())))
     changes["modules"] = spec.modules + sidefiles.given(given.get("modules", ()))
     if "input_format" in given:
         changes["inputs"] = tuple(

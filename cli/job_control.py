@@ -26,7 +26,7 @@ def create(
     config: ClusterConfig,
     master: "Connection",
     name: str,
-    source: Path,
+    source: Path | None,
     inputs: tuple[str, ...],
     output: str,
     **options: Any,

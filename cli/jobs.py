@@ -3,12 +3,13 @@
 import itertools
 import pdb
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli import job_control, job_view
+from cli import describing_executables, job_control, job_view
 from cli.describing import describe, job_options
 from cli.errors import Failure
 from cli.job_control import open_master
@@ -20,7 +21,7 @@ from dynamo.errors import DynamoError, RequestError
 
 @click.command(name="new_job", short_help="Describe a job: its code, inputs and output.")
 @click.argument("name")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", required=False)
 @click.option("--input", "inputs", multiple=True, metavar="/PATH",
               help="A file, folder or glob in the store, keys:PREFIX or a URL.")  # fmt: skip
 @click.option("--output", required=True, metavar="/PATH", help="A folder that is not there yet.")
@@ -28,25 +29,32 @@ from dynamo.errors import DynamoError, RequestError
 @config_option
 def new_job(
     name: str,
-    source: Path,
+    source: str | None,
     inputs: tuple[str, ...],
     output: str,
     config: ClusterConfig,
     **options: Any,
 ) -> None:
-    """Describe the job NAME: run the classes of the Python file SOURCE over files of the store.
+    """Describe the job NAME: run the classes of the Python file SOURCE over files of the store, or
+    without SOURCE the programs --mapper and --reducer, in any language.
 
     Everything is checked now; `mapreduce run_job NAME` starts it. SOURCE has the classes MyMapper,
     MyReducer, ..., or a whole job: `job = Job(...)`, or a function `job` that makes one of the
-    parameters that --set gives, such as `def job(rounds: int = 10)`.
+    parameters that --set gives, such as `def job(rounds: int = 10)`. A mapper that is a program
+    reads lines and writes lines `key TAB value`; a reducer reads these in order of their keys.
+    Files that the commands name are sent with the job.
 
     \b
     Examples:
       mapreduce new_job wc examples/wordcount.py --input /books --output /out/wc --reducers 4
       mapreduce new_job pr examples/pagerank.py --input /links --output /out/pr --set rounds=10
+      mapreduce new_job wc --mapper ./map.awk --reducer ./sum.awk --input /books --output /out/wc
     """
+    path = _source([source] if source else [], options)
+    if source and path is None:
+        raise RequestError(f"{source!r} is no Python source; --input names what programs read")
     master = open_master(config)
-    job_control.create(config, master, name, source, inputs, output, **options)
+    job_control.create(config, master, name, path, inputs, output, **options)
     click.echo(f"job {name} is ready; start it with `mapreduce run_job {name} --wait`")
 
 
@@ -72,8 +80,7 @@ def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
 
 
 @click.command(short_help="Run a job on this machine alone, without a cluster.")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="[SOURCE] INPUT...")
 @click.option("-o", "--output", required=True, metavar="DIR", help="A folder that is not there.")
 @click.option(
     "--runner",
@@ -86,7 +93,6 @@ def run_job(name: str, wait: bool, config: ClusterConfig) -> None:
 @click.option("--processes", type=click.IntRange(1), help="How many; default: one for each CPU.")
 @job_options
 def run(
-    source: Path,
     inputs: tuple[str, ...],
     output: str,
     runner: str,
@@ -94,7 +100,8 @@ def run(
     processes: int | None,
     **options: Any,
 ) -> None:
-    """Run the classes of the Python file SOURCE over local files, in processes of this machine.
+    """Run the classes of the Python file SOURCE over local files, in processes of this machine; or
+    without SOURCE the programs --mapper and --reducer, in any language.
 
     INPUT is a file, a folder, a pattern such as 'books/*.txt' or a URL. The same file runs on a
     cluster without a change: see `mapreduce new_job`.
@@ -103,13 +110,17 @@ def run(
     Examples:
       mapreduce run examples/wordcount.py book.txt -o out/
       python -m pdb -m cli.mapreduce run wc.py book.txt -o out/ --runner inline --limit 100
+      mapreduce run --mapper ./map.awk --reducer 'uniq -c' book.txt -o out/
     """
     from mapreduce.runners import inline, local
     from mapreduce.runners.bars import job_bars
 
     if limit and runner != "inline":
         raise RequestError("--limit is for one process: give --runner inline with it")
-    spec, code = describe(_job_name(source), source, inputs, output, **options)
+    source = _source(inputs, options)
+    if source is not None:
+        inputs = inputs[1:]
+    spec, code = describe(_job_name(source, options), source, inputs, output, **options)
     with job_bars() as progress:
         if runner == "inline":
             result = inline.run(spec, code, limit=limit, progress=progress)
@@ -159,6 +170,18 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
     click.echo(f"task {task} of job {name} gives {count:,} pairs and raises nothing", err=True)
 
 
-def _job_name(source: Path) -> str:
+def _source(words: Sequence[str], options: Mapping[str, Any]) -> Path | None:
+    """The file that holds the code of a job; None if that is programs."""
+    if words and describing_executables.is_source(words[0], options):
+        return Path(words[0])
+    if not any(options.get(name) for name in describing_executables.PROGRAMS):
+        raise click.UsageError(
+            "give SOURCE, a Python file with classes, or --mapper and --reducer, two programs"
+        )
+    return None
+
+
+def _job_name(source: Path | None, options: Mapping[str, Any]) -> str:
     """A job's name from a file's: /x/word count.py runs as word-count."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem).strip("-._")[:100] or "job"
+    stem = source.stem if source else describing_executables.job_name(options)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "job"

@@ -6,11 +6,13 @@ from mapreduce.api import Input, Mapper, PartitionReducer, Reducer, Step
 from mapreduce.data.portable_hash import partition_of
 
 if TYPE_CHECKING:
+    from mapreduce.engine.streaming import Executable
     from mapreduce.job import Job
     from mapreduce.runners.cluster import Cluster
 
 __all__ = [
     "Cluster",
+    "Executable",
     "Input",
     "Job",
     "Mapper",
@@ -27,6 +29,10 @@ def __getattr__(name: str) -> Any:
         from mapreduce.job import Job
 
         return Job
+    if name == "Executable":
+        from mapreduce.engine.streaming import Executable
+
+        return Executable
     if name == "Cluster":  # brings gevent and zerorpc
         from mapreduce.runners.cluster import Cluster
 

@@ -4,6 +4,7 @@ its task."""
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Context:
     job: str = ""
     task: str = ""
     """The attempt, such as "map-00003.1"."""
+    run: str = ""
+    """Names this run of the job; no other has had that name."""
     step: int = 1
     """Which of the job's steps this is, counted from 1."""
     reducers: int = 0
@@ -43,6 +46,12 @@ class Context:
     from the record that it is at, and a reduce task's is not known."""
     measured: Callable[[], float] | None = field(default=None, repr=False)
     """How far it is, seen from outside."""
+    file_names: Sequence[str] = ()
+    """The names of the job's side files."""
+    scratch: Path | None = None
+    """A folder on this machine for what the task needs until its end."""
+    ending: ExitStack = field(default_factory=ExitStack, repr=False)
+    """What is closed, or ended, when the task is over, however that comes."""
     find_file: Callable[[str], Path] | None = field(default=None, repr=False)
     write_named: Callable[[str, Any, Any], None] | None = field(default=None, repr=False)
     emitted: list[Pair] = field(default_factory=list, repr=False)

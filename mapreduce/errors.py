@@ -6,6 +6,7 @@ DynamoError
 │       ├── InputMissing    an input that does not exist
 │       ├── OutputExists    the output is there already
 │       ├── SourceError     the job's source file can't be used
+│       ├── ProgramFailed   an executable of the job has not done its work
 │       └── BadRecord       an input that does not have its format
 │           └── BadPair         user code gave what can't be shuffled or written
 │               └── NotAPair        something that is no pair (key, value)
@@ -48,6 +49,15 @@ class OutputExists(JobError):
 
 class SourceError(JobError):
     """The source file of a job can't be used: its syntax, or a class that it lacks."""
+
+
+class ProgramFailed(JobError):
+    """An executable of the job could not be started, or did not do its work. `status` is its exit
+    status, the negative number of the signal that ended it, or None if it did not run."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BadRecord(JobError):

@@ -21,7 +21,7 @@ from mapreduce.api import (
 )
 from mapreduce.data import formats
 from mapreduce.data.inputs import InputSpec
-from mapreduce.engine import checks, shipping, sidefiles
+from mapreduce.engine import checks, shipping, sidefiles, streaming
 from mapreduce.engine.orders import Code, JobSpec
 from mapreduce.errors import JobError
 from mapreduce.runners import bars
@@ -165,7 +165,7 @@ class Job:
     def spec(self, code: Code, inputs: Iterable[Given], output: str) -> JobSpec:
         """What the job is, for a runner: over `inputs`, or its own if there are none given."""
         given = tuple(map(_as_input, inputs)) or self.inputs
-        return self._with_files(self._described(code, given, output, self.output_format))
+        return self._with_files(self._described(code, given, output, self.output_format), given)
 
     def pickled(
         self, *inputs: Given, output: str, as_objects: bool, same_machine: bool = False
@@ -176,25 +176,29 @@ class Job:
         program = shipping.Program(mappers_of(self.steps, given), self.steps)
         code, data = shipping.pickle_program(program, same_machine=same_machine)
         output_format = "pickle" if as_objects else self.output_format
-        return self._with_files(self._described(code, given, output, output_format)), data
+        return self._with_files(self._described(code, given, output, output_format), given), data
 
-    def _with_files(self, spec: JobSpec) -> JobSpec:
+    def _with_files(self, spec: JobSpec, inputs: Sequence[Input]) -> JobSpec:
         # Not before the job is run: a source file that makes it is loaded where it is not described
         # too, and there these files may be missing.
+        sent = [*self.files, *streaming.files_of(self.steps, (given.mapper for given in inputs))]
         return msgspec.structs.replace(
-            spec, files=sidefiles.given(self.files), modules=sidefiles.given(self.modules)
+            spec, files=sidefiles.given(sent), modules=sidefiles.given(self.modules)
         )
 
     def _described(
         self, code: Code, inputs: Sequence[Input], output: str, output_format: str
     ) -> JobSpec:
         mappers = mappers_of(self.steps, inputs)
+        streaming.check_output(self.steps[-1], output_format)
         return JobSpec(
             name=self.name,
             inputs=tuple(
                 InputSpec(
                     str(given.path),
-                    given.format or self.input_format,
+                    streaming.input_format(
+                        given.mapper or self.steps[0].mapper, given.format or self.input_format
+                    ),
                     0 if given.mapper is None else mappers.index(given.mapper, 1),
                 )
                 for given in inputs

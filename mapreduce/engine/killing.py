@@ -50,6 +50,13 @@ def end_group(leader: int, mark: str) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+def end_tree(process: int) -> None:
+    """Kill a process, which has not been waited for, and all of its descendants."""
+    _signal(process, signal.SIGSTOP)
+    _end_all(lambda: descendants(process))
+    _signal(process, signal.SIGKILL)
+
+
 def end_descendants() -> bool:
     """Kill all that this process has started and that still runs, however far away; True if there
     was anything."""

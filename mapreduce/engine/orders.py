@@ -17,15 +17,31 @@ BETWEEN = "pickle"
 """The format of what goes from step to step."""
 
 
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """How the lines of executables are made, for jobs of kind "executables"."""
+
+    field_separator: str = "\t"
+    """Between the fields of what mappers and combiners write, and reducers read."""
+    output_separator: str = "\t"
+    """Between the key and the value of what becomes output."""
+    key_fields: int = 1
+    partition_fields: int = 0
+    """So many fields of a key say which partition it belongs to; 0: all of it."""
+    reads_keys: bool = False
+    whole_files: bool = False
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """Where the user's code comes from; the bytes are at `paths.code(run)`.
 
     "source" is the text of a Python file, loaded as a module in which names are looked up: those of
     the job's steps, or that of a whole job; "pickle" is a cloudpickle made by a running program,
-    and the names in the steps are for people.
+    and the names in the steps are for people; of "executables" the steps' names are their commands,
+    and there are no bytes.
     """
 
-    kind: Literal["source", "pickle"] = "source"
+    kind: Literal["source", "pickle", "executables"] = "source"
+    lines: Lines = Lines()
     filename: str = "job.py"
     """The source's file name as the user knows it: tracebacks and messages name it."""
     job: str | None = None
@@ -59,6 +75,7 @@ class SideFile(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     path: str
+    executable: bool = False
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ import cloudpickle
 import msgspec
 
 from mapreduce.api import Step, mappers_of
+from mapreduce.engine import streaming
 from mapreduce.engine.orders import Code, JobSpec, StepSpec
 from mapreduce.errors import JobError, SourceError
 
@@ -256,6 +257,9 @@ def load(spec: JobSpec, data: bytes, run: str) -> Program:
     _forget_stand_ins()
     if spec.code.kind == "pickle":
         return _unpickled(spec, data)
+    if spec.code.kind == "executables":
+        steps = tuple(streaming.step(spec.code.lines, step) for step in spec.steps)
+        return Program((steps[0].mapper,), steps)
     module = load_source(data, spec.code.filename, f"mapreduce_job_{run}")
     if spec.code.job is not None:
         job = job_in(module, spec.code, _taken(module, spec))

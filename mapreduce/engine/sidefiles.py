@@ -6,6 +6,7 @@ of the processes that run tasks, before the job's own code is loaded.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -31,18 +32,32 @@ _ARCHIVES = (".zip", ".whl", ".egg")
 
 
 def given(paths: Iterable[str | Path]) -> tuple[SideFile, ...]:
-    """Local files or folders by their names; raises for one that is missing or named twice."""
+    """Local files or folders by their names; raises for one that is missing, or two of a name."""
     found: dict[str, SideFile] = {}
     for path in map(Path, paths):
         if not path.exists():
             raise InputMissing(str(path), "it was to be sent with the job as a side file or module")
-        if path.name in found:
-            raise JobError(
-                f"the job has two side files or modules named {path.name!r}: "
-                f"{found[path.name].path!r} and {str(path)!r}; rename one"
-            )
-        found[path.name] = SideFile(name=path.name, path=str(path.resolve()))
+        side = SideFile(
+            name=path.name, path=str(path.resolve()), executable=os.access(path, os.X_OK)
+        )
+        _add(side, found)
     return tuple(found.values())
+
+
+def joined(*some: Iterable[SideFile]) -> tuple[SideFile, ...]:
+    """All of them, each once; raises for two of a name."""
+    found: dict[str, SideFile] = {}
+    for side in itertools.chain(*some):
+        _add(side, found)
+    return tuple(found.values())
+
+
+def _add(side: SideFile, found: dict[str, SideFile]) -> None:
+    if found.setdefault(side.name, side) != side:
+        raise JobError(
+            f"the job has two side files or modules named {side.name!r}: "
+            f"{found[side.name].path!r} and {side.path!r}; rename one"
+        )
 
 
 def check_files(spec: JobSpec) -> None:
@@ -91,7 +106,7 @@ def _uploaded(side: SideFile, folder: str, store: Store) -> SideFile:
     path = f"{folder}/{side.name}"
     with Path(side.path).open("rb") as file:
         files.write(store, path, file)
-    return SideFile(name=side.name, path=path)
+    return msgspec.structs.replace(side, path=path)
 
 
 def remove(store: Store, spec: JobSpec) -> None:
@@ -137,6 +152,8 @@ class SideFiles:
             fetching = here.with_name(here.name + ".fetching")
             with fetching.open("wb") as file:
                 file.writelines(files.read(self._store, side.path))
+            if side.executable:
+                fetching.chmod(0o755)
             fetching.replace(here)
         return here
 

@@ -6,6 +6,7 @@ a sampling phase are the same with another end: keys only, and the borders made 
 """
 
 import contextlib
+import dataclasses
 import functools
 import pickle
 import tempfile
@@ -28,6 +29,7 @@ from mapreduce.engine.pieces import PieceSink, piece_fetch
 from mapreduce.engine.selecting import Selection
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
+from mapreduce.engine.streaming import Executable
 from mapreduce.engine.watching import Watch, Watched
 from mapreduce.engine.writing import AttemptOutput
 from mapreduce.errors import BadPair, JobError
@@ -112,18 +114,23 @@ def opened(
     context = Context(
         phase.spec.name,
         str(order.attempt),
+        run=phase.run,
         step=phase.step + 1,
         reducers=phase.step_spec.reducers,
         params=phase.spec.params,
+        file_names=[side.name for side in phase.spec.files],
+        scratch=bench.scratch,
         find_file=bench.side_files.find,
         write_named=output.emit,
     )
     return Task(phase, order, program, bench, context, Counter(), output, Selection(order))
 
 
-def explained(task: Task) -> contextlib.AbstractContextManager[None]:
-    """Let errors of a task say where they come from."""
-    return calling.explained(task.context, functools.partial(_sought, task))
+@contextlib.contextmanager
+def explained(task: Task) -> Iterator[None]:
+    """Let errors of a task say where they come from; with it ends what its user code holds."""
+    with task.context.ending, calling.explained(task.context, functools.partial(_sought, task)):
+        yield
 
 
 def _sought(task: Task, error: BadPair) -> str:
@@ -131,7 +138,8 @@ def _sought(task: Task, error: BadPair) -> str:
     if task.order.attempt.task.kind != "map":
         return ""
     again = opened(task.phase, task.order, task.program, task.bench, task.output)
-    return seeking.where(error, again.context, lambda: mapped(again))
+    with again.context.ending:
+        return seeking.where(error, again.context, lambda: mapped(again))
 
 
 @contextlib.contextmanager
@@ -228,12 +236,18 @@ def _partitioner(step: Step) -> Callable[[Any, int], int] | None:
     return cast(Callable[[Any, int], int] | None, given)
 
 
-def _combine(given: Any, context: Context) -> shuffle.Combine | shuffle.Fold | None:
-    """The user's combiner: the method of a class, or a function of two values."""
+def _combine(given: Any, context: Context) -> shuffle.Combiner | None:
+    """The user's combiner: a method of a class, an executable, or a function of two values."""
     if given is None:
         return None
-    is_class = isinstance(getattr(given, "func", given), type)  # or a partial of one
-    return calling.reduce_method(calling.made(given, context)) if is_class else shuffle.Fold(given)
+    kind = getattr(given, "func", given)  # or a partial of one
+    if not isinstance(kind, type | Executable):
+        return shuffle.Fold(given)
+    made = calling.made(given, context)
+    if not hasattr(made, "reduce_all"):
+        return calling.reduce_method(made)
+    made.context = dataclasses.replace(context, emitted=[], where=None)  # the mapper has its own
+    return shuffle.CombineAll(lambda groups: calling.reduce_pairs(made, groups, Counter()))
 
 
 def _mapper(task: Task) -> Any:

@@ -6,8 +6,11 @@
 A line ends with a newline (LF), or with CR LF; neither belongs to it. A lone CR is data. The last
 line needs no end. Text is UTF-8; what becomes of other bytes says the option `errors`.
 
-    text   read:     key: the position of the line in its file in bytes; value: the line.
+    text   read:     key: the position of the line in its file in bytes; value: the line, as text,
+                     or with bytes=yes as it is.
            written:  str(key) TAB str(value) LF, or with keys=no str(value) LF; nothing is escaped.
+                     Where the key is bytes, both are written as they are, without a TAB if the
+                     value is None.
     pairs  read:     what "text" has written: key and value as texts, cut at the first TAB;
                      a line without one is a key whose value is empty.
 """
@@ -16,7 +19,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from mapreduce.api import Pair
 from mapreduce.data.codecs import codec_of
@@ -32,12 +35,16 @@ class ReadText:
     """(position, line)."""
 
     errors: Errors = "strict"
+    bytes: bool = False
     splittable: ClassVar[bool] = True
 
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         for position, block in line_blocks(part, reader):
-            lines = split_lines(part, position, block, self.errors)
-            yield Batch(lines.texts, lines.positions)
+            if self.bytes:
+                yield _batch_of_bytes(position, block)
+            else:
+                lines = split_lines(part, position, block, self.errors)
+                yield Batch(lines.texts, lines.positions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +68,56 @@ class WriteText(BlockFormat):
     errors: Errors = "strict"
 
     def write(self, pairs: list[Pair]) -> bytes:
+        if bytes in set(map(type, map(_KEY, pairs))):
+            return self._of_bytes(pairs)
         if self.keys:
             lines = [f"{key}\t{value}\n" for key, value in pairs]
         else:
             lines = [f"{value}\n" for _, value in pairs]
         return encoded(lines, pairs, self.errors)
 
+    def _of_bytes(self, pairs: list[Pair]) -> bytes:
+        keys, values = zip(*pairs)
+        if self.keys and set(map(type, keys)) == {bytes}:
+            kinds = set(map(type, values))
+            if kinds == {bytes}:
+                tabs, ends = itertools.repeat(b"\t"), itertools.repeat(b"\n")
+                return b"".join(itertools.chain.from_iterable(zip(keys, tabs, values, ends)))
+            if kinds == {type(None)}:
+                return b"\n".join([*keys, b""])
+        return b"".join(self._written(key, value) for key, value in pairs)
+
+    def _written(self, key: Any, value: Any) -> bytes:
+        """One line, of bytes and whatever else."""
+        given = ([key] if self.keys else []) + ([] if value is None else [value])
+        fields = [
+            field if isinstance(field, bytes) else str(field).encode("utf-8", self.errors)
+            for field in given
+        ]
+        return b"\t".join(fields) + b"\n"
+
     def reads_back(self) -> ReadFormat:
         return (ReadPairs if self.keys else ReadText)(errors=self.errors)
 
 
+_KEY = operator.itemgetter(0)
+
+
 # Reading -----------------------------------------------------------------------------------------
+
+
+def _batch_of_bytes(position: int, block: bytes) -> Batch:
+    """The lines of a block that begins at `position`, without their ends, as they are."""
+    lines = (block.replace(b"\r\n", b"\n") if b"\r" in block else block).split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+
+    def positions() -> Iterator[int]:
+        lengths = map(len, lines if b"\r" not in block else block.split(b"\n"))
+        with_newlines = map(operator.add, lengths, itertools.repeat(1))
+        return itertools.accumulate(with_newlines, initial=position)
+
+    return Batch(lines, positions)
 
 
 class Lines(NamedTuple):

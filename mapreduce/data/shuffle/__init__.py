@@ -7,14 +7,19 @@ The format of what is stored stands in `blocks`, docs/shuffle.md follows a pair 
 
 from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece, Put
 from mapreduce.data.shuffle.collector import Collector, Partition
-from mapreduce.data.shuffle.combining import Combine, Fold
+from mapreduce.data.shuffle.columns import ColumnPairs, Columns, Same
+from mapreduce.data.shuffle.combining import Combine, CombineAll, Combiner, Fold
 from mapreduce.data.shuffle.grouping import by_map, grouped
 from mapreduce.data.shuffle.hashing import HashPartitioner
 
 __all__ = [
     "MEMORY_BYTES",
     "Collector",
+    "ColumnPairs",
+    "Columns",
     "Combine",
+    "CombineAll",
+    "Combiner",
     "Fetch",
     "Fold",
     "Group",
@@ -22,6 +27,7 @@ __all__ = [
     "Partition",
     "Piece",
     "Put",
+    "Same",
     "by_map",
     "grouped",
 ]

@@ -6,7 +6,8 @@ A block is
     zstd     pickle, protocol 5: (keys, counts, values)
 
 `keys` are in order; `counts` says how many of the values belong to each key, and is None where
-that is one each. A key's values may go on in the next block.
+that is one each. A key's values may go on in the next block, or under the same key once more.
+`values` is a list, or a `Same`.
 """
 
 import itertools
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from dynamo.store import VALUE_LIMIT_BYTES
+from mapreduce.data.shuffle.columns import Same
 from mapreduce.data.shuffle.sizes import deep_size, sampled_size
 from mapreduce.errors import BadPair
 
@@ -29,15 +31,17 @@ MAX_BLOCK_BYTES = 4 << 20
 """A block of several values that is larger after compression is cut in two."""
 CUT_VALUES = 1024
 """A key with more values than this is cut, so that no block has to hold all of them."""
+CUT_SAME = 1 << 16
+"""The same for values that are one and the same object."""
 
 _CHECKSUM = struct.Struct(">I")
 _FIRST_KEYS = 256
 _LARGEST = 8
 """A block's values take at most so many times its size in memory, about."""
 
-Values = tuple[list[int] | None, list[Any]]
+Values = tuple[list[int] | None, Sequence[Any]]
 """How many values belong to each of some keys, None where that is one each; and the values."""
-Columns = tuple[list[Any], list[int] | None, list[Any]]
+Columns = tuple[list[Any], list[int] | None, Sequence[Any]]
 """Keys, how many values belong to each, and the values."""
 Entry = tuple[Any, list[Any]]
 
@@ -134,8 +138,11 @@ def lists(columns: Columns) -> Iterator[list[Any]]:
 
 
 def _blocks(
-    keys: list[Any], counts: list[int] | None, values: list[Any], block_bytes: int
+    keys: list[Any], counts: list[int] | None, values: Sequence[Any], block_bytes: int
 ) -> Iterable[Block]:
+    if isinstance(values, Same):
+        assert counts is not None
+        return _encoded(*_cut_counts(keys, counts), values)
     is_large = sampled_size(keys) + sampled_size(values) > _LARGEST * block_bytes
     if counts is None:
         if not is_large:
@@ -151,6 +158,22 @@ def _blocks(
     return encoded_entries(_cut(keys, counts, values, block_bytes), block_bytes)
 
 
+def _cut_counts(keys: list[Any], counts: list[int]) -> tuple[list[Any], list[int]]:
+    """Keys with at most so many values that a list of them is small; some come several times.
+
+    >>> _cut_counts(["a", "b"], [70_000, 2])
+    (['a', 'a', 'b'], [65536, 4464, 2])
+    """
+    if max(counts) <= CUT_SAME:
+        return keys, counts
+    cut = [
+        (key, min(CUT_SAME, count - start))
+        for key, count in zip(keys, counts)
+        for start in range(0, count, CUT_SAME)
+    ]
+    return [key for key, _ in cut], [count for _, count in cut]
+
+
 def flattened(lists: Iterable[list[Any]]) -> Values:
     """The values of some keys, from a list for each.
 
@@ -164,7 +187,7 @@ def flattened(lists: Iterable[list[Any]]) -> Values:
 
 
 def _cut(
-    keys: Iterable[Any], counts: Iterable[int], values: list[Any], block_bytes: int
+    keys: Iterable[Any], counts: Iterable[int], values: Sequence[Any], block_bytes: int
 ) -> Iterator[Entry]:
     """Each key with its values; a key with many comes several times, with some of them."""
     value_bytes = sampled_size(values) // len(values)
@@ -180,7 +203,7 @@ def _joined(some: Sequence[Entry]) -> list[Block]:
     return _encoded([key for key, _ in some], counts, values)
 
 
-def _encoded(keys: list[Any], counts: list[int] | None, values: list[Any]) -> list[Block]:
+def _encoded(keys: list[Any], counts: list[int] | None, values: Sequence[Any]) -> list[Block]:
     """One block, or several where one would be too large to be stored."""
     body = pickled((keys, counts, values))
     packed = _zstd.compress(body)
@@ -196,7 +219,7 @@ def _encoded(keys: list[Any], counts: list[int] | None, values: list[Any]) -> li
     return [Block(_CHECKSUM.pack(zlib.crc32(packed)) + packed, len(values), len(body))]
 
 
-def _halves(keys: list[Any], counts: list[int] | None, values: list[Any]) -> Iterator[Columns]:
+def _halves(keys: list[Any], counts: list[int] | None, values: Sequence[Any]) -> Iterator[Columns]:
     middle = max(1, len(keys) // 2)
     if len(keys) > 1:
         border = middle if counts is None else sum(counts[:middle])
@@ -208,7 +231,7 @@ def _halves(keys: list[Any], counts: list[int] | None, values: list[Any]) -> Ite
         yield keys, [len(values) - half], values[half:]
 
 
-def pickled(columns: tuple[list[Any], list[int] | None, list[Any]]) -> bytes:
+def pickled(columns: Columns) -> bytes:
     """The columns as a pickle; `BadPair` names the pair that has none."""
     try:
         return pickle.dumps(columns, protocol=5)

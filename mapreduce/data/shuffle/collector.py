@@ -7,17 +7,20 @@ in any case, and takes those of one task like those of several. A merge on this 
 write everything once more to spare the reducer some round trips, which are batched anyway.
 """
 
-from collections.abc import Callable, Collection, Iterable
+import itertools
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from mapreduce.api import Pair
 from mapreduce.data.ordering import PLAIN, Ordering
-from mapreduce.data.pieces import MEMORY_BYTES, Piece, Put
+from mapreduce.data.pieces import MEMORY_BYTES, Group, Piece, Put
 from mapreduce.data.portable_hash import has_partition, partitions_of
 from mapreduce.data.shuffle.blocks import encoded
-from mapreduce.data.shuffle.combining import Combine, Fold
+from mapreduce.data.shuffle.columns import ColumnPairs, Same
+from mapreduce.data.shuffle.combining import CombineAll, Combiner
 from mapreduce.data.shuffle.counting import Counted
-from mapreduce.data.shuffle.holding import Holding
+from mapreduce.data.shuffle.holding import LOOK_PAIRS, Holding, Rest
 from mapreduce.data.shuffle.listing import Listed
 from mapreduce.errors import BadPair, place_of
 
@@ -47,7 +50,7 @@ class Collector:
         partitions: int,
         put: Put,
         *,
-        combine: Combine | Fold | None = None,
+        combine: Combiner | None = None,
         partition: Partition | None = None,
         ordering: Ordering = PLAIN,
         memory_bytes: int = MEMORY_BYTES,
@@ -64,21 +67,34 @@ class Collector:
         self._partition = partition
         self._ordering = ordering
         self._memory_bytes = memory_bytes
-        self._held: Holding = Counted(combine)
+        self._combine_all = combine if isinstance(combine, CombineAll) else None
+        self._held: Holding = Counted(None if isinstance(combine, CombineAll) else combine)
         self._pieces: list[Piece] = []
         self._runs = 0
 
     def collect(self, pairs: Iterable[Pair]) -> None:
         """Gather all of `pairs`. Raises `BadPair` for what is no pair or has no hashable key."""
-        rest = self._held.gather(iter(pairs), self._memory_bytes)
+        if isinstance(pairs, ColumnPairs):
+            for keys, values in pairs.columns:
+                self._collect_column(keys, values)
+        else:
+            self._collect(iter(pairs))
+
+    def _collect_column(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
+        held = self._held
+        is_taken = False
+        if isinstance(values, Same) and isinstance(held, Counted):
+            is_taken = held.gather_same(keys, values.value)
+        if not is_taken:
+            self._collect(zip(keys, values))
+        elif held.held_bytes > self._memory_bytes:
+            self._make_room()
+
+    def _collect(self, rest: Rest) -> None:
         while rest is not None:
-            if self._held.held_bytes > self._memory_bytes:
+            self._held, rest = _gathered(self._held, rest, self._memory_bytes)
+            if rest is not None:
                 self._make_room()
-            elif isinstance(self._held, Counted):
-                self._held = self._held.with_other_values()
-            elif isinstance(self._held, Listed):
-                self._held = self._held.as_paired()
-            rest = self._held.gather(rest, self._memory_bytes)
 
     def finish(self) -> tuple[Piece, ...]:
         """Write what is left; the pieces of all runs, in order of run and partition."""
@@ -97,6 +113,8 @@ class Collector:
         try:
             held = self._held = self._held.sorted_out()
             self.output_records += held.records
+            if self._combine_all is not None and held.groups:
+                held = self._held = self._all_combined(held, self._combine_all)
             if held.groups:
                 self._write_pieces(held.groups)
         except BadPair as error:
@@ -106,6 +124,15 @@ class Collector:
         self.combine_output_records += held.combine_output_records
         self._held = held.emptied()
         return sum(piece.records for piece in self._pieces[before:])
+
+    def _all_combined(self, held: Holding, combine: CombineAll) -> Holding:
+        """What the combiner makes of all that is held."""
+        keys = self._ordering.sorted(held.groups)
+        self.combine_input_records += held.records
+        groups = _groups(keys, held)
+        made, _ = _gathered(Counted(None), iter(combine.function(groups)), sys.maxsize)
+        self.combine_output_records += made.records
+        return made.sorted_out()
 
     def _write_pieces(self, keys: Collection[Any]) -> None:
         run, self._runs = self._runs, self._runs + 1
@@ -157,6 +184,28 @@ class Collector:
                     f"{repr(key)[:60]}: it must give an int from 0 to {partitions - 1}"
                 ).of_key(key)
         return numbers
+
+
+def _gathered(held: Holding, pairs: Iterator[Pair], limit_bytes: int) -> tuple[Holding, Rest]:
+    """Take pairs, in whatever way they can be held, until they end or are more than the limit."""
+    rest = held.gather(pairs, limit_bytes)
+    while rest is not None and held.held_bytes <= limit_bytes:
+        if isinstance(held, Counted):
+            held = held.with_other_values()
+        elif isinstance(held, Listed):
+            held = held.as_paired()
+        rest = held.gather(rest, limit_bytes)
+    return held, rest
+
+
+def _groups(keys: list[Any], held: Holding) -> Iterator[Group]:
+    """Keys with the values that are held of them."""
+    for start in range(0, len(keys), LOOK_PAIRS):
+        some = keys[start : start + LOOK_PAIRS]
+        counts, values = held.values_of(some)
+        rest = iter(values)
+        for key, count in zip(some, counts or itertools.repeat(1)):
+            yield key, itertools.islice(rest, count)
 
 
 def _itself(key: Any) -> Any:

@@ -33,6 +33,16 @@ class Fold(NamedTuple):
         return [functools.reduce(self.function, same(value, count)) for count in counts]
 
 
+class CombineAll(NamedTuple):
+    """A combiner that is called once for a whole run, with all its groups in order of their keys,
+    and gives pairs of any keys, in any order."""
+
+    function: Callable[[Iterable[tuple[Any, Iterator[Any]]]], Iterable[Pair]]
+
+
+Combiner = Combine | Fold | CombineAll
+
+
 def combined(combine: Combine, key: Any, values: Iterable[Any]) -> list[Any]:
     """A key's values after a combiner, which has to keep the key."""
     kept = []

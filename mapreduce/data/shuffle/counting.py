@@ -3,15 +3,17 @@
 import itertools
 import operator
 import sys
+from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mapreduce.api import Pair
 from mapreduce.data.shuffle.blocks import Values, flattened
+from mapreduce.data.shuffle.columns import Same
 from mapreduce.data.shuffle.combining import Combine, Fold, combined
 from mapreduce.data.shuffle.holding import NOTHING, Holding, Rest, check_pair, next_batch
 from mapreduce.data.shuffle.listing import Listed
-from mapreduce.data.shuffle.sizes import POINTER_BYTES, Mean
+from mapreduce.data.shuffle.sizes import Mean
 
 _NUMBER_BYTES = 32
 
@@ -24,7 +26,6 @@ class Counted(Holding):
         self.value: Any = None
         self._counts: dict[Any, int] = {}
         self._combine = combine
-        self._taken = 0
 
     @property
     def groups(self) -> dict[Any, int]:
@@ -36,10 +37,17 @@ class Counted(Holding):
 
     @property
     def held_bytes(self) -> int:
-        keys = len(self._counts) * (self._keys.size + _NUMBER_BYTES)
-        # Without a combiner the values have to be made when they are written.
-        values = 0 if self._combine else self._taken * POINTER_BYTES
-        return sys.getsizeof(self._counts) + keys + values
+        return sys.getsizeof(self._counts) + len(self._counts) * (self._keys.size + _NUMBER_BYTES)
+
+    def gather_same(self, keys: Sequence[Any], value: Any) -> bool:
+        """Take many keys that all have `value`; False, and nothing is taken, if others have not."""
+        if not self._counts:
+            self.value = value
+        elif self.value != value:
+            return False
+        _count_elements(self._counts, keys)  # what Counter.update calls; any dict will do
+        self._keys.add(keys[-1])
+        return True
 
     def _gather(self, pairs: Iterator[Pair], limit_bytes: int) -> Rest:
         counts, value = self._counts, self.value
@@ -57,7 +65,6 @@ class Counted(Holding):
                 if one is not value:
                     return itertools.chain(((key, one),), pairs)
                 counts[key] = get(key, 0) + 1
-            self._taken += batch + 1
             size = self._keys.add(key)
             if self.held_bytes > limit_bytes:
                 return pairs
@@ -68,7 +75,7 @@ class Counted(Holding):
         value, combine = self.value, self._combine
         numbers = list(map(self._counts.__getitem__, keys))
         if combine is None:
-            return numbers, [value for number in numbers for _ in range(number)]
+            return numbers, Same(value, sum(numbers))
         self.combine_input_records += sum(numbers)
         found = self._combined(combine, keys, numbers)
         self.combine_output_records += len(found[1])

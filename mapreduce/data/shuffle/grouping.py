@@ -19,8 +19,9 @@ from typing import Any
 from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece
 from mapreduce.data.shuffle.blocks import Columns, Damaged, decoded
+from mapreduce.data.shuffle.columns import Same
 from mapreduce.data.shuffle.runs import KEY_RANK, Ranked, Runs
-from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, sampled_size
+from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, deep_size, sampled_size
 from mapreduce.errors import PieceLost
 
 WINDOW_BLOCKS = 256
@@ -123,7 +124,10 @@ class _Gathering:
                 groups[key] += itertools.islice(rest, count)
         new = len(groups) - before
         self._keys_bytes += new * (sampled_size(keys) // max(len(keys), 1) + LIST_BYTES)
-        self._values_bytes += sampled_size(values) + len(values) * POINTER_BYTES
+        if isinstance(values, Same):  # and has hardly more than one key with many of them
+            self._values_bytes += deep_size(values.value) + len(values) * POINTER_BYTES // 2
+        else:
+            self._values_bytes += sampled_size(values) + len(values) * POINTER_BYTES
         if sys.getsizeof(groups) + self._keys_bytes + self._values_bytes > self._memory_bytes:
             self._spill()
 
