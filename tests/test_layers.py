@@ -79,6 +79,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "mapreduce.errors",
         "mapreduce.api",
         "mapreduce.data",
+        "mapreduce.engine",
         "mapreduce.runners",
         "mapreduce.job",
     ),

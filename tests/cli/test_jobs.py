@@ -329,8 +329,8 @@ def test_a_source_that_makes_no_job_is_shown_from_its_own_line(
 
 
 def test_names_of_jobs_and_tasks() -> None:
-    assert _job_name(Path("/x/word count.py")) == "word-count"
-    assert _job_name(Path("/x/---.py")) == "job"
+    assert _job_name(Path("/x/word count.py"), {}) == "word-count"
+    assert _job_name(Path("/x/---.py"), {}) == "job"
     for task in (None, "map", "map-00003", "map-00003.1"):
         assert is_of("map-00003.1", task)
     for task in ("reduce", "map-00004", "map-00003.2", "map-0000"):

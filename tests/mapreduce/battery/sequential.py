@@ -298,7 +298,16 @@ def written_file(output_format: str, pairs: Sequence[Pair]) -> bytes:
             for pair in pairs
         )
     assert name in ("text", "tsv")
-    return "".join(f"{key}\t{value}\n" for key, value in pairs).encode()
+    return b"".join(_text_line(key, value) for key, value in pairs)
+
+
+def _text_line(key: Any, value: Any) -> bytes:
+    """Where the key is bytes, both are as they are."""
+    if not isinstance(key, bytes):
+        return f"{key}\t{value}\n".encode()
+    fields = [key] if value is None else [key, value]
+    as_bytes = [one if isinstance(one, bytes) else str(one).encode() for one in fields]
+    return b"\t".join(as_bytes) + b"\n"
 
 
 @contextlib.contextmanager
