@@ -16,6 +16,9 @@ from mapreduce.runners.result import RunResult
 class Running(Protocol):
     """What can be asked of a job that was submitted."""
 
+    name: str
+    """What it is called where it runs."""
+
     def status(self) -> JobStatus | None:
         """Where it stands; None if nothing is known yet."""
 
@@ -35,6 +38,7 @@ class Here:
     """A job of processes of this machine, in a thread that waits for them."""
 
     def __init__(self, job: Job, output: str, processes: int | None) -> None:
+        self.name = job.name
         self._job, self._output, self._processes = job, output, processes
         self._status: JobStatus | None = None
         self._killed = False
@@ -97,6 +101,7 @@ class OnCluster:
     """A job of a cluster."""
 
     def __init__(self, handle: JobHandle) -> None:
+        self.name = handle.name
         self._handle = handle
 
     def status(self) -> JobStatus | None:
@@ -116,7 +121,8 @@ class OnCluster:
 class Ended:
     """A job that was run while it was submitted."""
 
-    def __init__(self, result: RunResult) -> None:
+    def __init__(self, name: str, result: RunResult) -> None:
+        self.name = name
         self._result = result
 
     def status(self) -> JobStatus | None:

@@ -137,8 +137,9 @@ def _find_fields(kind: Any) -> _Fields:
         hints = typing.get_type_hints(kind)
     except NameError as error:
         raise JobError(
-            f"the fields of {name} can't be told: {error}; define that at the top "
-            "level of the module, or give the class write and read_fields"
+            f"the classes of {name}'s fields can't be told: {error}; define that at the top level "
+            f"of the module, without `from __future__ import annotations`, or give {name} write "
+            "and read_fields"
         ) from None
     kinds = (hints[field.name] for field in dataclasses.fields(kind))
     return tuple(

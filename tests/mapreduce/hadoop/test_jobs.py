@@ -466,8 +466,11 @@ def test_a_job_of_processes_fails_with_the_users_own_error(book: Path) -> None:
 def test_an_output_that_exists_is_refused_by_submit(book: Path) -> None:
     (book.parent / "out").mkdir()
     (book.parent / "out" / "mine").touch()
+    job = counting(book, runner="local", processes=1)
     with pytest.raises(JobError, match="out"):
-        counting(book, runner="local", processes=1).submit()
+        job.submit()
+    with pytest.raises(JobError, match="was not submitted"):
+        job.kill_job()
 
 
 def test_values_of_other_classes_than_the_output(book: Path) -> None:

@@ -122,6 +122,7 @@ def test_a_job_in_hadoops_style_runs_there_and_is_asked_how_far_it_is(ini):
     job.add_input_path("/books")
     job.set_output_path("/out/hadoop")
     job.submit()
+    assert job.get_job_id().startswith("word-count-")
     assert job.wait_for_completion()
     assert job.is_successful()
     assert job.map_progress() == 1.0
