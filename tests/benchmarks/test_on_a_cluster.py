@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import deaths, jobs, tables, tasks, tiny, warm, zipf
+from benchmarks import deaths, jobs, straggler, tables, tasks, tiny, warm, zipf
 from benchmarks.cluster import cluster
 from benchmarks.contest import Contestant, any_order, in_order
 from benchmarks.deaths import Took
@@ -56,6 +56,17 @@ def test_what_a_death_costs_is_told_by_the_same_round_undisturbed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "| a worker dies | 7.0 | 3.0 | 1.75 |" in lines
     assert lines[-1] == "a new leader answers after 0.5, 1.5 s (aim: 3 s)"
+
+
+def test_a_slow_worker_changes_no_output_and_its_cost_is_told(running, monkeypatch, capsys):
+    monkeypatch.setattr(straggler, "ROUNDS", 1)
+    took = straggler.rounds(running, maps=2, reduces=2, task_s=0.01)
+    assert took.keys() == straggler.CASES.keys()
+    seconds = dict(zip(straggler.CASES, (10.0, 20.0, 30.0)))
+    straggler.report({name: [straggler.Took(seconds[name], 2)] for name in took})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == "| one is ten times slower | 20.0 | 10.0 | 2.00 | 2 |"
+    assert lines[-1] == "without backups it takes 50% longer (the paper: 44%)"
 
 
 def test_others_tell_what_their_jobs_took_and_absent_ones_are_named(monkeypatch, capsys):
