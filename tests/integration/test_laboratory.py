@@ -10,6 +10,7 @@ import io
 import itertools
 import random
 import runpy
+import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -18,10 +19,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from cli.errors import Failure
 from cli.job_control import open_master
+from cli.mapreduce import main as mapreduce_main
 from dynamo import files
+from tests.cli.pages import blocks, commands, prints
 from tests.integration.job_cluster import LONG_S, HeldJob, JobCluster
 from tests.waiting import wait_until
 
@@ -176,6 +180,19 @@ def test_a_map_runs_once_if_nothing_fails_though_it_takes_up_to_five_seconds(
     assert {task.task: len(task.attempts) for task in job.past_tasks() if "map" in task.task} == {
         f"map-{number:05}": 1 for number in range(8)
     }
+
+
+def test_the_page_s_run_by_hand_counts_eight(
+    jobs: dict[str, HeldJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
+    [run] = [text for language, text in blocks(page) if language == "console"]
+    (make, _), *others = commands(run.replace("/tmp/marks", str(tmp_path / "marks")))
+    subprocess.run(make, check=True)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DYNAMO_CONFIG", str(jobs["jobcount"].cluster.config.path))
+    for (_, *arguments), expected in others:
+        prints(CliRunner().invoke(mapreduce_main, arguments), expected)
 
 
 # The end ------------------------------------------------------------------------------------------
