@@ -20,6 +20,7 @@ BENCHMARKS = {
     "jobs": "word count and sort on a cluster of three nodes, beside the local runner",
     "deaths": "a word count in whose middle a worker, a node or the leading master is killed",
     "straggler": "a job with one worker ten times slower than the others, with backups and without",
+    "sandbox": "what limits and a sandbox cost a task, and whether a share of processors holds",
     "words": "word count in three styles, beside a program by hand, a Unix pipeline and others",
     "sort": "a million records in order, beside the same",
     "index": "an inverted index, beside the same",

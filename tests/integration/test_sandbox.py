@@ -1,6 +1,9 @@
 """A job on a cluster of real processes whose worker runs tasks in a sandbox with limits."""
 
+import doctest
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +125,20 @@ def test_a_job_gives_the_right_output_from_inside(
     counts["FROM A PROGRAM"] = 1
     lines = call(mapreduce, "output", "wc").stdout.splitlines()
     assert lines == [f"{word}\t{count}" for word, count in sorted(counts.items())]
+
+
+def test_the_page_is_true(config: ClusterConfig, call: Callable[..., Result]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    source, shown = re.findall(r"```(?:python|console)\n(.*?)```", page, re.DOTALL)[:2]
+    Path("curious.py").write_text(source)
+    Path("line.txt").write_text("a line\n")
+    commands = re.findall(r"\$ (.*)\n((?:[^$].*\n)*)", shown)
+    assert len(commands) == 4
+    for command, expected in commands:
+        program, *arguments = shlex.split(command)
+        printed = call({"dynamo": dynamo, "mapreduce": mapreduce}[program], *arguments).stdout
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert doctest.OutputChecker().check_output(expected, printed, flags), printed
 
 
 def test_kill_job_ends_all_that_runs_inside(

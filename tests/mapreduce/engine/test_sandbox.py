@@ -54,12 +54,14 @@ def test_what_is_no_escape_works(boxed: Bench) -> None:
         "open('here', 'w').write('b\\na\\n')\n"
         "print(subprocess.run(['sort', 'here'], capture_output=True, text=True).stdout.split())\n"
         "print(subprocess.run(['awk', 'END {print NR}', 'here'], capture_output=True).stdout)\n"
+        "open('run.sh', 'w').write('#!/bin/sh\\necho ran\\n'); os.chmod('run.sh', 0o700)\n"
+        "print(subprocess.run(['./run.sh'], capture_output=True, text=True).stdout.strip())\n"
         "with tempfile.NamedTemporaryFile() as file: print(file.name.startswith('/tmp/'))\n"
         "with multiprocessing.get_context('fork').Lock(): print('locked')\n"
         "print(os.getpid() < 100)"
     )
     assert outcome.error == ""
-    assert outcome.output.splitlines() == ["['a', 'b']", "b'2\\n'", "True", "locked", "True"]
+    assert outcome.output.splitlines() == ["['a', 'b']", "b'2\\n'", "ran", "True", "locked", "True"]
 
 
 # Network -----------------------------------------------------------------------------------------
