@@ -9,12 +9,15 @@ for all that it starts; `engine.warden` measures the sum from outside.
 import errno
 import os
 import resource
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from mapreduce.errors import ProgramFailed
 
 MIB = 1 << 20
 Mode = Literal["none", "limits", "bwrap"]
@@ -89,10 +92,12 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if number == errno.EMFILE and self.open_files:
             allowed = f"{self.open_files} open files"
             return f"worker {self.worker} allows a process {allowed} {self._why('open_files')}"
-        if number == errno.EFBIG and self.disk_mb:
+        status = error.status if isinstance(error, ProgramFailed) else 0
+        if self.disk_mb and (number == errno.EFBIG or status == -signal.SIGXFSZ):
             allowed = f"{_mib(self.task_disk_bytes)} of disk"
             return f"worker {self.worker} allows a task {allowed} {self._why('disk_mb')}"
-        if self.sandbox == "bwrap" and isinstance(error, OSError) and _is_outside(error):
+        outside = isinstance(error, OSError) and _is_outside(error)
+        if self.sandbox == "bwrap" and (outside or status is None):
             return self.closed
         return ""
 

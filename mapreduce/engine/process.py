@@ -66,6 +66,7 @@ class TaskProcess:
         life, self._life = os.pipe()
         fds = [theirs.fileno(), life]
         self._mark = secrets.token_hex(8)
+        self._allowance = boot.allowance
         self._sandboxed = boot.allowance.sandbox == "bwrap"
         command, environment = _command(fds, self._mark, self.scratch, boot.allowance)
         self._process = subprocess.Popen(
@@ -194,6 +195,8 @@ class TaskProcess:
         error = f"the task's process {manner} in the middle of {order.attempt}"
         if spec.memory_limit_bytes:
             error += f"; {limits.too_large(spec.memory_limit_bytes)}"
+        if self._allowance.memory_mb:
+            error += f"; {self._allowance.explained(MemoryError())}"
         if order.probe is None and not spec.skip_bad_records:
             error += f"; {_read_what(order)}skip_bad_records would find the record that it died of"
         return self._ended(order.attempt, error)

@@ -117,7 +117,7 @@ def test_a_job_gives_the_right_output_from_inside(
     options = ["--file", "stop", "--module", "helper.py", "--set", f"port={port}"]
     call(mapreduce, "new_job", "wc", "job.py", "--input", "/words", "--output", "/out", *options)
     call(mapreduce, "run_job", "wc", "--wait")
-    [record] = json.loads(call(mapreduce, "jobs", "--json").stdout)
+    [record] = json.loads(call(mapreduce, "jobs", "--name", "wc", "--json").stdout)
     assert record["state"] == "succeeded"
     assert record["counters"]["no network"] == 1
     assert record["counters"].get("secrets", 0) == 0
@@ -125,6 +125,18 @@ def test_a_job_gives_the_right_output_from_inside(
     counts["FROM A PROGRAM"] = 1
     lines = call(mapreduce, "output", "wc").stdout.splitlines()
     assert lines == [f"{word}\t{count}" for word, count in sorted(counts.items())]
+
+
+def test_programs_work_inside(config: ClusterConfig, call: Callable[..., Result]) -> None:
+    Path("fruit").write_text("pear\nplum\npear\n")
+    Path("upper.sh").write_text("#!/bin/sh\ntr a-z A-Z\n")
+    Path("upper.sh").chmod(0o755)
+    call(dynamo, "put", "fruit", "/fruit")
+    programs = ["--mapper", "./upper.sh", "--reducer", "uniq -c"]
+    call(mapreduce, "new_job", "count", *programs, "--input", "/fruit", "--output", "/out/count")
+    call(mapreduce, "run_job", "count", "--wait")
+    words = call(mapreduce, "output", "count").stdout.split()
+    assert words == ["2", "PEAR", "1", "PLUM"]
 
 
 def test_the_page_is_true(config: ClusterConfig, call: Callable[..., Result]) -> None:

@@ -2,6 +2,7 @@
 much, and whose decision that is."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from mapreduce.engine import child
 from mapreduce.engine.allowance import Allowance
+from mapreduce.errors import ProgramFailed
 from tests.conftest import child_processes
 from tests.mapreduce.engine.bench import Bench, stat
 from tests.mapreduce.engine.boxes import box, needs_bwrap
@@ -136,6 +138,28 @@ def test_a_task_that_may_take_less_memory_than_its_job_assumes_spills_earlier(
     phase, _ = limited.order("pass", memory_bytes=1 << 30)
     assert child.within(Allowance(memory_mb=256, slots=2), phase).spec.memory_bytes == 64 << 20
     assert child.within(Allowance(), phase) == phase
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ProgramFailed("it wrote too much", -signal.SIGXFSZ), "allows a task 20 MiB of disk"),
+        (ProgramFailed("there is no such program"), "runs tasks in a sandbox"),
+        (ProgramFailed("it said no", 1), ""),
+        (OSError(errno.ENOSPC, "no space"), ""),
+        (ValueError("a bad number"), ""),
+    ],
+)
+def test_what_the_owner_may_have_brought_about_is_explained_and_nothing_else(
+    error: Exception, said: str
+) -> None:
+    explained = Allowance(worker="w1", sandbox="bwrap", **LIMITS).explained(error)
+    assert said in explained
+    assert bool(explained) == bool(said)
+
+
+def test_a_process_that_dies_of_its_memory_is_told_whose_limit_it_had(limited: Bench) -> None:
+    assert "allows a task 160 MiB of memory" in limited.run("os.abort()").error
 
 
 # Processor time ----------------------------------------------------------------------------------
