@@ -25,8 +25,8 @@ Row = tuple[str, ...]
 
 
 def worker_rows(told: Mapping[str, Any], config: ClusterConfig) -> list[Row]:
-    """A row for each worker that is alive, that is gone, and that should be there and was never
-    heard of, in this order."""
+    """A row for each worker that is alive or gone, and for each that should be there and was never
+    heard of, in order of name."""
     of = told["strikes"]
     rows = [_worker_row(worker, of) for worker in (*told["workers"], *told["gone"])]
     heard = {row[0] for row in rows}
@@ -35,7 +35,7 @@ def worker_rows(told: Mapping[str, Any], config: ClusterConfig) -> list[Row]:
         (worker.name, worker.node, "", "never heard", str(worker.slots), "", "", "", "")
         for worker in missing
     ]
-    return rows
+    return sorted(rows, key=lambda row: node_view.in_natural_order(row[0]))
 
 
 def _worker_row(worker: Mapping[str, Any], of: int) -> Row:

@@ -34,9 +34,9 @@ def config(tmp_path: Path) -> ClusterConfig:
 def test_each_worker_that_is_or_should_be_there_has_a_row(config: ClusterConfig) -> None:
     assert worker_rows(BOARD, config) == [
         ("w1", "n1", "h1", "mapping", "1 of 2", "0.40 s ago", "0", "1,200", "1"),
+        ("w2", config.worker("w2").node, "", "never heard", "1", "", "", "", ""),
         ("w3", "n3", "", "draining", "0 of 2", "2.75 s ago", "1 of 2", "0", "0"),
         ("w4", "n1", "", "lost", "0 of 2", "1 min 15 s ago", "2 of 2", "0", "0"),
-        ("w2", config.worker("w2").node, "", "never heard", "1", "", "", "", ""),
     ]
     assert rule(BOARD).startswith("a strike for each 2.5 s of silence; after 2 a worker is lost")
     assert list(concerns(BOARD)) == ["worker w4 is lost, silent for 1 min 15 s"]

@@ -42,6 +42,8 @@ from tests.waiting import wait_until
 
 LONG_S = 30.0
 """How long anything may take, on a busy machine."""
+LOOK_S = 0.1
+"""How often what costs the cluster calls is looked at."""
 MAPS, REDUCES = 4, 3
 TEXTS = [f"to be or not to be, that is n{number}\n" * 5 for number in range(MAPS)]
 
@@ -284,7 +286,10 @@ class HeldJob:
         return at()[-1]
 
     def wait_for_end(self) -> dict:
-        wait_until(lambda: self.record()["state"] not in ("new", "running"), LONG_S, "the end")
+        def ended() -> bool:
+            return self.record()["state"] not in ("new", "running")
+
+        wait_until(ended, LONG_S, "the end", look_s=LOOK_S)
         return self.record()
 
     def check_end(self) -> dict:
@@ -302,11 +307,13 @@ class HeldJob:
         return record
 
     def check_nothing_is_left(self) -> None:
-        wait_until(lambda: not self.pieces(), LONG_S, f"the end of the pieces {self.pieces()}")
+        pieces = f"the end of the pieces {self.pieces()}"
+        wait_until(lambda: not self.pieces(), LONG_S, pieces, look_s=LOOK_S)
         wait_until(
             lambda: self.cluster.keys("file:") - self._chunks_before == self._chunks(),
             LONG_S,
             "the end of what nobody uses",
+            look_s=LOOK_S,
         )
         self.cluster.wait_until_no_orphan()
 
