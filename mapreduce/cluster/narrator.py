@@ -8,9 +8,8 @@ import gevent
 
 from dynamo.store import Store
 from mapreduce.cluster import serverlog
-from mapreduce.cluster.serverlog import ServerLog, gist, name
+from mapreduce.cluster.serverlog import ServerLog, gist, name, step_of
 from mapreduce.cluster.threads import Threads
-from mapreduce.engine import paths
 from mapreduce.engine.events import (
     Action,
     AttemptFailed,
@@ -132,7 +131,7 @@ def _of_event(event: Event) -> tuple[str, str] | None:
 
 
 def _beginning(event: JobStarted) -> str:
-    step = event.job.removeprefix(f"{paths.run_of(event.job)}.")
+    step = step_of(event.job)
     tasks = f"{len(event.map_nodes)} map and {len(event.reduce_nodes)} reduce tasks"
     if event.resumed:
         return f"takes over step {step}: {len(event.done)} of {tasks} are done"

@@ -9,6 +9,7 @@ the run: a new run of its job, or the job's removal, deletes them.
 """
 
 import contextlib
+import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from dynamo.store import Store
 from mapreduce.engine import paths
 from mapreduce.engine.events import AttemptId, TaskId
 
-LIMIT_BYTES = 1 << 20
+LIMIT_CHARACTERS = 1 << 20
 """Of one run a server keeps so much; after that it is silent."""
 LINE_CHARACTERS = 300
 REMEMBERED_RUNS = 200
@@ -43,16 +44,17 @@ class ServerLog:
         self._sequence = 0
         self._waiting: dict[str, list[str]] = {}
         self._left: OrderedDict[str, int] = OrderedDict()
-        """How many bytes may still be said of a run; those of which was spoken last are last."""
+        """How many characters may still be said of a run; the one spoken of last is last."""
 
     def say(self, phase: str, text: str) -> None:
         """Say something of the run that `phase` belongs to."""
         run = paths.run_of(phase)
-        left = self._left.get(run, LIMIT_BYTES)
+        left = self._left.get(run, LIMIT_CHARACTERS)
         if left <= 0:
             return
-        text = " ".join(text.split())[:LINE_CHARACTERS]
-        left -= len(text.encode()) + 15
+        if "\n" in text or len(text) > LINE_CHARACTERS:
+            text = " ".join(text.split())[:LINE_CHARACTERS]
+        left -= len(text)
         if left <= 0:
             text = "says no more of this run: it has said too much"
         self._waiting.setdefault(run, []).append(f"{self._clock():.3f} {text}\n")
@@ -96,10 +98,19 @@ def read(store: Store, run: str) -> list[Line]:
     for key in keys:
         server = key.removeprefix(prefix).partition(":")[0]
         text = (readings[key].value or b"").decode("utf-8", "replace")
-        for line in text.splitlines():
+        for line in text.split("\n")[:-1]:
             at, _, said = line.partition(" ")
             found.append(Line(float(at), server, said))
     return sorted(found, key=lambda line: line.at)
+
+
+@functools.lru_cache(1000)
+def step_of(phase: str) -> str:
+    """
+    >>> step_of("wc-1a2b.2.sample")
+    '2.sample'
+    """
+    return phase.removeprefix(f"{paths.run_of(phase)}.")
 
 
 def name(named: AttemptId | TaskId) -> str:
@@ -108,8 +119,7 @@ def name(named: AttemptId | TaskId) -> str:
     >>> name(AttemptId(TaskId("wc-1a2b.1", "map", 3), 1)), name(TaskId("wc-1a2b.2", "reduce", 0))
     ('map-00003.1', '2/reduce-00000')
     """
-    phase = named.task.job if isinstance(named, AttemptId) else named.job
-    step = phase.removeprefix(f"{paths.run_of(phase)}.")
+    step = step_of(named.task.job if isinstance(named, AttemptId) else named.job)
     return str(named) if step == "1" else f"{step}/{named}"
 
 

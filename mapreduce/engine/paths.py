@@ -25,6 +25,7 @@ for one reducer shares the routing part in braces, and so lives on the nodes of
 `home(phase, reducer)`.
 """
 
+import functools
 import re
 
 from dynamo.errors import RequestError
@@ -163,6 +164,7 @@ def log(attempt: AttemptId) -> str:
     return f"{logs(attempt.task.job)}{attempt}"
 
 
+@functools.lru_cache(1000)
 def run_of(phase: str) -> str:
     """The run that a phase belongs to.
 

@@ -76,7 +76,7 @@ class Shell:
 
     def close(self) -> None:
         self.run("mapreduce down --config single.ini; mapreduce down --config cluster.ini")
-        self.run("for there in first second; do cd $there && mapreduce down; cd ..; done")
+        self.run("for there in first second; do (cd $there && mapreduce down); done")
         self.run("test ! -e sshd.pid || kill $(cat sshd.pid)")
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()

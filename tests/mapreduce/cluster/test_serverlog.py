@@ -4,9 +4,8 @@ import pytest
 
 from dynamo.errors import Unreachable
 from dynamo.store import MemoryStore
-from mapreduce.cluster import serverlog
+from mapreduce.cluster import records, serverlog
 from mapreduce.cluster.serverlog import Line, ServerLog
-from mapreduce.engine import paths
 
 
 class Clock:
@@ -44,20 +43,24 @@ def test_runs_are_kept_apart_and_a_line_stays_one() -> None:
     serverlog.keep(store, log.take())
     assert [line.text for line in serverlog.read(store, "a-10")] == ["another run"]
     assert serverlog.read(store, "a-1") == []
-    log.say("a-1.1", "two\nlines \N{SNOWMAN}")
+    for text in ("two\nlines \N{SNOWMAN}", "what others\x85take for lines"):
+        log.say("a-1.1", text)
     serverlog.keep(store, log.take())
-    assert [line.text for line in serverlog.read(store, "a-1")] == ["two lines \N{SNOWMAN}"]
+    assert [line.text for line in serverlog.read(store, "a-1")] == [
+        "two lines \N{SNOWMAN}",
+        "what others\x85take for lines",
+    ]
 
 
 def test_a_server_says_so_much_of_a_run_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serverlog, "LIMIT_BYTES", 100)
+    monkeypatch.setattr(serverlog, "LIMIT_CHARACTERS", 100)
     log = ServerLog("master-m1", "07", Clock())
     for _ in range(50):
         log.say("a-1.1", "x" * 1000)
         log.say("b-1.1", "short")
     (first, other) = log.take().values()
     assert first.decode().splitlines()[-1].endswith(" it has said too much")
-    assert max(len(first), len(other)) < 100 + serverlog.LINE_CHARACTERS
+    assert max(len(first), len(other)) < 300 + serverlog.LINE_CHARACTERS
 
 
 def test_of_a_run_that_is_closed_nothing_is_said() -> None:
@@ -79,4 +82,10 @@ def test_a_store_that_fails_stops_nothing() -> None:
 
 
 def test_what_was_said_goes_with_the_run() -> None:
-    assert paths.said("a-1", "worker-w1", "9f", 1).startswith(paths.run_keys("a-1"))
+    store, log = MemoryStore(), ServerLog("worker-w1", "9f", Clock())
+    for phase in ("a-1.1", "a-1.2.sample", "a-10.1"):
+        log.say(phase, "said")
+    serverlog.keep(store, log.take())
+    records.forget_run(store, "a-1")
+    assert serverlog.read(store, "a-1") == []
+    assert len(serverlog.read(store, "a-10")) == 1
