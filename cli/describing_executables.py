@@ -57,6 +57,8 @@ def executables(inputs: Sequence[str], output: str, given: Mapping[str, Any]) ->
     from mapreduce.engine.orders import Code, JobSpec, Lines, StepSpec
 
     _check(given)
+    if not inputs:
+        raise RequestError("programs need an input, and none is named")
     input_format = given.get("input_format", "text")
     lines = Lines(
         **{name: _separator(given[name]) for name in LINES if name in given},
@@ -80,6 +82,14 @@ def executables(inputs: Sequence[str], output: str, given: Mapping[str, Any]) ->
         steps=(step,),
         files=sidefiles.given(streaming.files_of([made])),
     )
+
+
+def check_here(spec: "JobSpec") -> None:
+    """Raise for a program that is not on this machine, which is to run the job."""
+    from mapreduce.engine import streaming
+
+    if spec.code.kind == "executables":
+        streaming.check_installed([streaming.step(spec.code.lines, step) for step in spec.steps])
 
 
 def job_name(options: Mapping[str, Any]) -> str:

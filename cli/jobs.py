@@ -121,6 +121,7 @@ def run(
     if source is not None:
         inputs = inputs[1:]
     spec, code = describe(_job_name(source, options), source, inputs, output, **options)
+    describing_executables.check_here(spec)
     with job_bars() as progress:
         if runner == "inline":
             result = inline.run(spec, code, limit=limit, progress=progress)

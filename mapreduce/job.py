@@ -148,6 +148,7 @@ class Job:
             return Cluster(cluster).run(self, *inputs, output=output, progress=progress)
         kept = Path(tempfile.mkdtemp(prefix="mapreduce-out-")) if output is None else None
         try:
+            streaming.check_installed(self.steps)
             there = str(kept or output)
             spec, code = self.pickled(
                 *inputs, output=there, as_objects=output is None, same_machine=True

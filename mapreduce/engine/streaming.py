@@ -175,6 +175,18 @@ def files_of(steps: Iterable[Step], mappers: Iterable[Any] = ()) -> list[str]:
     return [file for executable in executables for file in executable.files()]
 
 
+def check_installed(steps: Iterable[Step]) -> None:
+    """Raise `JobError` for an executable that this machine, on which the job is to run, lacks."""
+    for step in steps:
+        for code in (step.mapper, step.combiner, step.reducer):
+            if isinstance(code, Executable) and not _is_installed(code.words[0]):
+                raise JobError(f"there is no program {code.words[0]!r} on this machine")
+
+
+def _is_installed(program: str) -> bool:
+    return bool(shutil.which(program)) or _is_here(program)
+
+
 def input_format(mapper: Any, given: str) -> str:
     """The format in which an input is read for a mapper: an executable gets its bytes as they are.
 
@@ -266,7 +278,7 @@ class Worker:
         first = next(feed, b"")  # a reduce task may have to wait for this
         told = environment(context, path, os.environ)
         try:
-            process = started(self._executable.words, self._folder, told)
+            process = started(self._words, self._folder, told)
         except ProgramFailed as error:
             raise ProgramFailed(f"{self._named} {error}") from None
         pipes = piped(process, itertools.chain([first], feed), said.take)
@@ -285,6 +297,14 @@ class Worker:
                 f"it read to the end, as in `head -3; cat > /dev/null`; {told}",
                 0,
             )
+
+    @property
+    def _words(self) -> Sequence[str]:
+        """The command; a program that was sent with the job may be named without a `./`."""
+        program, *arguments = self._executable.words
+        if not shutil.which(program) and (self._folder / program).is_file():
+            program = f"./{program}"
+        return [program, *arguments]
 
     @functools.cached_property
     def _folder(self) -> Path:

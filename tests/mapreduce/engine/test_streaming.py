@@ -105,7 +105,8 @@ def test_each_file_has_a_run_of_its_own_with_its_name(here: Path) -> None:
     for name in "abc":
         Path("in", name).write_text(f"{name}1\n{name}2\n")
     command = r"""sh -c 'echo "$mapreduce_map_input_file $(tr "\n" ,)"'"""
-    output = run(command, inputs=["in"], reducers=0).decode()
+    output = run(command, inputs=["in"], reducers=0, least_split_bytes=100).decode()
+    assert [part.name for part in Path("out").glob("part-*")] == ["part-00000"]  # one task
     assert [line.rpartition("/")[2] for line in output.splitlines()] == [
         "a a1,a2,", "b b1,b2,", "c c1,c2,"
     ]  # fmt: skip
@@ -117,7 +118,7 @@ def test_whole_files_come_as_they_are(here: Path) -> None:
         Path("in", name).write_bytes(content)
     made = Executable("sh -c 'cat > got-$(basename $mapreduce_map_input_file); md5sum got-*'",
                       whole_files=True)  # fmt: skip
-    output = run(made, inputs=["in"], reducers=0)
+    output = run(made, inputs=["in"], reducers=0, least_split_bytes=100)
     sums = subprocess.run(["md5sum", "in/a", "in/b"], check=True, capture_output=True).stdout
     assert {line.split()[0] for line in output.splitlines()} == {
         line.split()[0] for line in sums.splitlines()
@@ -204,7 +205,7 @@ FAILS = {
     "no reading, but a failure": ("false", "status 1"),
     "closing early": ("sh -c 'exec <&-; echo a'", "without reading all of its input"),
     "a part": ("head -c 10", "without reading all of its input"),
-    "no such program": ("no-such-program -x", "there is no program 'no-such-program' on this mac"),
+    "no such program": ("sh -c 'exec no-such-program'", "status 127; .*no-such-program"),
     "no interpreter": ("./odd", "'./odd' names an interpreter .* '#!/no/such/sh'"),
     "no program": ("./text", "is no program of this machine, and begins with no #! line"),
 }
@@ -235,6 +236,7 @@ def test_before_anything_is_sent_it_is_said_what_can_be_known(here: Path) -> Non
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: run("./plain"), r"'./plain' is not executable; `chmod \+x ./plain`"),
         (lambda: run("./nowhere"), "there is no program './nowhere'"),
+        (lambda: run("nowhere -x"), "there is no program 'nowhere' on this machine"),
         (lambda: run("../x/cat a"), "there is no program '../x/cat'"),
         (lambda: run(f"cat ../{here.name}/plain"), "outside of this folder"),
         (lambda: Executable(""), "needs a command"),
