@@ -23,6 +23,7 @@ BENCHMARKS = {
     "sandbox": "what limits and a sandbox cost a task, and whether a share of processors holds",
     "words": "word count in three styles, beside a program by hand, a Unix pipeline and others",
     "sort": "a million records in order, beside the same",
+    "streaming": "executables in one map and one reduce task, beside cat | map | sort | reduce",
     "index": "an inverted index, beside the same",
     "join": "a join of two tables, beside the same",
 }

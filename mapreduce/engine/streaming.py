@@ -7,6 +7,7 @@ memory. docs/streaming.md has it all. (The protocol is that of Hadoop Streaming;
 hadoop-streaming's PipeMapRed and its manual.)
 """
 
+import contextlib
 import functools
 import itertools
 import os
@@ -77,6 +78,11 @@ class Executable:
             object.__setattr__(self, "command", tuple(self.command))  # it has to have a hash
         if not self.words:
             raise JobError("an executable needs a command, and it is empty")
+        if isinstance(self.command, str) and (sign := _for_a_shell(self.command)):
+            raise JobError(
+                f"there is no shell for {sign!r} in the command {self.__name__!r}: write "
+                "bash -c '...' around it"
+            )
         for separator in (self.input_separator, self.output_separator):
             if not separator or "\n" in separator:
                 raise JobError(
@@ -120,6 +126,21 @@ class Executable:
                     f"and write {Path(word).name!r} in the command"
                 )
         return found
+
+
+def _for_a_shell(command: str) -> str:
+    """The first sign outside of quotes that only a shell understands; "" if there is none.
+
+    >>> _for_a_shell("sort | uniq -c"), _for_a_shell("cut -d '|' -f 1")
+    ('|', '')
+    """
+    signs = shlex.shlex(
+        command, posix=False, punctuation_chars="|&;<>"
+    )  # leaves quotes as they are
+    signs.whitespace_split, signs.commenters = True, ""
+    with contextlib.suppress(ValueError):
+        return next((sign for sign in signs if not sign.strip("|&;<>")), "")
+    return ""
 
 
 def _is_here(word: str) -> bool:
