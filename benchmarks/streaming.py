@@ -1,13 +1,13 @@
-"""Executables beside a shell: a job of one map and one reduce task, and `cat | map | sort | reduce`.
+"""Executables beside a shell: a job of a map and a reduce task, and `cat | map | sort | reduce`.
 
 words    the map writes each word with a 1, the reduce adds up: 17 million short lines, few keys
 python   the same with a map in Python, a program that costs more than what is around it
 pages    the map takes three fields of each line of a log, the reduce counts: as many lines, hardly
          two of which are the same. Here nothing can be counted, and all is sorted.
 
-The programs are awk's (mawk) but for the map of "python"; `sort` is GNU's, with LC_ALL=C and as many
-threads as it likes. Three rounds in which they take turns; the outputs are compared. Then the word
-count with splits of 8 MiB: how much of the time all slots are in use.
+The programs are awk's (mawk) but for the map of "python"; `sort` is GNU's, with LC_ALL=C and as
+many threads as it likes. Three rounds in which they take turns; the outputs are compared. Then the
+word count with splits of 8 MiB, in one slot and in all.
 """
 
 import random
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import zipf
+from benchmarks import cache, zipf
 from benchmarks.contest import PROCESSES
 
 SIZE_BYTES = 100_000_000
@@ -68,15 +68,16 @@ def main() -> None:
 
 def log_of(size_bytes: int) -> Path:
     """A log of requests, hardly two lines of which are alike."""
-    path = Path(tempfile.gettempdir()) / f"benchmark-log-{size_bytes}.txt"
-    if not path.exists():
+
+    def write(path: Path) -> None:
         draw, written = random.Random(3), 0
         with path.open("w") as file:
             while written < size_bytes:
                 host = f"10.{draw.randrange(256)}.{draw.randrange(256)}"
                 page = f"/page/{draw.randrange(10**6)}"
                 written += file.write(f"{host} GET {page} 200 {draw.randrange(9999)} {'x' * 20}\n")
-    return path
+
+    return cache.made(f"log-{size_bytes}.txt", write)
 
 
 def _round(load: Load) -> tuple[Took, Took]:
@@ -122,13 +123,13 @@ def _report(load: Load, rounds: list[tuple[Took, Took]]) -> None:
 def _report_slots(load: Load) -> None:
     """The same job in one process and in all: with all slots in use it takes as much less time."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        one = _job(load, Path(folder, "one"), 8)[:-1] + ["1"]
-        every = _job(load, Path(folder, "all"), 8) + ["--reducers", str(PROCESSES)]
+        one = [*_job(load, Path(folder, "one"), 8), "--processes", "1"]
+        every = [*_job(load, Path(folder, "all"), 8), "--reducers", str(PROCESSES)]
         alone, together = _timed(one), _timed(every)
+    used = [f"{took.processor_s / took.wall_s:.2f}" for took in (alone, together)]
     print(
-        f"{load.name} in splits of 8 MiB: {alone.wall_s:.1f} s with 1 slot, {together.wall_s:.1f} s "
-        f"with {PROCESSES}; processors in use {alone.processor_s / alone.wall_s:.2f} and "
-        f"{together.processor_s / together.wall_s:.2f}"
+        f"{load.name} in splits of 8 MiB: {alone.wall_s:.1f} s in 1 slot, {together.wall_s:.1f} s in "
+        f"{PROCESSES}; processors in use: {' and '.join(used)}"
     )
 
 
