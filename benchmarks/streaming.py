@@ -128,8 +128,8 @@ def _report_slots(load: Load) -> None:
         alone, together = _timed(one), _timed(every)
     used = [f"{took.processor_s / took.wall_s:.2f}" for took in (alone, together)]
     print(
-        f"{load.name} in splits of 8 MiB: {alone.wall_s:.1f} s in 1 slot, {together.wall_s:.1f} s in "
-        f"{PROCESSES}; processors in use: {' and '.join(used)}"
+        f"{load.name} in splits of 8 MiB: {alone.wall_s:.1f} s in 1 slot, {together.wall_s:.1f} s "
+        f"in {PROCESSES}; processors in use: {' and '.join(used)}"
     )
 
 
