@@ -5,6 +5,7 @@ Processor time is shared by all tasks of the worker; memory, disk and processes 
 """
 
 import os
+import signal
 import time
 from threading import Event, Lock, Thread
 from typing import Protocol
@@ -41,7 +42,7 @@ class Warden:
         """Held while processes are signalled: who was removed no longer is."""
         self._spent_s: dict[Watched, float] = {}
         """The processor time of each, when it was last looked at."""
-        self._throttle = Throttle(allowance.cpu_share or 1.0, os.cpu_count() or 1)
+        self._throttle = self._new_throttle()
         self._looked = time.monotonic()
         self._next_sizes = self._next_disk = self._looked
         self._closing = Event()
@@ -60,11 +61,18 @@ class Warden:
         self._closing.set()
         self._thread.join()
 
+    def _new_throttle(self) -> Throttle:
+        return Throttle(self._allowance.cpu_share or 1.0, os.cpu_count() or 1)
+
     def _run(self) -> None:
         pause_s = 0.0
-        while not self._closing.wait(pause_s):
-            with self._lock:
-                pause_s = self._look(time.monotonic())
+        try:
+            while not self._closing.wait(pause_s):
+                with self._lock:
+                    pause_s = self._look(time.monotonic())
+        except BaseException:
+            os.kill(os.getpid(), signal.SIGTERM)  # no worker goes on whose limits nobody keeps
+            raise
 
     def _look(self, now: float) -> float:
         """Measure and act; gives the time until the next look."""
@@ -93,9 +101,10 @@ class Warden:
         elif was_stopped:
             for process in found:
                 families.go_on(process.pid)
-        if throttle.evaded:
+        if throttle.evaded and used:
             worst = max(used, key=used.__getitem__)
             worst.fail(self._allowance.exceeded("cpu_share", throttle.owed_s))
+            self._throttle = self._new_throttle()  # others need not pay its debt
 
     def _used_s(self, process: Watched, family: list[int]) -> float:
         """What a family has used since the last look. What nobody waits for is lost at its end, so

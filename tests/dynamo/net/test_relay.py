@@ -51,6 +51,7 @@ def test_there_is_a_socket_for_each_member_whoever_was_told(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.systems
 def test_a_large_value_is_passed_on_whole(cluster: ClusterConfig, folder: Path) -> None:
     value = bytes(range(256)) * (6 << 12)
     with (

@@ -192,6 +192,7 @@ def test_who_has_an_accomplice_that_continues_it_is_ended(tmp_path: Path) -> Non
             while bench.done.empty():
                 os.kill(pid, signal.SIGCONT)
         error = bench.done.get(timeout=20).error
+        assert bench.run("pass", number=2).error == ""
     assert "of processor time too much, though stopped; worker w1 allows a task" in error
     assert "cpu_share = 5%" in error
 

@@ -9,7 +9,7 @@ from mapreduce.engine.throttle import LONGEST_STOP_S, LOOK_S, PERIOD_S, Throttle
 SHARES = st.floats(0.05, 1.0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(SHARES, st.sampled_from([1, 2, 8]), st.lists(st.floats(0, 1), min_size=50, max_size=50))
 def test_tasks_get_their_share_and_no_more(share: float, cpus: int, greeds: list[float]) -> None:
     """`greeds`: what part of all processors they take while they run, from look to look."""
@@ -38,6 +38,7 @@ def test_who_wants_all_gets_the_whole_share(share: float) -> None:
     assert used_s == pytest.approx(share * 2 * now, rel=0.05)
 
 
+@settings(max_examples=20)
 @given(SHARES, st.floats(0, 10))
 def test_nobody_is_stopped_for_long(share: float, taken_s: float) -> None:
     throttle = Throttle(share, cpus=4)
