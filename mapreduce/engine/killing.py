@@ -21,6 +21,9 @@ _PROC = Path("/proc")
 MARK = "MAPREDUCE_TASK_PROCESS"
 """The variable in the environment of a task's process that is like no other's."""
 
+LOOKS = 3
+"""So often nobody is found before nobody is left."""
+
 
 def adopt_orphans() -> None:
     """Let processes whose parents have ended become children of this one."""
@@ -74,9 +77,13 @@ def end_descendants() -> bool:
 
 
 def _end_all(find: Callable[[], set[int]]) -> None:
-    """Whoever might fork meanwhile is stopped first, until nobody new is found."""
+    """Whoever might fork meanwhile is stopped first, until nobody new is found: in several looks
+    one after the other, as a process that forks and ends all the time may slip through one."""
     found: set[int] = set()
-    while new := find() - found:
+    in_vain = 0
+    while in_vain < LOOKS:
+        new = find() - found
+        in_vain = 0 if new else in_vain + 1
         for process in new:
             _signal(process, signal.SIGSTOP)
         found |= new
