@@ -158,7 +158,7 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
     try:
         with open_store(config) as store:
             for key, value in itertools.islice(pairs_of(store, record, parse_task(task)), limit):
-                click.echo(f"{key}\t{value}")
+                click.echo(f"{_shown(key)}\t{_shown(value)}")
                 count += 1
     except DynamoError:
         raise
@@ -169,6 +169,11 @@ def replay(name: str, task: str, limit: int | None, debug: bool, config: Cluster
             pdb.post_mortem(error.__traceback__)
         raise Failure(f"task {task} of job {name} raises this after {count:,} pairs") from error
     click.echo(f"task {task} of job {name} gives {count:,} pairs and raises nothing", err=True)
+
+
+def _shown(given: Any) -> str:
+    """A key or a value; what a program gives is bytes."""
+    return given.decode(errors="backslashreplace") if isinstance(given, bytes) else str(given)
 
 
 def _source(words: Sequence[str], options: Mapping[str, Any]) -> Path | None:

@@ -20,8 +20,9 @@ from typing import NamedTuple
 from mapreduce.engine import killing
 from mapreduce.errors import ProgramFailed
 
-PIPE_BYTES = 1 << 20
-"""So large are the pipes, where the system allows it: a program that is ahead need not wait."""
+PIPE_BYTES = 512 << 10
+"""So large are its input and output, where the system allows it (pipe(7): 64 MiB for all pipes of a
+user): a program that is ahead need not wait."""
 _LOOK_AGAIN_S = 0.05
 _INT = struct.Struct("i")
 
@@ -104,8 +105,9 @@ class _Pipes:
             (self._out, selectors.EVENT_READ),
         ):
             os.set_blocking(fd, False)
-            with contextlib.suppress(OSError, AttributeError):
-                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            if fd != self._err:
+                with contextlib.suppress(OSError, AttributeError):
+                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             self._selector.register(fd, event)
 
     def served(self) -> Iterator[bytes]:

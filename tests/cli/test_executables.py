@@ -56,6 +56,8 @@ def test_programs_go_to_a_cluster_with_all_that_they_name(mapreduce: Call, here:
     lines = done(mapreduce("output", "programs")).stdout.splitlines()
     assert sorted(lines) == sorted(f"{word}\t{count}" for word, count in counts.items())
     assert "no luck" in done(mapreduce("logs", "programs", "map-00000.1")).stdout
+    again = mapreduce("replay", "programs", "map-00000")  # which is a first attempt
+    failed(again, 2, "the mapper 'bin/words stop/words.txt' exited with status 4")
 
 
 def test_a_program_that_fails_on_a_cluster_says_how(mapreduce: Call, here: Path) -> None:
