@@ -89,7 +89,7 @@ class Scheduler(Tables):
             CommitFailed: self._commit_failed,
             TaskKilled: self._task_killed,
             WorkerReported: self._worker_reported,
-            WorkerLost: self._worker_lost,
+            WorkerLost: self._worker_left,
             AttemptSucceeded: self._attempt_succeeded,
             AttemptFailed: self._attempt_failed,
             AttemptReturned: self._attempt_returned,
@@ -208,6 +208,12 @@ class Scheduler(Tables):
         for stray in sorted(worker.strays):
             self._actions.append(KillAttempt(worker.name, stray))
         self._workers.changed(worker)
+
+    def _worker_left(self, event: WorkerLost) -> None:
+        """It has said goodbye, which is a sign of life too: it has no strike."""
+        if worker := self._workers.get(event.worker):
+            worker.strikes = 0
+        self._worker_lost(event)
 
     def _worker_lost(self, event: WorkerLost) -> None:
         worker = self._workers.remove(event.worker)

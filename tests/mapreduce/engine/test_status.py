@@ -137,10 +137,12 @@ def test_the_scoreboard_says_what_each_worker_does_and_has_done():
 
 
 def test_who_said_goodbye_has_stopped_and_who_is_back_is_gone_no_more():
-    s = with_workers("w1", "w2", policy=PATIENT)
-    s.handle(WorkerLost("w1"), 1.0)
+    s = with_workers("w1", "w2", policy=Policy(worker_timeout_s=10.0))
+    s.handle(Tick(), 6.0)
+    assert [worker.strikes for worker in s.scoreboard().workers] == [1, 1]
+    s.handle(WorkerLost("w1"), 6.0)
     board = s.scoreboard()
     assert [(worker.name, worker.state) for worker in board.gone] == [("w1", "stopped")]
-    s.handle(WorkerReported("w1", "n1", 1), 2.0)
+    s.handle(WorkerReported("w1", "n1", 1), 7.0)
     assert s.scoreboard().gone == []
     assert states(s) == [("w1", "idle"), ("w2", "idle")]
