@@ -65,12 +65,16 @@ class Cluster:
         self.address = self.places["m1"][0]
         self.connection = Connection([address for address, _ in self.places.values()])
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        for name in self.places:
-            self.start_master(name)
-        self.wait_for_leader()
-        for number in range(1, workers + 1):
-            self.start_worker(f"w{number}", slots)
-        self.wait_for_workers(workers)
+        try:
+            for name in self.places:
+                self.start_master(name)
+            self.wait_for_leader()
+            for number in range(1, workers + 1):
+                self.start_worker(f"w{number}", slots)
+            self.wait_for_workers(workers)
+        except BaseException:
+            self.end_all()
+            raise
 
     def __enter__(self) -> "Cluster":
         return self
@@ -81,6 +85,9 @@ class Cluster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.end_all()
+
+    def end_all(self) -> None:
         for name in sorted(self.processes, reverse=True):
             self.end(name, signal.SIGTERM)
 
