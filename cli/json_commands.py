@@ -38,7 +38,7 @@ def json_group() -> None:
     started in one folder, which paths are relative to; no cluster is needed.
 
     \b
-    Try:
+    Example:
       mapreduce json master 6000 &
       mapreduce json worker 6000 6001 &
       mapreduce json worker 6000 6002 &
