@@ -182,6 +182,7 @@ def test_a_map_runs_once_if_nothing_fails_though_it_takes_up_to_five_seconds(
     }
 
 
+@pytest.mark.systems
 def test_the_page_s_run_by_hand_counts_eight(
     jobs: dict[str, HeldJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

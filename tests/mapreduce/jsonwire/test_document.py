@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.mapreduce.jsonwire.site import LONG_S, end, free_port
 from tests.waiting import wait_until
 
@@ -52,6 +54,7 @@ class Shell:
         wait_until(lambda: self.said().count(ready) == max(1, before), LONG_S, line)
 
 
+@pytest.mark.systems
 def test_the_lines_of_the_document(tmp_path: Path) -> None:
     for name in ("examples", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
