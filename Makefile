@@ -42,8 +42,8 @@ simulate: $(READY)  ## One simulated run with its ladder (SEED=n), or many on al
 simulate-jobs: $(READY)  ## The same for the scheduler of jobs (SEED=n, or SEEDS=10000 for some minutes)
 	$(BIN)/python -m tests.simulation.jobs --seed $(SEED) --seeds $(SEEDS)
 
-faults: $(READY)  ## All that may be killed while jobs run, and some minutes of random faults (SEED=n)
-	FAULTS_SEED=$(SEED) $(BIN)/python -m pytest -m faults -rP --timeout 1200 tests/integration
+faults: $(READY)  ## All that may be killed while jobs run or the ring changes, and some minutes of random faults (SEED=n)
+	FAULTS_SEED=$(SEED) $(BIN)/python -m pytest -m faults -rP --timeout 1200
 
 systems: $(READY)  ## What the systems we come from promise, at full length: their suites, ssh, sandboxes (some minutes)
 	$(BIN)/python -m pytest -m systems -n 2 --timeout 600

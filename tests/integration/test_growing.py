@@ -75,6 +75,7 @@ class Writer:
         return True
 
 
+@pytest.mark.faults
 def test_all_first_nodes_go_and_nothing_is_lost(growing: Growing) -> None:
     seeds = list(growing.config.node_addresses.values())
     kept = {f"kept/{number}": b"value %d" % number for number in range(KEYS)}

@@ -98,6 +98,7 @@ def test_nodes_that_hear_nobody_are_not_heard_or_miss_each_other_catch_up(
     assert trial.judge() == []
 
 
+@pytest.mark.faults
 def test_kills_and_pauses_in_the_middle_of_a_partition(network: Network, trial: Trial) -> None:
     network.separate(["n1", "n2"], ["n3", "n4", "n5"])
     trial.wait_until_acknowledged_by(["n1", "n2"])
