@@ -32,7 +32,9 @@ PLANS = ("submit_job", "new_job", "run_job", "remove_job")
 LOOK_S = 3.0
 KNOCK_S = 1.0
 """What changes nothing is asked of the next master after so long: this one may stand still."""
-ONLY_LOOKS = ("job_status", "await_job", "jobs", "workers", "scoreboard", "output", "history")
+ONLY_LOOKS = (
+    "job_status", "await_job", "jobs", "await_workers", "scoreboard", "output", "history",
+)  # fmt: skip
 ASK_AGAIN_S = 0.1
 
 Record = dict[str, Any]
