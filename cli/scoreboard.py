@@ -1,16 +1,13 @@
 """The command `mapreduce scoreboard`: what each worker and node does, now or live."""
 
 import contextlib
-import itertools
-import json
-import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import scoreboard_view, show
+from cli import scoreboard_view, show, watching
 from cli.errors import Failure
 from cli.job_control import open_master
 from cli.options import config_option, json_option, open_store
@@ -19,9 +16,6 @@ from dynamo.errors import DynamoError, Unreachable
 
 if TYPE_CHECKING:  # slow to import: not before it is needed
     from rich.console import RenderableType
-
-EVERY_S = 1.0
-"""How often --watch looks."""
 
 Read = Callable[[], dict[str, Any]]
 """Asks the leading master and the nodes: "workers", which is None while no master leads, with the
@@ -48,7 +42,7 @@ def scoreboard(watch: bool, as_json: bool, config: ClusterConfig) -> None:
     """
     with _asking(config) as read:
         if watch:
-            _watch(read, config, as_json)
+            watching.watch(read, partial(_drawn, config=config), dict if as_json else None)
             return
         found = read()
     if found["workers"] is None:
@@ -86,29 +80,6 @@ def _print(found: dict[str, Any], config: ClusterConfig) -> None:
     click.echo(scoreboard_view.rule(found["workers"]))
     click.echo()
     show.table(scoreboard_view.NODE_COLUMNS, scoreboard_view.node_rows(found["nodes"], config))
-
-
-def _watch(read: Read, config: ClusterConfig, as_json: bool) -> None:
-    """Show what is read, each second, until Ctrl-C."""
-    frames = (read() for _ in itertools.count())
-    with contextlib.suppress(KeyboardInterrupt):
-        if as_json:
-            for found in frames:
-                click.echo(json.dumps(found))
-                sys.stdout.flush()
-                time.sleep(EVERY_S)
-        else:
-            _watch_tables(frames, config)
-
-
-def _watch_tables(frames: Iterator[dict[str, Any]], config: ClusterConfig) -> None:
-    from rich.console import Group
-    from rich.live import Live
-
-    with Live(auto_refresh=False) as live:
-        for found in frames:
-            live.update(Group(*_drawn(found, config)), refresh=True)
-            time.sleep(EVERY_S)
 
 
 def _drawn(found: dict[str, Any], config: ClusterConfig) -> Iterator["RenderableType"]:

@@ -1,23 +1,20 @@
 """The commands `dynamo status` and `dynamo stats`: how the nodes are, and what they do."""
 
 import contextlib
-import itertools
-import json
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import node_view, show
+from cli import node_view, show, watching
 from cli.errors import Failure
 from cli.node_view import Told, milliseconds, rate
 from cli.options import config_option, json_option, open_store
 from dynamo.config import ClusterConfig
 
-EVERY_S = 1.0
-"""How often --watch looks."""
+if TYPE_CHECKING:  # slow to import: not before it is needed
+    from rich.console import RenderableType
+
 KINDS = ("put", "get", "delete", "list")
 REQUEST_COLUMNS = ("node", "kind", "/s 10 s", "/s 1 min", "p50 ms", "p95 ms", "p99 ms", "p99.9 ms")
 NODE_COLUMNS = (
@@ -92,7 +89,7 @@ def stats(node: str | None, watch: bool, as_json: bool, config: ClusterConfig) -
     names = [config.node(node).name] if node else list(config.node_addresses)
     with _asking(config, names) as read:
         if watch:
-            _watch(read, as_json)
+            watching.watch(read, _drawn, figures if as_json else None)
             return
         found = read()
     if as_json:
@@ -184,31 +181,11 @@ def _asking(config: ClusterConfig, names: list[str] | None = None) -> Iterator[R
         yield read
 
 
-def _watch(read: Read, as_json: bool) -> None:
-    """Show what is read, each second, until Ctrl-C."""
-    frames = (read() for _ in itertools.count())
-    with contextlib.suppress(KeyboardInterrupt):
-        if as_json:
-            for found in frames:
-                click.echo(json.dumps(figures(found)))
-                sys.stdout.flush()
-                time.sleep(EVERY_S)
-        else:
-            _watch_tables(frames)
-
-
-def _watch_tables(frames: Iterator[dict[str, Any]]) -> None:
-    from rich.console import Group
-    from rich.live import Live
-
-    with Live(auto_refresh=False) as live:
-        for found in frames:
-            drawn = [
-                show.drawn(columns, rows) for columns, rows in tables(node_view.answered(found))
-            ]
-            silent = [f"warning: no answer from {name}" for name in _silent(found)]
-            live.update(Group(*drawn, *silent), refresh=True)
-            time.sleep(EVERY_S)
+def _drawn(found: dict[str, Any]) -> Iterator["RenderableType"]:
+    for columns, rows in tables(node_view.answered(found)):
+        yield show.drawn(columns, rows)
+    for name in _silent(found):
+        yield f"warning: no answer from {name}"
 
 
 def _silent(found: Mapping[str, Any]) -> list[str]:

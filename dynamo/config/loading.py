@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo.config import placing
 from dynamo.config.keys import CLUSTER_KEYS
+from dynamo.config.placing import hosts as hosts_of
+from dynamo.config.placing import workers as workers_of
 from dynamo.config.sections import Section, read_sections
 from dynamo.config.shapes import ClusterConfig, MasterConfig, NodeConfig
 from dynamo.config.values import check_reach, host_of
@@ -32,7 +33,7 @@ def load(path: str | Path, worker_counts: Mapping[str, int] = {}) -> ClusterConf
     nodes = _nodes(path, clusters[0], sections["node"])
     masters = _masters(path, clusters[0], sections["master"])
     _check_workers(sections["worker"], nodes, masters)
-    workers = placing.workers(nodes, sections["worker"], worker_counts)
+    workers = workers_of(nodes, sections["worker"], worker_counts)
     listening = [*sections["node"], *sections["master"]]
     _check_addresses(listening)
     _check_reach(listening, clusters[0].get("trusted_network"))
@@ -43,9 +44,7 @@ def load(path: str | Path, worker_counts: Mapping[str, int] = {}) -> ClusterConf
         nodes=nodes,
         masters=masters,
         workers=workers,
-        hosts=placing.hosts(
-            [*nodes, *masters, *workers], sections["host"], str(path.parent.resolve())
-        ),
+        hosts=hosts_of([*nodes, *masters, *workers], sections["host"], str(path.parent.resolve())),
     )
 
 

@@ -5,9 +5,9 @@ those reach it. What is passed on is opaque here; the leader takes it in as if i
 """
 
 import zerorpc
-from zmq.constants import LINGER
 
 from dynamo.errors import DynamoError, Unreachable
+from mapreduce.cluster.clients import client_of
 
 TIMEOUT_S = 1.2
 """The leader answers within its hold of half a second; the worker waits for a little longer."""
@@ -41,7 +41,5 @@ class Relay:
     def _connected(self, address: str) -> zerorpc.Client:
         if self._client is None or address != self._address:
             self.close()
-            self._client, self._address = zerorpc.Client(heartbeat=None), address
-            self._client._events.setsockopt(LINGER, 0)
-            self._client.connect(f"tcp://{address}")
+            self._client, self._address = client_of(address), address
         return self._client

@@ -18,11 +18,11 @@ import gevent
 import msgspec
 import zerorpc
 from gevent.event import Event
-from zmq.constants import LINGER
 
 from dynamo.errors import DynamoError
 from dynamo.store import Store
 from mapreduce.cluster import serverlog
+from mapreduce.cluster.clients import client_of
 from mapreduce.cluster.logs import LogKeeper
 from mapreduce.cluster.messages import Orders, Report, decode_orders, encode
 from mapreduce.cluster.serverlog import ServerLog
@@ -299,18 +299,12 @@ class TaskServer:
             self._call(method, self._next_report(self._unsent, goodbye=True), GOODBYE_TIMEOUT_S)
 
     def _call(self, method: str, report: Report, timeout_s: float) -> Orders:
-        client = self._client = self._client or self._connected()
+        client = self._client = self._client or client_of(self._masters[0])
         try:
             return decode_orders(client(method, encode(report), timeout=timeout_s))
         except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
             self._hang_up(client)  # a client that timed out once may stay wedged
             raise
-
-    def _connected(self) -> zerorpc.Client:
-        client = zerorpc.Client(heartbeat=None)
-        client._events.setsockopt(LINGER, 0)
-        client.connect(f"tcp://{self._masters[0]}")
-        return client
 
     def _hang_up(self, client: zerorpc.Client | None) -> None:
         if client is not None:

@@ -58,6 +58,11 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     doors: tuple[Door, ...] = ()
 
     @property
+    def boxed(self) -> bool:
+        """True if tasks run in a sandbox of bubblewrap."""
+        return self.sandbox == "bwrap"
+
+    @property
     def limited(self) -> bool:
         """True if there is anything to measure."""
         return any((self.cpu_share, self.memory_mb, self.disk_mb, self.processes))
@@ -97,7 +102,7 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             allowed = f"{_mib(self.task_disk_bytes)} of disk"
             return f"worker {self.worker} allows a task {allowed} {self._why('disk_mb')}"
         outside = isinstance(error, OSError) and _is_outside(error)
-        if self.sandbox == "bwrap" and (outside or status is None):
+        if self.boxed and (outside or status is None):
             return self.closed
         return ""
 

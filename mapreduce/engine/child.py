@@ -208,7 +208,7 @@ class Child:
 
     def _refuse_outside(self, phase: PhaseOrder, order: TaskOrder) -> None:
         """Raise `JobError` where a task would need a network."""
-        if self._boot.allowance.sandbox != "bwrap":
+        if not self._boot.allowance.boxed:
             return
         slices = order.split.slices if order.split else ()
         urls = [part.path for part in slices if part.source == "url"]

@@ -43,13 +43,13 @@ def stop(leader: int) -> None:
     stopped: set[int] = set()
     while new := set(members(leader)) - stopped:
         for process in new:
-            _signal(process, signal.SIGSTOP)
+            killing.send(process, signal.SIGSTOP)
         stopped |= new
 
 
 def go_on(leader: int) -> None:
     for process in members(leader):
-        _signal(process, signal.SIGCONT)
+        killing.send(process, signal.SIGCONT)
 
 
 def cpu_s(processes: list[int]) -> float:
@@ -116,8 +116,3 @@ def _read(path: str) -> bytes:
             return file.read()
     except OSError:
         return b""
-
-
-def _signal(process: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(process, number)

@@ -41,7 +41,7 @@ def go_on_without_parent() -> None:
 def end_family(leader: int, mark: str) -> None:
     """Kill a process that leads its session, all of its session, all of its descendants and all
     that have its mark."""
-    _signal(leader, signal.SIGSTOP)
+    send(leader, signal.SIGSTOP)
     _end_all(lambda: descendants(leader) | marked(mark))
     end_group(leader, mark)
 
@@ -55,9 +55,9 @@ def end_group(leader: int, mark: str) -> None:
 
 def end_tree(process: int) -> None:
     """Kill a process, which has not been waited for, and all of its descendants."""
-    _signal(process, signal.SIGSTOP)
+    send(process, signal.SIGSTOP)
     _end_all(lambda: descendants(process))
-    _signal(process, signal.SIGKILL)
+    send(process, signal.SIGKILL)
 
 
 def end_descendants() -> bool:
@@ -85,10 +85,10 @@ def _end_all(find: Callable[[], set[int]]) -> None:
         new = find() - found
         in_vain = 0 if new else in_vain + 1
         for process in new:
-            _signal(process, signal.SIGSTOP)
+            send(process, signal.SIGSTOP)
         found |= new
     for process in found:
-        _signal(process, signal.SIGKILL)
+        send(process, signal.SIGKILL)
 
 
 def descendants(ancestor: int) -> set[int]:
@@ -126,6 +126,18 @@ def _parent(entry: Path) -> int:
     return 0 if state == "Z" else int(parent)
 
 
-def _signal(process: int, number: signal.Signals) -> None:
+def send(process: int, number: signal.Signals) -> None:
+    """Send a signal to a process, unless it has gone or may not be sent one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(process, number)
+
+
+def signal_name(number: int) -> str:
+    """
+    >>> signal_name(9), signal_name(40)
+    ('SIGKILL', '')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal: few of them have names
+        return ""

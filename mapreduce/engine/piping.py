@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import selectors
-import signal
 import struct
 import subprocess
 import termios
@@ -37,8 +36,8 @@ class Ended(NamedTuple):
     def __str__(self) -> str:
         if self.status < 0:
             number = -self.status
-            names = {int(known): known.name for known in signal.Signals}
-            return f"was ended by signal {number} ({names.get(number, 'unknown')})"
+            name = killing.signal_name(number) or "unknown"
+            return f"was ended by signal {number} ({name})"
         return f"exited with status {self.status}"
 
 

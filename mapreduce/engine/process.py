@@ -7,7 +7,6 @@ import os
 import secrets
 import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -67,7 +66,6 @@ class TaskProcess:
         fds = [theirs.fileno(), life]
         self._mark = secrets.token_hex(8)
         self._allowance = boot.allowance
-        self._sandboxed = boot.allowance.sandbox == "bwrap"
         command, environment = _command(fds, self._mark, self.scratch, boot.allowance)
         self._process = subprocess.Popen(
             command,
@@ -92,7 +90,7 @@ class TaskProcess:
         self._exceeded = ""
         """Why somebody else than user code has ended it."""
         with contextlib.suppress(OSError):  # it died at once; the first order will say so
-            scratch = sandbox.INSIDE if self._sandboxed else self.scratch
+            scratch = sandbox.INSIDE if self._allowance.boxed else self.scratch
             boot = msgspec.structs.replace(boot, scratch=scratch)
             self._connection.send_bytes(msgspec.msgpack.encode(boot))
 
@@ -182,14 +180,14 @@ class TaskProcess:
                 raise EOFError
 
     def _died(self, spec: JobSpec, order: TaskOrder) -> Outcome:
-        if self._sandboxed:  # bubblewrap tells, a moment later, how what is in it has ended
+        if self._allowance.boxed:  # bubblewrap tells, a moment later, how what is in it has ended
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_LOOK_AGAIN_S)
         self.kill()
         code = self._process.wait()
         if self._exceeded:
             return self._ended(order.attempt, self._exceeded)
-        if self._sandboxed and code > _SIGNALLED:
+        if self._allowance.boxed and code > _SIGNALLED:
             code = _SIGNALLED - code
         manner = _manner(code)
         error = f"the task's process {manner} in the middle of {order.attempt}"
@@ -213,10 +211,9 @@ def _command(
 ) -> tuple[list[str], dict[str, str]]:
     """What starts a child, and its environment."""
     own = {**_ENVIRONMENT, killing.MARK: mark}
-    boxed = allowance.sandbox == "bwrap"
-    path = sandbox.module_path(sys.path) if boxed else sys.path
+    path = sandbox.module_path(sys.path) if allowance.boxed else sys.path
     command = [sys.executable, "-c", _BOOT, *map(str, fds), json.dumps([*map(str, path)])]
-    if boxed:
+    if allowance.boxed:
         return sandbox.wrapped(command, scratch, allowance), sandbox.environment(own)
     if allowance.sandbox == "limits":
         own["TMPDIR"] = scratch  # so that what user code puts there is counted
@@ -265,11 +262,11 @@ def _read_what(order: TaskOrder) -> str:
 def _manner(code: int) -> str:
     """How a process ended, in words.
 
-    >>> _manner(3), _manner(-11)
-    ('ended itself with exit code 3', 'was ended by SIGSEGV')
+    >>> _manner(3), _manner(-11), _manner(-40)
+    ('ended itself with exit code 3', 'was ended by SIGSEGV', 'was ended by signal 40')
     """
     if code >= 0:
         return f"ended itself with exit code {code}"
-    name = signal.Signals(-code).name
+    name = killing.signal_name(-code) or f"signal {-code}"
     hint = " (by hand, or because memory ran out)" if name == "SIGKILL" else ""
     return f"was ended by {name}{hint}"

@@ -118,7 +118,7 @@ def check(allowance: Allowance) -> None:
         return
     if not Path("/proc/self/stat").exists():
         raise SandboxFailed(_refused(allowance, "it needs Linux, and its /proc"))
-    if allowance.sandbox == "bwrap":
+    if allowance.boxed:
         if shutil.which(BWRAP) is None:
             raise SandboxFailed(
                 _refused(allowance, "bubblewrap is not installed: apt install bubblewrap")

@@ -117,7 +117,7 @@ class Warden:
 
     def _check_sizes(self, found: dict[Watched, list[int]]) -> None:
         allowance = self._allowance
-        own = sandbox.OWN_PROCESSES if allowance.sandbox == "bwrap" else 0
+        own = sandbox.OWN_PROCESSES if allowance.boxed else 0
         for process, family in found.items():
             if allowance.processes and len(family) - own > allowance.processes:
                 process.fail(allowance.exceeded("processes", len(family) - own))

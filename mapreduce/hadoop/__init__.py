@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
         return Job
     if name in ("ControlledJob", "JobControl"):
-        from mapreduce.hadoop import control
+        import mapreduce.hadoop.control as control
 
         return getattr(control, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,8 +10,16 @@ from typing import Any
 from mapreduce import job as engine
 from mapreduce.api import Input, Step
 from mapreduce.errors import JobError
-from mapreduce.hadoop import settings as made_of
-from mapreduce.hadoop.settings import Configuration, KeyPartitioner, Settings, has_own_hash
+from mapreduce.hadoop.settings import (
+    Configuration,
+    HashPartitioner,
+    KeyPartitioner,
+    Partitioner,
+    Settings,
+    TotalOrderPartitioner,
+    WritableComparator,
+    has_own_hash,
+)
 from mapreduce.hadoop.tasks import CombineTask, Mapper, MapTask, Reducer, ReduceTask, factory
 from mapreduce.hadoop.writables import (
     LongWritable,
@@ -45,9 +53,9 @@ _CLASSES: Mapping[str, tuple[type, bool]] = {
     "mapper_class": (Mapper, False),
     "reducer_class": (Reducer, False),
     "combiner_class": (Reducer, True),
-    "partitioner_class": (made_of.Partitioner, True),
-    "sort_comparator_class": (made_of.WritableComparator, True),
-    "grouping_comparator_class": (made_of.WritableComparator, True),
+    "partitioner_class": (Partitioner, True),
+    "sort_comparator_class": (WritableComparator, True),
+    "grouping_comparator_class": (WritableComparator, True),
     "output_key_class": (Writable, False),
     "output_value_class": (Writable, False),
     "map_output_key_class": (WritableComparable, True),
@@ -303,9 +311,9 @@ def _step(settings: Settings, reducers: int, partitioner: Any) -> Step:
 
 def _placing(settings: Settings, partitioner: Any) -> dict[str, Any]:
     """Which partition a key belongs to."""
-    if partitioner is not None and issubclass(partitioner, made_of.TotalOrderPartitioner):
+    if partitioner is not None and issubclass(partitioner, TotalOrderPartitioner):
         return {"total_order": True}
     if partitioner is None and not has_own_hash(settings.map_key):
         return {}
-    made = (partitioner or made_of.HashPartitioner)()
+    made = (partitioner or HashPartitioner)()
     return {"partitioner": KeyPartitioner(settings.map_key, made)}

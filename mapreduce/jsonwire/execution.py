@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from mapreduce.engine import killing
 from mapreduce.jsonwire.grouping import SORT, names_for_sort, sort_environment
 from mapreduce.jsonwire.messages import NewSortJob, Order
 
@@ -61,9 +62,8 @@ async def run(executable: str, source: Path, target: Path, tell: Tell) -> None:
                 return
             if status >= 0:
                 break
-            tell(
-                f"{executable} on {source}: ended by {_signal(status)}, {attempt} of {TRIES} tries"
-            )
+            name = killing.signal_name(-status) or f"signal {-status}"
+            tell(f"{executable} on {source}: ended by {name}, {attempt} of {TRIES} tries")
         if status > 0:
             tell(f"{executable} on {source}: exit status {status}; its output is kept as it is")
 
@@ -127,10 +127,3 @@ def scratch(target: Path) -> Iterator[Path]:
 def program(executable: str) -> str:
     """A file of that name here, or else the program of that name in PATH."""
     return os.path.abspath(executable) if Path(executable).is_file() else executable  # noqa: PTH100
-
-
-def _signal(status: int) -> str:
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"

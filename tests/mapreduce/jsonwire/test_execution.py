@@ -1,7 +1,6 @@
 """Programs over files, and sorted files: what a worker does for a task, also if it goes wrong."""
 
 import asyncio
-import signal
 from pathlib import Path
 
 import pytest
@@ -102,6 +101,10 @@ class TestRunning:
         assert "SIGKILL, 1 of 3 tries" in told
         assert outputs() == {"a": "one\ntwo\n"}
 
+    def test_a_signal_without_a_name_has_its_number(self) -> None:
+        [told] = run(script("[ -e ran ] || { touch ran; kill -63 $$; }"), "in/a")
+        assert "ended by signal 63, 1 of 3 tries" in told
+
     def test_after_three_tries_its_output_stays_as_it_is(self) -> None:
         assert len(run(script("echo ran >> runs; echo one; kill -SEGV $$"), "in/a")) == 3
         assert Path("runs").read_text() == "ran\n" * 3
@@ -164,8 +167,3 @@ class TestSorting:
         long = Path("in") / ("x" * 200)
         long.write_text("a\n")
         assert self.sort(also=(str(long),) * 15_000)[0] == b"a\n" * 15_000
-
-
-def test_a_signal_without_a_name_has_its_number() -> None:
-    assert execution._signal(-signal.SIGKILL) == "SIGKILL"
-    assert execution._signal(-63) == "signal 63"
