@@ -29,10 +29,11 @@ reason as "error", and "nodes"."""
 def scoreboard(watch: bool, as_json: bool, config: ClusterConfig) -> None:
     """Show each worker: what it does, when the leading master last heard of it, and its strikes.
 
-    A worker has a strike for each time that it was expected to report and did not; after two of
-    them, five seconds, it is lost and its tasks go to others. "done" and "failed" count attempts
-    since this master began to lead. Below, the store nodes, and who takes whom to be down. With
-    --watch --json, each second prints a line.
+    A worker has a strike for each time that it was expected to report and did not: with one it gets
+    no more tasks until it is heard, after two, five seconds, it is lost and its tasks go to others.
+    "done" and "failed" count attempts since this master began to lead. Below, the store nodes: when
+    they, or one of them, last heard of each; a strike is another node that takes it to be down.
+    With --watch --json, each second prints a line.
 
     \b
     Examples:
@@ -80,6 +81,7 @@ def _print(found: dict[str, Any], config: ClusterConfig) -> None:
     click.echo(scoreboard_view.rule(found["workers"]))
     click.echo()
     show.table(scoreboard_view.NODE_COLUMNS, scoreboard_view.node_rows(found["nodes"], config))
+    click.echo(scoreboard_view.NODE_RULE)
 
 
 def _drawn(found: dict[str, Any], config: ClusterConfig) -> Iterator["RenderableType"]:
@@ -92,3 +94,4 @@ def _drawn(found: dict[str, Any], config: ClusterConfig) -> Iterator["Renderable
     yield ""
     nodes = scoreboard_view.node_rows(found["nodes"], config)
     yield show.drawn(scoreboard_view.NODE_COLUMNS, nodes)
+    yield scoreboard_view.NODE_RULE

@@ -20,7 +20,7 @@ WORKER_COLUMNS = (
     "done",
     "failed",
 )
-NODE_COLUMNS = ("node", "address", "state", "seen as down by")
+NODE_COLUMNS = ("node", "address", "state", "last contact", "strikes", "seen as down by")
 Row = tuple[str, ...]
 
 
@@ -57,28 +57,34 @@ def _worker_row(worker: Mapping[str, Any], of: int) -> Row:
 
 def node_rows(found: Mapping[str, Any], config: ClusterConfig) -> list[Row]:
     """A row for each store node of the file; `found` is what `dynamo status` asks for."""
-    down: dict[str, list[str]] = {}
-    for name, status in node_view.answered(found).items():
-        for other in node_view.down_in(status):
-            down.setdefault(other, []).append(name)
-    return [
-        (
-            node.name,
-            node.address,
-            "up" if isinstance(found.get(node.name), dict) else "no answer",
-            ", ".join(down.get(node.name, ())),
-        )
-        for node in config.nodes
-    ]
+    told = node_view.answered(found)
+    return [(node.name, node.address, *_node_row(node.name, told)) for node in config.nodes]
+
+
+def _node_row(name: str, told: node_view.Told) -> Row:
+    """State, last contact, strikes and whose: each other node that takes it to be down is one."""
+    others = {other: status for other, status in told.items() if other != name}
+    strikes = [other for other, status in others.items() if name in node_view.down_in(status)]
+    heard = [status["silent_s"].get(name) for status in others.values()]
+    latest_s = min((silent_s for silent_s in heard if silent_s is not None), default=None)
+    return (
+        "up" if name in told else "no answer",
+        "now" if name in told else "" if latest_s is None else f"{show.duration(latest_s)} ago",
+        f"{len(strikes)} of {len(others)}" if strikes else "0",
+        ", ".join(strikes),
+    )
 
 
 def rule(told: Mapping[str, Any]) -> str:
     """What a strike is."""
     strikes, silent_s = told["strikes"], told["strike_s"]
     return (
-        f"a strike for each {silent_s:g} s of silence; after {strikes} a worker is lost, "
-        "and its tasks go to others"
+        f"a strike for each {silent_s:g} s of silence: with the first a worker gets no more tasks, "
+        f"after {strikes} it is lost, and its tasks go to others"
     )
+
+
+NODE_RULE = "a node has a strike of each other node that takes it to be down"
 
 
 def concerns(told: Mapping[str, Any]) -> Iterator[str]:

@@ -3,12 +3,18 @@
 What a key was is not in every file: in the formats of text "10" may have been a number, which comes
 behind "9", or a text. So it is seen from the files: they were sorted as numbers if all of them are
 in order so, and else as texts. Keys of the other formats are what they were, in the order of
-`portable_hash.order`. Only one pair of each file is held.
+`portable_hash.order`. So many files are read at once and no more; of more than those, so many at a
+time are merged into one on the local disk, until they are few.
 """
 
 import heapq
+import pickle
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count, islice
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mapreduce.api import Pair
@@ -17,6 +23,11 @@ from mapreduce.errors import JobError
 
 TEXTS = frozenset(["text", "tsv", "csv"])
 """The output formats that give keys back as texts, whatever they were."""
+
+AT_ONCE = 32
+"""So many files are read at once: each may hold some chunks and a thread or two."""
+_BATCH = 1000
+"""So many pairs are written to the local disk together."""
 
 Way = Callable[[Any], Any]
 """Gives what a key is ordered by."""
@@ -40,9 +51,38 @@ def merged(files: Sequence[Sorted], way: Way, descending: bool = False) -> Itera
     >>> [key for key, _ in merged([one, other], way_of([one, other]))]
     ['1', '2', '9', '10']
     """
+    if len(files) <= AT_ONCE:
+        yield from _merged(files, way, descending)
+        return
+    with tempfile.TemporaryDirectory(prefix="mapreduce-merged-") as folder:
+        paths = (Path(folder, str(number)) for number in count())
+        while len(files) > AT_ONCE:
+            groups = (files[at : at + AT_ONCE] for at in range(0, len(files), AT_ONCE))
+            files = [_as_one(group, way, descending, next(paths)) for group in groups]
+        yield from _merged(files, way, descending)
+
+
+def _merged(files: Sequence[Sorted], way: Way, descending: bool) -> Iterator[Pair]:
     ranked = (_checked(file, way, descending) for file in files)
     for _, pair in heapq.merge(*ranked, key=itemgetter(0), reverse=descending):
         yield pair
+
+
+def _as_one(files: Sequence[Sorted], way: Way, descending: bool, path: Path) -> Sorted:
+    """The same pairs in one file at `path`."""
+    pairs = _merged(files, way, descending)
+    with path.open("wb") as file:
+        while batch := list(islice(pairs, _BATCH)):
+            pickle.dump(batch, file)
+    return Sorted(path.name, partial(_read, path))
+
+
+def _read(path: Path) -> Iterator[Pair]:
+    """The pairs of such a file, which goes when they have been read."""
+    with path.open("rb") as file:
+        while file.peek(1):
+            yield from pickle.load(file)
+    path.unlink()
 
 
 def way_of(files: Sequence[Sorted], descending: bool = False, *, texts: bool = True) -> Way:

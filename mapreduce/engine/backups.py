@@ -116,4 +116,4 @@ def _barred(job: Job, task: Task) -> set[str]:
 def _leaves_a_slot(attempt: Attempt, workers: Workers) -> bool:
     """True if its worker has an idle slot once it is gone."""
     worker = workers.get(attempt.worker)
-    return worker is not None and not worker.draining and worker.idle >= 0
+    return worker is not None and worker.takes_tasks and worker.idle >= 0

@@ -6,7 +6,7 @@ that has less than its share needs one. No task waits at a worker behind one. So
 for maps never keep those maps from running.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mapreduce.engine.fairness import share
 from mapreduce.engine.ledger import Attempt
@@ -34,9 +34,17 @@ def to_yield(jobs: Iterable[Job], workers: Workers) -> Attempt | None:
         if wanting.has_room and workers.freest(wanting.set_aside):
             continue  # it only waits for a better place
         yielding = [job for job in holding if _yields(job, wanting)]
-        if found := youngest(a for job in yielding for a in job.early_reduces):
+        if found := youngest(_with_use(yielding, workers)):
             return found
     return None
+
+
+def _with_use(jobs: Iterable[Job], workers: Workers) -> Iterator[Attempt]:
+    """Early reduces on workers that would then be given something else."""
+    for attempt in (attempt for job in jobs for attempt in job.early_reduces):
+        worker = workers.get(attempt.worker)
+        if worker and worker.takes_tasks:
+            yield attempt
 
 
 def _yields(job: Job, wanting: Job) -> bool:

@@ -108,8 +108,13 @@ class Worker:
         return self.slots - len(self.attempts) - len(self.strays)
 
     @property
+    def takes_tasks(self) -> bool:
+        """True unless it is silent, which is a strike, or is to have no more."""
+        return not self.draining and not self.strikes
+
+    @property
     def is_free(self) -> bool:
         """True if it may be given an attempt."""
-        if self.draining:
+        if not self.takes_tasks:
             return False
         return self.idle + (0 if self.early else self.ahead) > 0

@@ -11,8 +11,9 @@ Rules; the defaults of their times and bounds are in `policy`, their sources in 
   done the output is committed.
 - A task that fails is tried again, elsewhere and later: `retry`. Its first success wins, and no
   other is ever used. The slowest tasks of a stage run twice in the end: `backups`.
-- A silent worker has strikes, and with the last it is lost; so is an attempt that its worker knows
-  nothing of. Lost attempts start again and don't count as failures.
+- A silent worker has strikes: with the first it is given nothing more until it is heard, and with
+  the last it is lost; so is an attempt that its worker knows nothing of. Lost attempts start again
+  and don't count as failures.
 - Attempts of an earlier leader, known by their numbers, count like its own once they are heard of.
 - The output of finished maps is in the store and outlives its worker. A reduce that can't read it
   all the same runs on another worker, as that may reach it; if it can't read it there either,

@@ -83,6 +83,7 @@ class Workers:
             if not counted:
                 break
             worker.strikes = counted
+            self.changed(worker)
             if counted == strikes:
                 names.append(worker.name)
         return names

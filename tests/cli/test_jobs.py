@@ -200,6 +200,9 @@ def test_the_scoreboard_shows_every_worker_and_node(mapreduce: Call, config: Clu
     shown = done(mapreduce("scoreboard")).stdout
     assert [line.split()[0] for line in shown.split("\n") if " idle " in line] == ["w1", "w2"]
     assert config.node("n2").address in shown and "a strike for each 2.5 s of silence" in shown
+    assert [line.split()[2:5] for line in shown.split("\n") if " now " in line] == [
+        ["up", "now", "0"]
+    ] * 3
 
 
 def test_dynamo_status_names_every_node(config: ClusterConfig) -> None:

@@ -38,18 +38,27 @@ def test_each_worker_that_is_or_should_be_there_has_a_row(config: ClusterConfig)
         ("w3", "n3", "", "draining", "0 of 2", "2.75 s ago", "1 of 2", "0", "0"),
         ("w4", "n1", "", "lost", "0 of 2", "1 min 15 s ago", "2 of 2", "0", "0"),
     ]
-    assert rule(BOARD).startswith("a strike for each 2.5 s of silence; after 2 a worker is lost")
+    assert rule(BOARD).startswith(
+        "a strike for each 2.5 s of silence: with the first a worker gets"
+    )
     assert list(concerns(BOARD)) == ["worker w4 is lost, silent for 1 min 15 s"]
 
 
-def test_of_a_node_it_is_told_who_takes_it_to_be_down(config: ClusterConfig) -> None:
-    told = {"n1": {"members": {"n2": True, "n3": False}}, "n2": {"members": {"n3": False}}}
+def test_of_a_node_it_is_told_when_it_was_heard_and_who_takes_it_to_be_down(
+    config: ClusterConfig,
+) -> None:
+    told = {
+        "n1": {"members": {"n2": True, "n3": False}, "silent_s": {"n2": 0.1, "n3": 80.0}},
+        "n2": {"members": {"n1": True, "n3": False}, "silent_s": {"n1": 0.2, "n3": 75.0}},
+    }
     rows = node_rows({**told, "n3": "no answer: nothing listens"}, config)
-    assert [(name, state, down) for name, _, state, down in rows] == [
-        ("n1", "up", ""),
-        ("n2", "up", ""),
-        ("n3", "no answer", "n1, n2"),
+    assert [(name, *seen) for name, _, *seen in rows] == [
+        ("n1", "up", "now", "0", ""),
+        ("n2", "up", "now", "0", ""),
+        ("n3", "no answer", "1 min 15 s ago", "2 of 2", "n1, n2"),
     ]
+    one = {"n1": {"members": {"n2": False}, "silent_s": {}}, "n2": "no answer", "n3": "no answer"}
+    assert node_rows(one, config)[1][2:] == ("no answer", "", "1 of 1", "n1")
 
 
 def test_while_no_master_leads_a_live_board_says_so_and_still_shows_nodes(

@@ -1,8 +1,10 @@
 """Parts that reducers have sorted become one sequence in order, whatever format they are in."""
 
 import operator
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +94,24 @@ def test_no_more_than_one_pair_of_each_part_is_read_ahead() -> None:
     read.clear()
     assert [next(found)[0] for _ in range(3)] == [("a", 0), ("a", 1), ("a", 2)]
     assert (operator.countOf(read, "a"), operator.countOf(read, "b")) == (3, 1)
+
+
+def test_of_many_files_few_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    read_now, most = 0, 0
+
+    def pairs(number: int) -> Iterator[Pair]:
+        nonlocal read_now, most
+        read_now += 1
+        most = max(most, read_now)
+        yield from [(f"{number % 7}", number), (f"{number % 7 + 10}", number)]
+        read_now -= 1
+
+    numbers = range(2 * merging.AT_ONCE * merging.AT_ONCE)
+    files = [Sorted(f"part-{number:05d}", partial(pairs, number)) for number in numbers]
+    found = list(merging.merged(files, merging.way_of(files[:1])))
+    assert found == sorted((key for n in numbers for key in pairs(n)), key=lambda p: int(p[0]))
+    assert most <= merging.AT_ONCE
+    assert list(tmp_path.iterdir()) == []

@@ -78,7 +78,7 @@ class TestYield:
     """All slots but one are held by reduces that wait for the last map."""
 
     def waiting(self) -> Quiet:
-        s = with_workers("w1", slots=3)
+        s = with_workers("w1", slots=3, policy=Policy(worker_timeout_s=100.0))
         s.handle(started(3, 3, slow_start=0.0), 0.0)
         s.handle(AttemptSucceeded(map_attempt(0), "w1"), 1.0)
         s.handle(AttemptSucceeded(map_attempt(1), "w1"), 2.0)
@@ -101,6 +101,12 @@ class TestYield:
             KillAttempt("w1", reduce_attempt(0)),
             RunAttempt("w1", map_attempt(1, 2), Locality.ANY),
         ]
+
+    def test_none_gives_way_on_a_worker_that_would_be_given_nothing(self):
+        s = self.waiting()
+        running = tuple(attempt.attempt for attempt in s.running("job"))
+        s.handle(WorkerReported("w1", "n1", 3, running, draining=True), 2.5)
+        assert s.handle(self.lost(), 3.0) == []
 
     def test_it_runs_again_and_has_not_failed(self):
         s = self.waiting()

@@ -49,7 +49,7 @@ class TestPlacement:
     def test_the_wait_of_a_reduce_begins_when_reduces_may_start(self):
         s = with_workers("w1", "w2")
         s.handle(JobStarted("job", (("n1",),), (("n2",), ("n2",))), 0.0)
-        assert runs(s.handle(AttemptSucceeded(map_attempt(0), "w1"), 4.0)) == [
+        assert runs(s.handle(AttemptSucceeded(map_attempt(0), "w1"), 2.5)) == [
             ("w2", reduce_attempt(0))
         ]
 
@@ -62,14 +62,14 @@ class TestPlacement:
         assert len(runs(s.handle(started(10), 0.0))) == 3
 
     def test_each_level_is_waited_for_in_turn(self):
-        policy = Policy(locality_wait_s=1.0, host_wait_s=2.0)
+        policy = Policy(locality_wait_s=1.0, host_wait_s=1.5)
         s = with_workers("w1@h1", "w2@h1", "w3@h2", policy=policy)
         beside_w1 = JobStarted("job", (("n1",),) * 3, ())
         assert runs(s.handle(beside_w1, 0.0)) == [("w1", map_attempt(0))]
         assert s.handle(Tick(), 0.9) == []
         assert s.handle(Tick(), 1.0) == [RunAttempt("w2", map_attempt(1), Locality.HOST)]
-        assert s.handle(Tick(), 2.9) == []
-        assert s.handle(Tick(), 3.0) == [RunAttempt("w3", map_attempt(2), Locality.REMOTE)]
+        assert s.handle(Tick(), 2.4) == []
+        assert s.handle(Tick(), 2.5) == [RunAttempt("w3", map_attempt(2), Locality.REMOTE)]
 
     def test_the_machine_of_a_node_without_a_worker_is_known_from_the_job(self):
         s = with_workers("w1@h1", "w2@h2")
@@ -81,7 +81,7 @@ class TestPlacement:
         s.handle(JobStarted("job", (("n1",), ("n2",), ("n1",), ("n1",), ("n2",)), ()), 0.0)
         taken = []
         for attempt, worker in ((0, "w1"), (1, "w2"), (2, "w1")):
-            taken += runs(s.handle(AttemptSucceeded(map_attempt(attempt), worker), 4.0))
+            taken += runs(s.handle(AttemptSucceeded(map_attempt(attempt), worker), 2.5))
         assert taken == [("w1", map_attempt(2)), ("w2", map_attempt(4)), ("w1", map_attempt(3))]
 
     def test_of_several_workers_beside_data_the_one_with_most_free_slots_is_taken(self):

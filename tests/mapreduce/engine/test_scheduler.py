@@ -139,6 +139,14 @@ class TestWorkerLoss:
         [gone] = s.scoreboard().gone
         assert (gone.name, gone.state, gone.strikes, gone.silent_s) == ("w1", "lost", 2, 5.1)
 
+    def test_a_worker_with_a_strike_gets_no_task_until_it_is_heard(self):
+        s = with_workers("w1", "w2")
+        s.handle(WorkerReported("w2", "n2", 1), 2.6)
+        assert runs(s.handle(started(2), 2.7)) == [("w2", map_attempt(0))]
+        assert s.handle(Tick(), 4.0) == []
+        heard = s.handle(WorkerReported("w1", "n1", 1), 4.1)
+        assert runs(heard) == [("w1", map_attempt(1))]
+
     def test_more_strikes_part_the_same_time(self):
         s = with_workers("w1", policy=Policy(worker_timeout_s=8.0, strikes=4))
         strikes = []
@@ -228,7 +236,9 @@ class TestLateResults:
 
 class TestLostMapOutput:
     def at_reduce(self, max_losses: int = 20) -> Scheduler:
-        s = with_workers("w1", slots=2, policy=Policy(max_losses=max_losses))
+        s = with_workers(
+            "w1", slots=2, policy=Policy(max_losses=max_losses, worker_timeout_s=100.0)
+        )
         s.handle(started(2, 2, max_attempts=1), 0.0)
         s.handle(AttemptSucceeded(map_attempt(0), "w1", "m0"), 1.0)
         s.handle(AttemptSucceeded(map_attempt(1), "w1", "m1"), 1.0)
@@ -291,7 +301,7 @@ class TestLostMapOutput:
         assert s.status("job").state is JobState.FAILED
 
     def test_a_reduce_may_wait_for_each_of_its_maps_in_turn(self):
-        s = with_workers("w1", policy=Policy(max_losses=1))
+        s = with_workers("w1", policy=Policy(max_losses=1, worker_timeout_s=100.0))
         s.handle(started(4, 1), 0.0)
         for index in range(4):
             s.handle(AttemptSucceeded(map_attempt(index), "w1"), 1.0)
@@ -437,7 +447,7 @@ class TestAnotherLeader:
         s = self.taken_over(maps=1)
         s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),)), 0.5)
         assert s.handle(Tick(), 2.0) == []
-        assert runs(s.handle(WorkerLost("w1"), 3.0)) == [("w2", map_attempt(0, 101))]
+        assert runs(s.handle(WorkerLost("w1"), 2.5)) == [("w2", map_attempt(0, 101))]
 
     def test_an_attempt_that_finished_between_the_leaders_wins(self):
         s = self.taken_over(maps=1)
