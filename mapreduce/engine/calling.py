@@ -274,8 +274,10 @@ def _where_in_group(method: Callable[..., Any], current: list[Any], with_record:
 
 
 def _outside(method: Callable[..., Any]) -> str:
+    method = getattr(method, "__wrapped__", method)
     code = getattr(method, "__code__", None)
-    kind = type(getattr(method, "__self__", method)).__qualname__
+    owner = getattr(method, "__self__", None)
+    kind = type(owner).__qualname__ if owner else method.__qualname__.rpartition(".")[0]
     where = f" ({code.co_filename})" if code else ""
     return f"in {kind}{where}, before its first record or after its last"
 

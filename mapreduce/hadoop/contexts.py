@@ -3,13 +3,14 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
 import greenlet
 
 from mapreduce.api import Context, Pair
 from mapreduce.errors import JobError
-from mapreduce.hadoop.settings import Configuration, Settings
+from mapreduce.hadoop.settings import Configuration, Placing, Settings
 from mapreduce.hadoop.writables import Writable, reader_of, wrapped
 
 AT_ONCE = 1024
@@ -39,13 +40,13 @@ class Counter:
         return self.context.counters[self.name]
 
 
-def counter_name(group: str, name: str) -> str:
-    """What the engine calls a counter of a group.
+def counter_name(group: str | Enum, name: str | None = None) -> str:
+    """What the engine calls a counter of a group, or one that a member of an enum names.
 
-    >>> counter_name("words", "long")
-    'words.long'
+    >>> counter_name("words", "long"), counter_name(Enum("Words", "LONG").LONG)
+    ('words.long', 'Words.LONG')
     """
-    return f"{group}.{name}"
+    return f"{type(group).__name__}.{group.name}" if isinstance(group, Enum) else f"{group}.{name}"
 
 
 class TaskContext:
@@ -59,7 +60,7 @@ class TaskContext:
         self._who = who
         self._pairs: list[Pair] = []
         self._rest: Callable[[], object] | None = None
-        self._pair_of = _on_its_way
+        self._pair_of: Callable[[Any, Any], Pair] = _on_its_way
         self._declare("map_output", settings.map_key, settings.map_value)
 
     def write(self, key: Any, value: Any) -> None:
@@ -73,7 +74,8 @@ class TaskContext:
         if len(self._pairs) >= AT_ONCE and self._rest is not None:
             self._rest()
 
-    def get_counter(self, group: str, name: str) -> Counter:
+    def get_counter(self, group: str | Enum, name: str | None = None) -> Counter:
+        """By its group and name, or by a member of an enum."""
         return Counter(self.context, counter_name(group, name))
 
     def set_status(self, status: str) -> None:
@@ -166,6 +168,8 @@ class MapContext(TaskContext):
         self._records = iter(records)
         if context.reducers == 0:
             self._writes_output()
+        elif settings.partitioner is not None:
+            self._pair_of = Placing(settings.partitioner(), context.reducers)
 
     def next_key_value(self) -> bool:
         """Go on to the next record; False if there is none."""

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,6 @@ class Job(JobSetup):
         """All counters of the job by name, a user's as "group.name", when it has succeeded."""
         return self.result().counters
 
-    def find_counter(self, group: str, name: str) -> int:
-        """What a user's counter says when the job has succeeded."""
+    def find_counter(self, group: str | Enum, name: str | None = None) -> int:
+        """What a user's counter says when the job has succeeded; 0 for one that nobody counted."""
         return self.get_counters().get(counter_name(group, name), 0)

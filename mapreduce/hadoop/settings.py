@@ -1,10 +1,13 @@
 """What a task knows of its job, and the small classes that a user derives to steer keys."""
 
 from collections import UserDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mapreduce.api import Pair
 from mapreduce.data.portable_hash import partition_of
+from mapreduce.errors import JobError, place_of
 from mapreduce.hadoop.writables import (
     Rank,
     Ranked,
@@ -46,7 +49,8 @@ class Partitioner:
     """The base of partitioners."""
 
     def get_partition(self, key: Any, value: Any, num_partitions: int) -> int:
-        """From 0 to `num_partitions` - 1. `value` is None always: all of a key goes one way."""
+        """From 0 to `num_partitions` - 1, for each pair that a mapper writes; where there is one
+        partition it is not called."""
         raise NotImplementedError
 
 
@@ -92,6 +96,8 @@ class Settings:
     map_value: type[Writable]
     output_key: type[Writable]
     output_value: type[Writable]
+    partitioner: type[Partitioner] | None = None
+    """The user's, which sees pairs: keys on their way are then `Placed`."""
     sort_comparator: type[WritableComparator] | None = None
     grouping_comparator: type[WritableComparator] | None = None
     as_objects: bool = False
@@ -112,12 +118,54 @@ class Settings:
         return self.sort_rank()
 
 
+# Where a pair goes --------------------------------------------------------------------------------
+
+Placed = tuple[int, Any]
+"""A written key behind the number of its partition. A partitioner of Hadoop's sees the value too,
+and the engine's only keys: so what a partitioner of the user's has said goes with the key."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """A pair on its way, where the user's partitioner wants it."""
+
+    user: Partitioner
+    partitions: int
+
+    def __call__(self, key: Any, value: Any) -> Pair:
+        count = self.partitions
+        number = self.user.get_partition(key, value, count) if count > 1 else 0
+        if type(number) is not int or not 0 <= number < count:
+            raise JobError(
+                f"{place_of(self.user.get_partition)} gave {repr(number)[:60]} for the key "
+                f"{repr(key)[:60]}: it must give an int from 0 to {count - 1}"
+            )
+        return (number, key.write()), value.write()
+
+
+def partition_of_placed(key: Placed, partitions: int) -> int:
+    return key[0]
+
+
+@dataclass(frozen=True)
+class PlacedRank:
+    """What keys of one partition are sorted by."""
+
+    rank: Rank
+
+    def __call__(self, key: Placed) -> Any:
+        return self.rank(key[1])
+
+
+def unplaced(groups: Iterable[tuple[Placed, Iterator[Any]]]) -> Iterator[tuple[Any, Iterator[Any]]]:
+    return ((key, values) for (_, key), values in groups)
+
+
 @dataclass(frozen=True)
 class KeyPartitioner:
-    """A Hadoop partitioner as one of the engine's: of written keys."""
+    """`HashPartitioner`, as one of the engine's: of written keys."""
 
     kind: type[Writable]
-    user: Partitioner
 
     def partition(self, key: Any, partitions: int) -> int:
-        return self.user.get_partition(self.kind.read_fields(key), None, partitions)
+        return HashPartitioner().get_partition(self.kind.read_fields(key), None, partitions)

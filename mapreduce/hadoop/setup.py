@@ -1,7 +1,8 @@
 """How a job is set up: Hadoop's setters, what is wrong with what they were given, and the
 `mapreduce.Job` that comes of it."""
 
-import pkgutil
+import functools
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,24 +11,27 @@ from typing import Any
 from mapreduce import job as engine
 from mapreduce.api import Input, Step
 from mapreduce.errors import JobError
+from mapreduce.hadoop.checking import CLASSES, found
 from mapreduce.hadoop.settings import (
     Configuration,
     HashPartitioner,
     KeyPartitioner,
-    Partitioner,
+    PlacedRank,
     Settings,
     TotalOrderPartitioner,
-    WritableComparator,
     has_own_hash,
+    partition_of_placed,
 )
-from mapreduce.hadoop.tasks import CombineTask, Mapper, MapTask, Reducer, ReduceTask, factory
-from mapreduce.hadoop.writables import (
-    LongWritable,
-    NullWritable,
-    Text,
-    Writable,
-    WritableComparable,
+from mapreduce.hadoop.tasks import (
+    CombineTask,
+    Mapper,
+    MapTask,
+    Reducer,
+    ReduceTask,
+    factory,
+    known_by,
 )
+from mapreduce.hadoop.writables import LongWritable, NullWritable, Text, WritableComparable
 
 FORMATS = {
     "TextInputFormat": "text",
@@ -38,29 +42,21 @@ FORMATS = {
 }
 """Hadoop's names of formats, and what they are called here (docs/formats.md)."""
 
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "false": False}[text.strip().lower()]
+
+
 PROPERTIES: Mapping[str, tuple[str, Any]] = {
     "mapreduce.map.maxattempts": ("max_attempts", int),
     "mapreduce.input.fileinputformat.split.maxsize": ("split_bytes", int),
     "mapreduce.input.fileinputformat.split.minsize": ("least_split_bytes", int),
     "mapreduce.task.io.sort.mb": ("memory_bytes", lambda text: int(text) << 20),
     "mapreduce.job.reduce.slowstart.completedmaps": ("slow_start", float),
-    "mapreduce.map.speculative": ("backups", lambda text: text.strip().lower() == "true"),
+    "mapreduce.map.speculative": ("backups", _boolean),
 }
 """Properties of Hadoop's configuration that the engine has, and what they are called there."""
-
-_CLASSES: Mapping[str, tuple[type, bool]] = {
-    # The class that each has to be derived from, and whether it may be left out.
-    "mapper_class": (Mapper, False),
-    "reducer_class": (Reducer, False),
-    "combiner_class": (Reducer, True),
-    "partitioner_class": (Partitioner, True),
-    "sort_comparator_class": (WritableComparator, True),
-    "grouping_comparator_class": (WritableComparator, True),
-    "output_key_class": (Writable, False),
-    "output_value_class": (Writable, False),
-    "map_output_key_class": (WritableComparable, True),
-    "map_output_value_class": (Writable, True),
-}
+REDUCES = "mapreduce.job.reduces"
 
 
 class JobSetup:
@@ -131,17 +127,16 @@ class JobSetup:
 
     def set_input_format_class(self, name: str) -> None:
         """A format of docs/formats.md, or one of Hadoop's names for these (`FORMATS`)."""
-        self._input_format = FORMATS.get(name, name)
+        self._input_format = name
 
     def set_output_format_class(self, name: str) -> None:
-        self._output_format = FORMATS.get(name, name)
+        self._output_format = name
 
     def add_input_path(
         self, path: str | Path, input_format: str | None = None, mapper: type | str | None = None
     ) -> None:
         """One more input: a file, a folder or a glob, on a cluster of the store. With a format and
         a mapper of its own this is what Hadoop calls MultipleInputs."""
-        input_format = FORMATS.get(input_format, input_format) if input_format else None
         self._inputs.append((path, input_format, mapper))
 
     def set_output_path(self, path: str | Path) -> None:
@@ -172,14 +167,14 @@ class JobSetup:
         return wrong + (["no output: call set_output_path"] if self._output is None else [])
 
     def _checked(self, wrong: list[str]) -> engine.Job:
-        found = self._classes(wrong)
-        mappers = [_found("mapper of an input", one, Mapper, wrong) for _, _, one in self._inputs]
-        wrong += self._unfit(found)
+        classes = self._classes(wrong)
+        mappers = [found("mapper of an input", one, Mapper, wrong) for _, _, one in self._inputs]
+        wrong += [*self._unfit(classes), *self._no_texts()]
         options = self._options(wrong)
         made = None
         if not wrong:
             try:
-                made = self._made(found, mappers, options)
+                made = self._made(classes, mappers, options)
             except JobError as error:
                 wrong.append(str(error))
         if made is None:
@@ -188,28 +183,50 @@ class JobSetup:
         return made
 
     def _classes(self, wrong: list[str]) -> dict[str, Any]:
-        found = {}
-        for name, (base, may_miss) in _CLASSES.items():
+        classes = {}
+        for name, (base, may_miss) in CLASSES.items():
             given = self._given.get(name)
             if given is None and not may_miss:
                 wrong.append(f"set_{name}: None is no class")
-            found[name] = _found(f"set_{name}", given, base, wrong)
-        found["map_output_key_class"] = found["map_output_key_class"] or found["output_key_class"]
-        found["map_output_value_class"] = (
-            found["map_output_value_class"] or found["output_value_class"]
-        )
-        return found
+            classes[name] = found(f"set_{name}", given, base, wrong)
+        for part in ("key", "value"):
+            declared = classes[f"map_output_{part}_class"]
+            classes[f"map_output_{part}_class"] = declared or classes[f"output_{part}_class"]
+        return classes
 
-    def _unfit(self, found: Mapping[str, Any]) -> list[str]:
+    def _unfit(self, classes: Mapping[str, Any]) -> list[str]:
         """What is wrong with classes that are of the right kind."""
         wrong = []
-        key, combiner = found["map_output_key_class"], found["combiner_class"]
-        if key is not None and not issubclass(key, WritableComparable):
+        key, combiner = classes["map_output_key_class"], classes["combiner_class"]
+        is_sorted = key is not None and self._reducers() != 0
+        if is_sorted and not issubclass(key, WritableComparable):
             wrong.append(f"map output keys are sorted: {key.__name__} is no WritableComparable")
         for method in ("run", "cleanup") if combiner is not None else ():
             if getattr(combiner, method) is not getattr(Reducer, method):
                 wrong.append(f"set_combiner_class: {combiner.__name__}.{method} is never called")
         return wrong
+
+    def _no_texts(self) -> list[str]:
+        """What has to be a text, or a path, and is something else."""
+        formats = "the name of a format, such as 'TextInputFormat'"
+        own = [given for _, given, _ in self._inputs if given is not None]
+        texts = [
+            ("set_job_name", "a text", self.name),
+            ("set_input_format_class", formats, self._input_format),
+            ("set_output_format_class", formats, self._output_format),
+            *(("the format of an input is", formats, given) for given in own),
+            *(("add_named_output", formats, given) for given in self.named_outputs.values()),
+        ]
+        paths = [("add_input_path", path) for path, _, _ in self._inputs]
+        paths += [("set_output_path", path) for path in [self._output] if path is not None]
+        return [
+            *(
+                f"{setter} takes {what}, not {one!r}"
+                for setter, what, one in texts
+                if not _is_text(one)
+            ),
+            *(f"{setter} takes a path, not {one!r}" for setter, one in paths if not _is_path(one)),
+        ]
 
     def _options(self, wrong: list[str]) -> dict[str, Any]:
         """What the configuration says of things that the engine has."""
@@ -218,51 +235,56 @@ class JobSetup:
             if name in self.configuration:
                 try:
                     options[option] = parsed(self.configuration[name])
-                except ValueError:
-                    wrong.append(f"{name} is {self.configuration[name]!r}, which is no number")
+                except (KeyError, ValueError):
+                    what = "neither true nor false" if parsed is _boolean else "no number"
+                    wrong.append(f"{name} is {self.configuration[name]!r}, which is {what}")
         if self.runner not in ("local", "inline", "cluster"):
             wrong.append(f"no runner {self.runner!r}; there are local, inline and cluster")
         reducers = self._reducers()
         if type(reducers) is not int or reducers < 0:
-            wrong.append(f"set_num_reduce_tasks takes an int of 0 or more, not {reducers!r}")
+            says = "set_num_reduce_tasks" if self._num_reduce_tasks is not None else REDUCES
+            wrong.append(f"{says} takes an int of 0 or more, not {reducers!r}")
         return options
 
     def _reducers(self) -> Any:
         if self._num_reduce_tasks is not None:
             return self._num_reduce_tasks
-        text = self.configuration.get("mapreduce.job.reduces", "1")
+        text = self.configuration.get(REDUCES, "1")
         return int(text) if text.isdecimal() else text
 
     def _made(
-        self, found: Mapping[str, Any], mappers: list[Any], options: Mapping[str, Any]
+        self, classes: Mapping[str, Any], mappers: list[Any], options: Mapping[str, Any]
     ) -> engine.Job:
-        text_only = self._output_format.partition(":")[0] == "text"
-        without_key = text_only and found["output_key_class"] is NullWritable
-        without_value = text_only and found["output_value_class"] is NullWritable
+        output_format = _format(self._output_format)
+        kind = output_format.partition(":")[0]
+        text_only = kind == "text"
+        without_key = text_only and classes["output_key_class"] is NullWritable
+        without_value = text_only and classes["output_value_class"] is NullWritable
         settings = Settings(
-            mapper=found["mapper_class"],
-            reducer=found["reducer_class"],
-            combiner=found["combiner_class"],
-            map_key=found["map_output_key_class"],
-            map_value=found["map_output_value_class"],
-            output_key=found["output_key_class"],
-            output_value=found["output_value_class"],
-            sort_comparator=found["sort_comparator_class"],
-            grouping_comparator=found["grouping_comparator_class"],
-            as_objects=self._output_format.partition(":")[0] == "pickle",
+            mapper=classes["mapper_class"],
+            reducer=classes["reducer_class"],
+            combiner=classes["combiner_class"],
+            map_key=classes["map_output_key_class"],
+            map_value=classes["map_output_value_class"],
+            output_key=classes["output_key_class"],
+            output_value=classes["output_value_class"],
+            partitioner=_seeing_pairs(classes["partitioner_class"]),
+            sort_comparator=classes["sort_comparator_class"],
+            grouping_comparator=classes["grouping_comparator_class"],
+            as_objects=kind == "pickle",
             bare_key=without_value,
         )
         bare = ":keys=no" if without_key or without_value else ""
         return engine.Job(
             engine_name(self.name),
-            steps=[_step(settings, self._reducers(), found["partitioner_class"])],
+            steps=[_step(settings, self._reducers(), classes["partitioner_class"])],
             inputs=[
-                Input(path, given, mapper and factory(MapTask, settings, mapper))
+                Input(path, given and _format(given), mapper and factory(MapTask, settings, mapper))
                 for (path, given, _), mapper in zip(self._inputs, mappers)
             ],
-            input_format=self._input_format,
-            output_format=self._output_format + bare,
-            outputs=self.named_outputs,
+            input_format=_format(self._input_format),
+            output_format=output_format + bare,
+            outputs={name: _format(given) for name, given in self.named_outputs.items()},
             files=self.files,
             modules=self.modules,
             params=self.configuration,
@@ -279,19 +301,24 @@ def engine_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:90] or "job"
 
 
-def _found(setter: str, given: Any, base: type, wrong: list[str]) -> Any:
-    """The class that was given, perhaps by name; None if it is wrong."""
-    if isinstance(given, str):
-        try:
-            given = pkgutil.resolve_name(given)
-        except (ImportError, AttributeError, ValueError) as error:
-            wrong.append(f"{setter}: {given!r} can't be found: {error}")
-            return None
-    if given is None or (isinstance(given, type) and issubclass(given, base)):
-        return given
-    what = given.__qualname__ if isinstance(given, type) else repr(given)[:60]
-    wrong.append(f"{setter} takes a class derived from {base.__name__}, not {what}")
-    return None
+def _is_text(given: object) -> bool:
+    return isinstance(given, str) and given != ""
+
+
+def _is_path(given: object) -> bool:
+    return _is_text(given) or isinstance(given, os.PathLike)
+
+
+def _format(name: str) -> str:
+    return FORMATS.get(name, name)
+
+
+def _seeing_pairs(partitioner: Any) -> Any:
+    """A partitioner of the user's; not those that are here, which see keys."""
+    if partitioner is None or issubclass(partitioner, TotalOrderPartitioner):
+        return None
+    own = partitioner.get_partition is not HashPartitioner.get_partition
+    return partitioner if own else None
 
 
 def _step(settings: Settings, reducers: int, partitioner: Any) -> Step:
@@ -304,16 +331,18 @@ def _step(settings: Settings, reducers: int, partitioner: Any) -> Step:
         reducer=factory(ReduceTask, settings, settings.reducer),
         combiner=combiner and factory(CombineTask, settings, combiner),
         reducers=reducers,
-        sort_key=settings.sort_rank(),
         **_placing(settings, partitioner),
     )
 
 
 def _placing(settings: Settings, partitioner: Any) -> dict[str, Any]:
-    """Which partition a key belongs to."""
+    """Which partition a key belongs to, and the order of those of one."""
+    rank = settings.sort_rank()
+    if (own := settings.partitioner) is not None:
+        placed = known_by(own, functools.partial(partition_of_placed))
+        return {"partitioner": placed, "sort_key": rank and PlacedRank(rank)}
     if partitioner is not None and issubclass(partitioner, TotalOrderPartitioner):
-        return {"total_order": True}
+        return {"sort_key": rank, "total_order": True}
     if partitioner is None and not has_own_hash(settings.map_key):
-        return {}
-    made = (partitioner or HashPartitioner)()
-    return {"partitioner": KeyPartitioner(settings.map_key, made)}
+        return {"sort_key": rank}
+    return {"sort_key": rank, "partitioner": KeyPartitioner(settings.map_key)}

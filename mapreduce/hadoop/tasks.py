@@ -9,7 +9,7 @@ from typing import Any
 
 from mapreduce.api import Context, Pair
 from mapreduce.hadoop.contexts import MapContext, ReduceContext
-from mapreduce.hadoop.settings import Settings
+from mapreduce.hadoop.settings import Settings, unplaced
 
 
 class Mapper:
@@ -83,7 +83,11 @@ class _Task:
 class MapTask(_Task):
     """A mapper's `run` over all records of a task."""
 
-    def map_all(self, records: Iterable[Pair]) -> Iterator[Pair]:
+    def __init__(self, settings: Settings, user: type[Mapper]) -> None:
+        super().__init__(settings, user)
+        self.map_all = _known_as(user.map if user.run is Mapper.run else user.run, self._map_all)
+
+    def _map_all(self, records: Iterable[Pair]) -> Iterator[Pair]:
         context = MapContext(self.context, self.settings, self.user.__qualname__, records)
         return context.streamed(self.user().run)
 
@@ -91,7 +95,14 @@ class MapTask(_Task):
 class ReduceTask(_Task):
     """A reducer's `run` over all groups of a task."""
 
-    def reduce_all(self, groups: Iterable[tuple[Any, Iterator[Any]]]) -> Iterator[Pair]:
+    def __init__(self, settings: Settings, user: type[Reducer]) -> None:
+        super().__init__(settings, user)
+        is_plain = user.run is Reducer.run
+        self.reduce_all = _known_as(user.reduce if is_plain else user.run, self._reduce_all)
+
+    def _reduce_all(self, groups: Iterable[tuple[Any, Iterator[Any]]]) -> Iterator[Pair]:
+        if self.settings.partitioner is not None:
+            groups = unplaced(groups)
         context = ReduceContext(self.context, self.settings, self.user.__qualname__, groups)
         return context.streamed(self.user().run)
 
@@ -104,6 +115,13 @@ class CombineTask(_Task):
         self._combiner.setup(self._over([]))
 
     def reduce(self, key: Any, values: Iterator[Any]) -> list[Pair]:
+        if self.settings.partitioner is None:
+            return self._combined(key, values)
+        partition, of_partition = key
+        pairs = self._combined(of_partition, values)
+        return [((partition, written), value) for written, value in pairs]
+
+    def _combined(self, key: Any, values: Iterator[Any]) -> list[Pair]:
         context = self._over([(key, values)])
         context.next_key()
         self._combiner.reduce(context.current_key, context.values, context)
@@ -115,9 +133,25 @@ class CombineTask(_Task):
         )
 
 
+def _known_as(
+    own: Callable[..., object], method: Callable[[Any], Iterator[Pair]]
+) -> Callable[[Any], Iterator[Pair]]:
+    """`method`, of which errors say the name and place of the user's own."""
+
+    @functools.wraps(own)
+    def called(given: Any) -> Iterator[Pair]:
+        return method(given)
+
+    return called
+
+
 def factory(task: type[_Task], settings: Settings, user: type) -> Callable[[], Any]:
-    """What makes a task's object. It goes by the name of the user's class and comes from the same
-    module, so that this is sent along."""
-    made = functools.partial(task, settings, user)
+    """What makes a task's object, by the name of the user's class."""
+    return known_by(user, functools.partial(task, settings, user))
+
+
+def known_by(user: type, made: Callable[..., Any]) -> Callable[..., Any]:
+    """Something that goes by the name of the user's class and comes from the same module, so that
+    this is sent along."""
     vars(made).update(__name__=user.__qualname__, __module__=user.__module__)
     return made

@@ -8,6 +8,7 @@ may be changed and written again, as Hadoop's programs do.
 
 import dataclasses
 import functools
+import inspect
 import typing
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -151,6 +152,21 @@ def _find_fields(kind: Any) -> _Fields:
 _fields_of: Callable[[Any], _Fields] = functools.cache(_find_fields)
 
 
+def check_holds(kind: type[Writable]) -> None:
+    """Raise `JobError` for a class of which nothing says what it holds, or how it is read."""
+    read = inspect.getattr_static(kind, "read_fields")
+    if not isinstance(read, classmethod | staticmethod):
+        raise JobError(
+            f"{kind.__qualname__}.read_fields fills no object, it makes one: "
+            "@classmethod def read_fields(cls, written)"
+        )
+    if kind.write is not Writable.write and read is not vars(Writable)["read_fields"]:
+        return
+    for _, field in _fields_of(kind):
+        if field is not None:
+            check_holds(field)
+
+
 # Hadoop's own ------------------------------------------------------------------------------------
 
 
@@ -290,7 +306,8 @@ class NullWritable(_Box):
     holds = type(None)
 
     @staticmethod
-    def get_instance() -> "NullWritable":
+    def get() -> "NullWritable":
+        """The one that is enough."""
         return _NULL
 
     def __str__(self) -> str:

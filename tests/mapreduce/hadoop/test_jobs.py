@@ -4,6 +4,8 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,72 @@ def test_partitioner_and_sort_comparator(book: Path) -> None:
     assert [word for word, _ in output(job)] == ["to", "that", "or", "is", "be", "not"]
 
 
+class LongAndRare(Partitioner):
+    """By key and value: pairs of one key go to different reducers."""
+
+    def get_partition(self, key, value, num_partitions):
+        assert num_partitions == 3
+        return value.get() if type(value) is IntWritable else -1
+
+
+class Numbered(Mapper):
+    def map(self, key, value, context):
+        for number, word in enumerate(str(value).split()):
+            context.write(Text(word), IntWritable(number % 3))
+
+
+class AsTheyCome(Reducer):
+    """Also as a combiner, which keeps the partition."""
+
+    def reduce(self, key, values, context):
+        for value in sorted(values, key=IntWritable.get):
+            context.write(key, value)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("combiner", [None, AsTheyCome])
+def test_a_partitioner_sees_the_value_of_each_pair(
+    book: Path, combiner: type | None, backwards: bool
+) -> None:
+    book.write_text("to be to be to\nbe be\n")
+    job = counting(book, mapper=Numbered, reducer=AsTheyCome)
+    job.set_partitioner_class(LongAndRare)
+    job.set_num_reduce_tasks(3)
+    if combiner is not None:
+        job.set_combiner_class(combiner)
+    if backwards:
+        job.set_sort_comparator_class(Backwards)
+    assert job.wait_for_completion()
+    parts = [path.read_text().splitlines() for path in sorted(book.parent.glob("out/part*"))]
+    in_order = [sorted(part, reverse=backwards) for part in parts]
+    assert parts == in_order
+    assert [sorted(part) for part in parts] == [
+        ["be\t0", "be\t0", "to\t0"],
+        ["be\t1", "be\t1", "to\t1"],
+        ["to\t2"],
+    ]
+
+
+def test_where_there_is_one_partition_no_partitioner_is_called(book: Path) -> None:
+    job = counting(book)
+    job.set_partitioner_class(LongAndRare)
+    assert output(job) == COUNTS
+
+
+def test_a_partition_that_there_is_not_is_told_with_the_record(book: Path) -> None:
+    class Outside(Partitioner):
+        def get_partition(self, key, value, num_partitions):
+            return num_partitions
+
+    job = counting(book)
+    job.set_partitioner_class(Outside)
+    job.set_num_reduce_tasks(2)
+    with pytest.raises(JobError, match=r"Outside.get_partition .* gave 2 .* from 0 to 1") as caught:
+        job.submit()
+    assert "Words.map (" in caught.value.__notes__[0]
+    assert "at the record (0, 'to be or')" in caught.value.__notes__[0]
+
+
 def test_total_order_over_all_partitions(book: Path) -> None:
     job = counting(book)
     job.set_partitioner_class(TotalOrderPartitioner)
@@ -199,6 +267,10 @@ def test_run_may_be_replaced_on_both_sides(book: Path) -> None:
     assert output(counting(book, mapper=FirstLine, reducer=TwoKeys)) == [("be", "1"), ("or", "1")]
 
 
+class Seen(Enum):
+    LINES = 1
+
+
 def test_setup_and_cleanup_write_and_know_the_task(book: Path) -> None:
     class Around(Mapper):
         def setup(self, context):
@@ -208,6 +280,7 @@ def test_setup_and_cleanup_write_and_know_the_task(book: Path) -> None:
         def map(self, key, value, context):
             assert type(key) is LongWritable
             context.get_counter("lines", "read").increment(2)
+            context.get_counter(Seen.LINES).increment()
             context.set_status(f"at {key}")
 
         def cleanup(self, context):
@@ -217,6 +290,7 @@ def test_setup_and_cleanup_write_and_know_the_task(book: Path) -> None:
     job = counting(book, mapper=Around, configuration={"least": 3})
     assert output(job) == [("a setup", "3"), ("book.txt at 19", "7")]
     assert job.find_counter("lines", "read") == 6
+    assert job.find_counter(Seen.LINES) == job.find_counter("Seen", "LINES") == 3
 
 
 def context_over(records: Iterator[Any]) -> MapContext:
@@ -296,7 +370,7 @@ def test_an_error_in_the_reducer_is_its_own_with_the_key(book: Path) -> None:
 def test_map_only_jobs_and_nothing_as_key_or_value(book: Path) -> None:
     class Plain(Mapper):
         def map(self, key, value, context):
-            context.write(value, NullWritable.get_instance())
+            context.write(value, NullWritable.get())
 
     job = counting(book, mapper=Plain)
     job.set_output_value_class(NullWritable)
@@ -412,6 +486,104 @@ def test_all_that_is_wrong_is_told_at_once_before_anything_is_sent() -> None:
     ):
         assert [one for one in told if all(word in one for word in words)], (words, told)
     assert len(told) == 10
+    assert job.status is None
+
+
+class TakesTwo(Mapper):
+    def map(self, key, value):
+        yield key, value
+
+
+class Yields(Reducer):
+    def reduce(self, key, values, context):
+        yield key, sum(values)
+
+
+class NeedsMore(Mapper):
+    def __init__(self, least):
+        self.least = least
+
+
+class NoPartition(Partitioner):
+    pass
+
+
+class NoOrder(WritableComparator):
+    pass
+
+
+class HoldsWhat(WritableComparable):
+    pass
+
+
+class FillsItself(WritableComparable):
+    def write(self):
+        return ""
+
+    def read_fields(self, written):
+        pass
+
+
+@dataclass
+class Within(WritableComparable):
+    inner: HoldsWhat
+
+
+WRONG_SETTINGS: dict[str, tuple[Callable[[Job], object], str]] = {
+    "a map without a context": (
+        lambda job: job.set_mapper_class(TakesTwo),
+        r"TakesTwo.map \(.*test_jobs.py, line \d+\) is called with a key, a value and the context",
+    ),
+    "a reduce that yields": (
+        lambda job: job.set_combiner_class(Yields),
+        r"set_combiner_class: Yields.reduce .* has a yield, so calling it runs nothing",
+    ),
+    "arguments of a mapper": (
+        lambda job: job.set_mapper_class(NeedsMore),
+        r"NeedsMore is made without arguments: it takes \(least\)",
+    ),
+    "no partitions": (
+        lambda job: job.set_partitioner_class(NoPartition),
+        "NoPartition lacks get_partition",
+    ),
+    "no order": (lambda job: job.set_grouping_comparator_class(NoOrder), "NoOrder lacks compare"),
+    "a key of nothing": (
+        lambda job: job.set_map_output_key_class(HoldsWhat),
+        "nothing says what HoldsWhat holds",
+    ),
+    "a key within a key": (
+        lambda job: job.set_map_output_key_class(Within),
+        "nothing says what HoldsWhat holds",
+    ),
+    "a key that fills itself": (
+        lambda job: job.set_map_output_key_class(FillsItself),
+        "FillsItself.read_fields fills no object, it makes one",
+    ),
+    "an input format": (
+        lambda job: job.set_input_format_class(Words),
+        "set_input_format_class takes the name of a format, .* not <class",
+    ),
+    "an input": (lambda job: job.add_input_path(None), "add_input_path takes a path, not None"),
+    "a name": (lambda job: job.set_job_name(None), "set_job_name takes a text, not None"),
+    "yes or no": (
+        lambda job: job.configuration.set("mapreduce.map.speculative", "maybe"),
+        "mapreduce.map.speculative is 'maybe', which is neither true nor false",
+    ),
+    "a number of reduces": (
+        lambda job: job.configuration.set("mapreduce.job.reduces", "-1"),
+        "mapreduce.job.reduces takes an int of 0 or more, not '-1'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG_SETTINGS.values(), ids=WRONG_SETTINGS.keys())
+def test_what_could_not_work_is_refused_before_anything_runs(
+    book: Path, change: Callable[[Job], object], said: str
+) -> None:
+    job = counting(book)
+    change(job)
+    with pytest.raises(JobError, match=f"can't run as it is:\n  - .*{said}"):
+        job.submit()
     assert job.status is None
 
 
