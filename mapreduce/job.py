@@ -175,7 +175,10 @@ class Job:
         the output is pickled pairs, whatever the job's own format."""
         given = tuple(map(_as_input, inputs)) or self.inputs
         program = shipping.Program(mappers_of(self.steps, given), self.steps)
-        code, data = shipping.pickle_program(program, same_machine=same_machine)
+        files = {Path(path).name.partition(".")[0] for path in self.modules}
+        code, data = shipping.pickle_program(
+            program, same_machine=same_machine, sent_as_files=files
+        )
         output_format = "pickle" if as_objects else self.output_format
         return self._with_files(self._described(code, given, output, output_format), given), data
 

@@ -53,6 +53,8 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks done in a second, lately."""
     seconds_left: float | None = None
     """How long it will take at that rate, if that can be said."""
+    underway: float = 0.0
+    """What the running tasks have done, in tasks, as far as they tell."""
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +233,7 @@ def _stage(stage: StageStatus, now: float, began: float) -> StageRecord:
         waits=stage.waits,
         rate=stage.rate,
         seconds_left=stage.seconds_left,
+        underway=stage.underway,
     )
 
 

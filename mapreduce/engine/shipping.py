@@ -9,12 +9,13 @@ import functools
 import importlib.util
 import inspect
 import linecache
+import os
 import pickle
 import site
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -50,6 +51,9 @@ _NAMED = (
 
 BESIDE_BYTES = 64 << 10
 """A class of the user's program that is larger than this is sent only if the job needs it."""
+
+
+_PACKAGES = ("mapreduce", "dynamo", "cli")
 
 
 class Program(NamedTuple):
@@ -156,29 +160,51 @@ def load_source(source: bytes, filename: str, name: str) -> ModuleType:
 # Pickles -----------------------------------------------------------------------------------------
 
 
-def pickle_program(program: Program, *, same_machine: bool = False) -> tuple[Code, bytes]:
+def pickle_program(
+    program: Program, *, same_machine: bool = False, sent_as_files: Collection[str] = ()
+) -> tuple[Code, bytes]:
     """The code of a running program, and what a job says of it.
 
     Classes of installed packages go by name; those of `__main__`, of notebooks and of files beside
-    the program go by value, as the machines that run them don't have those files. On the
-    `same_machine` only `__main__` goes by value. With them go the other classes of their modules,
-    so that objects of these can be keys and values.
+    the program go by value, as the machines that run them don't have those files: whatever the
+    job's code uses of any module that the program has imported, but for those `sent_as_files`. On
+    the `same_machine` only `__main__` goes by value. With them go the other classes of the modules
+    that are used, so that objects of these can be keys and values.
     """
     modules = {_module_of(made) for made in _code_in(program)} - {None}
-    sent = [module for module in modules if module and _by_value(module, same_machine)]
-    registered = [module for module in sent if module.__name__ != "__main__"]
+    own = _own_modules(same_machine, sent_as_files)
+    registered = [module for module in own if module.__name__ != "__main__"]
     for module in registered:
         cloudpickle.register_pickle_by_value(module)
     try:
-        data: bytes = cloudpickle.dumps((tuple(program), _classes_beside(sent)), protocol=5)
+        used = cloudpickle.dumps(tuple(program), protocol=5)
+        beside = [one for one in own if one in modules or one.__name__.encode() in used]
+        data: bytes = cloudpickle.dumps((tuple(program), _classes_beside(beside)), protocol=5)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
-        raise JobError(f"the job's classes can't be sent to where they run: {error}") from error
+        raise JobError(
+            f"the job's classes can't be sent to where they run: {error}; if a module that they "
+            "use has it, give the job that file: modules=[...]"
+        ) from error
     finally:
         for module in registered:
             cloudpickle.unregister_pickle_by_value(module)
     home = next(iter(modules), None)
     filename = getattr(home, "__file__", None) or "<interactive>"
     return Code(kind="pickle", filename=filename), data
+
+
+def _own_modules(same_machine: bool, sent_as_files: Collection[str]) -> list[ModuleType]:
+    """The program's own modules, as far as they are imported now."""
+    if same_machine:
+        return [sys.modules["__main__"]]
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if type(module) is ModuleType
+        and module.__name__ == name
+        and name.partition(".")[0] not in sent_as_files
+        and (name == "__main__" or _is_own(getattr(module, "__file__", None)))
+    ]
 
 
 def _code_in(program: Program) -> list[Any]:
@@ -226,12 +252,12 @@ def _module_of(made: Any) -> ModuleType | None:
     return sys.modules.get(getattr(made, "__module__", None) or "")
 
 
-def _by_value(module: ModuleType, same_machine: bool) -> bool:
-    """False for modules that can be imported where the job runs."""
-    if module.__name__ == "__main__":
-        return True
-    file = getattr(module, "__file__", None)
-    if file is None or same_machine:
+@functools.cache
+def _is_own(file: str | None) -> bool:
+    """False for a module that can be imported where the job runs: one of an installed package."""
+    if file is None or file.startswith(
+        tuple(f"{folder}{os.sep}" for folder in _installed_folders())
+    ):
         return False
     path = Path(file).resolve()
     return not any(path.is_relative_to(folder) for folder in _installed_folders())
@@ -241,8 +267,8 @@ def _by_value(module: ModuleType, same_machine: bool) -> bool:
 def _installed_folders() -> Sequence[Path]:
     names = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     names.append(site.getusersitepackages())
-    here = Path(__file__).resolve().parents[1]
-    return [*(Path(name).resolve() for name in names), here]
+    home = Path(__file__).resolve().parents[2]
+    return [*(Path(name).resolve() for name in names), *(home / name for name in _PACKAGES)]
 
 
 # Loading -----------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class StageStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that were done in a second, lately."""
     seconds_left: float | None = None
     """How long the rest will take, if all goes on as it does; None where nothing tells."""
+    underway: float = 0.0
+    """What the running tasks have done, in tasks, as far as they tell."""
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +160,7 @@ def stage_status(job: Job, stage: Stage, workers: Workers, now: float) -> StageS
         waits={} if job.state.ended else waits(job, stage, workers),
         rate=rate,
         seconds_left=None if job.state.ended else seconds_left(stage, rate, now),
+        underway=_underway(stage),
     )
 
 
@@ -206,11 +209,15 @@ def seconds_left(stage: Stage, rate: float, now: float) -> float | None:
     late, or at that since its start if none has ended of late."""
     if stage.started_at is None or stage.complete:
         return None
-    underway = sum(a.progress for a in stage.running.values() if not a.backup)
+    underway = _underway(stage)
     if not rate:
         rate = (stage.done + underway) / max(now - stage.started_at, 1e-3)
     left = len(stage.tasks) - stage.done - underway
     return max(0.0, left) / rate if rate else None
+
+
+def _underway(stage: Stage) -> float:
+    return sum(attempt.progress for attempt in stage.running.values() if not attempt.backup)
 
 
 def running_attempts(job: Job, now: float) -> list[RunningAttempt]:

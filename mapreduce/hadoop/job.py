@@ -122,11 +122,12 @@ class Job(JobSetup):
         return self.status is JobState.SUCCEEDED
 
     def map_progress(self) -> float:
-        """How many of the map tasks are done, from 0 to 1."""
+        """How much of the map tasks' work is done, from 0 to 1, by the records they are at."""
         return self._progress("map")
 
     def reduce_progress(self) -> float:
-        """How many of the reduce tasks are done, from 0 to 1."""
+        """How many of the reduce tasks are done, from 0 to 1; of one that runs nothing is known
+        unless it sets `context.context.progress`."""
         return self._progress("reduce")
 
     def _progress(self, stage: str) -> float:
@@ -136,7 +137,7 @@ class Job(JobSetup):
         if status is None or status.sampling:
             return 0.0
         counts = getattr(status, stage)
-        return float(counts.done / counts.total) if counts.total else 0.0
+        return float((counts.done + counts.underway) / counts.total) if counts.total else 0.0
 
     def kill_job(self) -> None:
         """End its processes and leave no output."""

@@ -51,7 +51,8 @@ def _drive(drive: Drive, executor: Executor, done: "SimpleQueue[Outcome]", slots
         try:
             event = _event(done.get(timeout=_TICK_S))
         except Empty:
-            event = events.Tick()
+            told = ((n.attempt, n.progress) for n in executor.notes if n.progress is not None)
+            event = events.WorkerReported(WORKER, "", slots, progress=tuple(told))
         drive.handle(event, executor.start, executor.kill)
 
 

@@ -174,6 +174,7 @@ from typing import NamedTuple
 from mapreduce import Mapper, Step
 from mapreduce.engine import shipping
 import helper
+from helper import Weight
 
 LIMIT = 3
 
@@ -182,7 +183,8 @@ class Point(NamedTuple):
 
 class Words(Mapper):
     def map(self, key, value):
-        return [(word, Point(helper.ONE)) for word in value.split()[:LIMIT]]
+        values = [Point(helper.ONE), Point(helper.ONE), Weight(0.5)]
+        return list(zip(value.split()[:LIMIT], values))
 
 code, data = shipping.pickle_program(shipping.Program((Words,), (Step(mapper=Words),)))
 assert code.kind == "pickle"
@@ -190,8 +192,21 @@ sys.stdout.buffer.write(data)
 """
 
 
-def test_classes_of_main_run_where_main_is_not(tmp_path: Path) -> None:
-    (tmp_path / "helper.py").write_text("ONE = 1\n")
+HELPER = """
+from typing import NamedTuple
+import deeper
+
+ONE = deeper.ONE
+
+class Weight(NamedTuple):
+    kilograms: float
+"""
+
+
+def test_classes_of_main_and_of_files_beside_it_run_where_these_are_not(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "deeper.py").write_text("ONE = 1\n")
+    (tmp_path / "elsewhere").mkdir()
     script = tmp_path / "notebook.py"
     script.write_text(NOTEBOOK)
     data = subprocess.run([sys.executable, script], capture_output=True, check=True).stdout
@@ -203,11 +218,33 @@ def test_classes_of_main_run_where_main_is_not(tmp_path: Path) -> None:
         "import pickle; print(pickle.loads(pickle.dumps(words.map(0, 'a b c d'))))"
     )
     told = subprocess.run(
-        [sys.executable, "-c", load], input=data, cwd=tmp_path, capture_output=True, check=True
+        [sys.executable, "-c", load],
+        input=data,
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        check=True,
     )
     assert told.stdout.decode().strip() == (
-        "[('a', Point(x=1)), ('b', Point(x=1)), ('c', Point(x=1))]"
+        "[('a', Point(x=1)), ('b', Point(x=1)), ('c', Weight(kilograms=0.5))]"
     )
+
+
+def test_a_module_that_is_sent_as_a_file_goes_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked.py").write_text("import threading\nheld = threading.Lock()\n")
+    (tmp_path / "program.py").write_text(
+        "import locked\nclass Words:\n    def map(self, key, value): return locked.held\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = importlib.import_module("program").Words
+    program = Program((words,), (Step(mapper=words),))
+    with pytest.raises(JobError, match=r"lock.* give the job that file: modules=\[...\]"):
+        shipping.pickle_program(program)
+    _, data = shipping.pickle_program(program, sent_as_files={"locked"})
+    assert b"locked" in data
+    for name in ("program", "locked"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_what_stood_for_a_module_does_not_hide_it_from_the_next_job(

@@ -102,6 +102,7 @@ class TestRate:
         progress = ((map_attempt(0), 0.25),)
         s.handle(WorkerReported("w1", "n1", 1, (map_attempt(0),), progress=progress), 10.0)
         assert s.status("job").map.seconds_left == pytest.approx(30.0)
+        assert s.status("job").map.underway == 0.25
 
 
 def test_each_task_is_told_with_all_its_attempts():

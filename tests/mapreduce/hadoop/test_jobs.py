@@ -35,6 +35,7 @@ from mapreduce.hadoop import (
 )
 from mapreduce.hadoop.contexts import AT_ONCE, MapContext
 from mapreduce.hadoop.settings import Settings
+from tests.waiting import wait_until
 
 LINES = "to be or\nnot to be\nthat is\n"
 
@@ -603,6 +604,29 @@ class Endless(Mapper):
     def map(self, key, value, context):
         while True:
             time.sleep(0.01)
+
+
+class Waits(Mapper):
+    """Goes on from its third line when there is a file."""
+
+    def map(self, key, value, context):
+        while str(value) == "that is" and not Path(context.configuration["go"]).exists():
+            time.sleep(0.01)
+        super().map(key, value, context)
+
+
+def test_progress_is_that_of_the_task_which_runs(book: Path) -> None:
+    go = book.parent / "go"
+    job = counting(book, mapper=Waits, runner="local", processes=1, configuration={"go": go})
+    job.set_output_key_class(LongWritable)
+    job.set_output_value_class(Text)
+    job.set_reducer_class(Reducer)
+    job.submit()
+    wait_until(lambda: 0.5 < job.map_progress() < 1.0, 20.0, "two lines of three")
+    assert job.reduce_progress() == 0.0
+    go.touch()
+    assert job.wait_for_completion()
+    assert (job.map_progress(), job.reduce_progress()) == (1.0, 1.0)
 
 
 class Divides(Mapper):
