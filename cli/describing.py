@@ -147,7 +147,9 @@ def describe(
         mappers = tuple(dict.fromkeys(mapper for mapper, _ in own_inputs))
         made = Code(filename=str(source), mappers=mappers)
         spec = _one_step(code, made, inputs, output, own_inputs, given)
-    return _changed(spec, name, given), code
+    spec = _changed(spec, name, given)
+    shipping.check_pieces(code, spec)
+    return spec, code
 
 
 def _whole_job(

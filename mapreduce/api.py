@@ -299,8 +299,9 @@ def takes_pieces(reducer: Any) -> bool:
     return issubclass(made if isinstance(made, type) else type(made), PartitionReducer)
 
 
-def check_takes_pieces(step: Step, skip_bad_records: int = 0) -> None:
-    """Raise `JobError` for what a job says that means nothing to a `PartitionReducer`."""
+def check_takes_pieces(step: Any, skip_bad_records: int = 0) -> None:
+    """Raise `JobError` for what a job says that means nothing to a `PartitionReducer`. The step may
+    be one that has names in place of code."""
     if lacks := sorted(getattr(step.reducer, "__abstractmethods__", ())):
         raise JobError(
             f"{place_of(step.reducer)} lacks {' and '.join(lacks)}: a PartitionReducer has "

@@ -20,7 +20,7 @@ from uuid import uuid4
 import gevent
 import zerorpc
 
-from dynamo.errors import DynamoError, RequestError
+from dynamo.errors import DynamoError, RequestError, Unreachable
 from dynamo.net.calls import Call, Operation, Outcome
 from dynamo.net.hub import HubThread
 from dynamo.net.lots import Lot, SizeBytes, cut, rounds, singly
@@ -111,10 +111,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the background thread; calls that still wait end with `Unreachable` at once."""
-        self._hub.post(self._router.close)
-        self._hub.close()
-        self._context.destroy(linger=0)
+        """End the background thread; calls that still wait end with `Unreachable` at once, and so
+        do later ones."""
+        if self._hub.post(self._router.close):
+            self._hub.close()
+            self._context.destroy(linger=0)
 
     def get(
         self,
@@ -243,7 +244,7 @@ class Client:
     def status(self, timeout_s: float = 2.0) -> StatusByAddress:
         """What each node this client was given says of itself, by address; a text says why not."""
         future: Future[StatusByAddress] = Future()
-        self._hub.post(
+        self._post(
             lambda: gevent.spawn(gather_status, self._addresses, timeout_s, self._context, future)
         )
         return future.result()
@@ -398,8 +399,12 @@ class Client:
         limit_s = timeout_s or self._timeout_s
         operations = [Operation(name, key, request, limit_s) for key, request in requests]
         call = Call(operations, finish)
-        self._hub.post(partial(self._router.dispatch, call))
+        self._post(partial(self._router.dispatch, call))
         return call.future
+
+    def _post(self, function: Callable[[], object]) -> None:
+        if not self._hub.post(function):
+            raise Unreachable("this client is closed: make a new one")
 
 
 def _condition(options: PutOptions) -> Condition:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 import gevent
 from gevent.hub import get_hub
@@ -16,19 +16,27 @@ class HubThread:
 
     def __init__(self, name: str) -> None:
         self._posted: deque[Callable[[], object]] = deque()
+        self._posting = Lock()
+        self._closed = False
         self._started = Event()
         self._thread = Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
         self._started.wait()
 
-    def post(self, function: Callable[[], object]) -> None:
-        """Run `function` in the hub soon; returns at once."""
-        self._posted.append(function)
-        self._wake.send()
+    def post(self, function: Callable[[], object], *, last: bool = False) -> bool:
+        """Run `function` in the hub soon; returns at once: False if the hub is closed, and the
+        function is not going to run. No other will after one that is the `last`."""
+        with self._posting:
+            if self._closed:
+                return False
+            self._closed = last
+            self._posted.append(function)
+            self._wake.send()
+        return True
 
     def close(self) -> None:
         """Run what has been posted, then end the thread."""
-        self.post(lambda: self._stop.set())
+        self.post(lambda: self._stop.set(), last=True)
         self._thread.join()
 
     def _main(self) -> None:

@@ -43,6 +43,7 @@ FIRST_LOT_ID = 1 << 62
 """Ids of the lots that the router makes; those of its client are below."""
 GRACE_S = 1.0
 """How much sooner than the caller a node gives up, at most, so that its reason is heard in time."""
+CLOSED = "the client was closed while the call waited"
 
 
 class Router:
@@ -77,6 +78,7 @@ class Router:
         """Those that came since the router last ran: they are sent together."""
         self._next_lot = count(FIRST_LOT_ID).__next__
         self._work = gevent.event.Event()
+        self._is_closed = False
         self._greenlets = [gevent.spawn(run) for run in (self._keep, self._run)]
 
     @property
@@ -86,6 +88,10 @@ class Router:
 
     def dispatch(self, call: Call[Any]) -> None:
         """Send every operation of `call` to the node that is best for it, soon."""
+        if self._is_closed:
+            for operation in call.operations:
+                operation.call.settle(operation, Unreachable(CLOSED))
+            return
         weight = sum([operation.weight for operation in call.operations])
         if self._open and self._open_bytes + weight > OPEN_LIMIT_BYTES:
             what = f"{len(self._open):,} operations of {self._open_bytes:,} bytes"
@@ -100,10 +106,11 @@ class Router:
 
     def close(self) -> None:
         """End every call that still waits, and hang up."""
+        self._is_closed = True
         for greenlet in self._greenlets:
             greenlet.kill()
         for id in list(self._open):
-            self._settle(id, Unreachable("the client was closed while the call waited"))
+            self._settle(id, Unreachable(CLOSED))
         self._following.close()
 
     def _run(self) -> None:

@@ -260,6 +260,7 @@ def complete(spec: JobSpec, code: bytes) -> JobSpec:
     if spec.code.kind == "source":
         steps = shipping.check_source(code, spec.code, spec.steps)
         spec = msgspec.structs.replace(spec, steps=steps)
+        shipping.check_pieces(code, spec)
     for step in spec.steps:
         if step.reducers and not step.reducer:
             raise JobError(f"a step has {step.reducers} reduce tasks and no reducer; give it one")

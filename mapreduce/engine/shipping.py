@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 import msgspec
 
-from mapreduce.api import Step, mappers_of
+from mapreduce.api import Step, check_takes_pieces, mappers_of
 from mapreduce.engine import streaming
 from mapreduce.engine.orders import Code, JobSpec, StepSpec
 from mapreduce.errors import JobError, SourceError
@@ -92,6 +92,28 @@ def check_source(source: bytes, code: Code, steps: Sequence[StepSpec]) -> tuple[
         for field in _NAMED:
             _check_has(getattr(step, field), names, code.filename)
     return checked
+
+
+def check_pieces(source: bytes, spec: JobSpec) -> None:
+    """Raise `JobError` if a reducer is a `PartitionReducer`, as far as the source file says by its
+    class statements, and the job says what means nothing to one."""
+    takers = _takers_of_pieces(source)
+    for step in spec.steps:
+        if step.reducer in takers:
+            check_takes_pieces(step, spec.skip_bad_records)
+
+
+def _takers_of_pieces(source: bytes) -> set[str]:
+    """The classes derived from `PartitionReducer`, directly or by way of others of the file."""
+    with _parsing:
+        tree = ast.parse(source)
+    takers = {"PartitionReducer"}
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.ClassDef):
+            bases = {ast.unparse(base).rpartition(".")[2] for base in statement.bases}
+            if bases & takers:
+                takers.add(statement.name)
+    return takers
 
 
 def _check_has(name: str | bool | None, names: Sequence[str], filename: str) -> None:

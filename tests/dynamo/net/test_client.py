@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -189,6 +190,24 @@ def test_closing_ends_the_calls_that_wait() -> None:
     client.close()
     with pytest.raises(Unreachable, match="closed"):
         waiting.result(timeout=5)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.get("k"),
+        lambda client: client.put_async("k", b"v"),
+        lambda client: list(client.list("")),
+        lambda client: client.status(),
+    ],
+    ids=["get", "put_async", "list", "status"],
+)
+def test_a_closed_client_says_so(call: Callable[[Client], object]) -> None:
+    client = Client(["127.0.0.1:1"])
+    client.close()
+    client.close()
+    with pytest.raises(Unreachable, match="this client is closed: make a new one"):
+        call(client)
 
 
 def test_status_tells_of_every_node(client: Client, cluster: ClusterConfig) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from cli.describing import describe
 from mapreduce import Input, Job, Mapper, PartitionReducer, Reducer
+from mapreduce.cluster import records
 from mapreduce.engine import shipping
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.job import Runner
@@ -406,17 +407,49 @@ def test_what_is_no_mapper_or_reducer_is_refused_at_once(
         wrong()
 
 
-def test_bad_records_are_not_skipped_of_a_source_file_s_pieces(text: Path, tmp_path: Path) -> None:
-    source = (
-        "from mapreduce import Mapper, PartitionReducer\n"
-        "class MyMapper(Mapper): ...\n"
-        "class MyReducer(PartitionReducer):\n"
-        "    def reduce(self, piece): ...\n"
-        "    def output(self): ...\n"
-    )
-    (tmp_path / "job.py").write_text(source)
+PIECES = """
+from mapreduce import Job, Mapper, PartitionReducer
+class MyMapper(Mapper): ...
+class Base(PartitionReducer):
+    def reduce(self, piece): ...
+class MyReducer(Base):
+    def output(self): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "said"),
+    [
+        ("", {"skip_bad_records": 1}, "skip_bad_records would leave out all"),
+        ("MyCombiner = max\n", {}, "combiner is about keys"),
+        ("", {"descending": True}, "descending is about keys"),
+        (
+            "job = Job('whole', mapper=MyMapper, reducer=MyReducer)\n",
+            {"skip_bad_records": 1},
+            "skip_bad_records would leave out all",
+        ),
+    ],
+)
+def test_what_a_source_file_s_pieces_do_not_know_is_refused_before_anything_runs(
+    more: str, options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "job.py").write_text(PIECES + more)
+    with pytest.raises(JobError, match=said):
+        describe("job", tmp_path / "job.py", ("in",), "out", **options)
+
+
+def test_the_master_refuses_that_as_well(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PIECES)
+    spec, code = describe("job", tmp_path / "job.py", ("in",), "out")
+    with pytest.raises(JobError, match="skip_bad_records would leave out all"):
+        records.complete(msgspec.structs.replace(spec, skip_bad_records=1), code)
+
+
+def test_a_function_s_pieces_are_not_skipped_either(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(PIECES + "def made(): return MyReducer()\n")
     out = str(tmp_path / "out")
-    spec, code = describe("job", tmp_path / "job.py", (str(text),), out, skip_bad_records=1)
+    given = {"reducer": "made", "skip_bad_records": 1}
+    spec, code = describe("job", tmp_path / "job.py", (str(text),), out, **given)
     with pytest.raises(JobError, match="skip_bad_records would leave out all"):
         inline.run(spec, code)
 
