@@ -94,8 +94,8 @@ def worker(name: str, config: ClusterConfig, ready_fd: int | None) -> None:
     beside = config.node(me.node)
     host = beside.address.rpartition(":")[0] if beside.host == me.host else me.host
     node = me.node if beside.host == me.host else ""
-    with sandboxed.tasks_of(me, open_store) as (allowance, open_inside):
-        worker.serve(name, node, me.slots, masters, open_store, ready, host, allowance, open_inside)
+    with sandboxed.tasks_of(me, open_store) as inside:
+        worker.serve(name, node, me.slots, masters, open_store, ready, host, *inside)
 
 
 for command in (

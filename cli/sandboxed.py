@@ -2,41 +2,55 @@
 sandbox, how they reach the store."""
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from dynamo.config import WorkerConfig
 from dynamo.store import Store
 from mapreduce.engine import sandbox
-from mapreduce.engine.allowance import Allowance, Door
+from mapreduce.engine.allowance import Allowance
+from mapreduce.engine.process import OpenGate
+
+if TYPE_CHECKING:  # slow to import, and not needed without a sandbox
+    from dynamo.net.relay import Gate, Relay
+
+
+class Inside(NamedTuple):
+    """How tasks of a worker live."""
+
+    allowance: Allowance
+    open_store: Callable[[], Store]
+    """Opens the store for them."""
+    open_gate: OpenGate | None
 
 
 @contextmanager
-def tasks_of(
-    worker: WorkerConfig, open_store: "partial[Any]"
-) -> Iterator[tuple[Allowance, Callable[[], Store]]]:
-    """What the tasks of `worker` are allowed, and what opens the store for them. Raises
-    `SandboxFailed` if this machine can't keep that."""
+def tasks_of(worker: WorkerConfig, open_store: "partial[Any]") -> Iterator[Inside]:
+    """What the tasks of `worker` are allowed, and their way to the store. Raises `SandboxFailed` if
+    this machine can't keep that."""
     allowance = _allowance(worker)
     sandbox.check(allowance)
     if not allowance.boxed:
-        yield allowance, open_store
+        yield Inside(allowance, open_store, None)
         return
     from dynamo.net.relay import Relay
 
     (addresses,) = open_store.args
-    with sandbox.home() as home:
-        sockets = Path(home, "store")
-        sockets.mkdir()
-        with Relay(addresses, sockets):
-            doors = (Door(str(sockets), sandbox.STORE),)
-            allowance = msgspec.structs.replace(allowance, home=home, doors=doors)
-            yield allowance, partial(open_store, relay=sandbox.STORE)
+    with sandbox.home() as home, Relay(addresses) as relay:
+        allowance = msgspec.structs.replace(allowance, home=home)
+        open_gate = partial(_open_gate, relay, home)
+        yield Inside(allowance, partial(open_store, relay=sandbox.STORE), open_gate)
+
+
+def _open_gate(relay: "Relay", home: str) -> "Gate":
+    """For one process of tasks."""
+    return relay.gate(Path(home, f"store-{secrets.token_hex(4)}"))
 
 
 def _allowance(worker: WorkerConfig) -> Allowance:

@@ -227,7 +227,12 @@ class Writer(AbstractContextManager["Writer"]):
 
 def chunks_of(store: Store, owner: str) -> list[str]:
     """The keys of all chunks that were written for `owner`, whether a path names them or not."""
-    return list(store.list(f"file:{{{owner}/"))
+    return list(store.list(chunks_prefix(owner)))
+
+
+def chunks_prefix(owner: str) -> str:
+    """What the keys of these chunks begin with."""
+    return f"file:{{{owner}/"
 
 
 def check_path(path: str) -> None:

@@ -1,48 +1,52 @@
 """Sockets of a folder by which processes without network reach the nodes of a cluster, and nobody
 else: in a network namespace of their own there is no TCP, but a folder can be opened to them.
 
-For each member there is a Unix socket, named by its address ("host:port"). Whoever connects to it
-is connected to that node over TCP, and what comes is passed on, byte by byte, both ways: what
-ZeroMQ says over "ipc" and over "tcp" is the same. If either end hangs up, so does the other.
+A relay belongs to a process that is trusted, and opens gates. Each has a folder with a Unix socket
+for every member, named by its address ("host:port"), on which zerorpc's `exchange` is served as a
+node does it; what may pass (`dynamo.net.gate`) is passed on to that node over TCP.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import gevent
 import zerorpc
-from gevent import socket
-from gevent.pool import Pool
-from gevent.server import StreamServer
+from gevent.lock import BoundedSemaphore
+from zmq.constants import MAXMSGSIZE
 
+from dynamo.errors import Overloaded
+from dynamo.net import wire
 from dynamo.net.asking import ask
 from dynamo.net.following import FOLLOW_S, REQUEST_ID
+from dynamo.net.gate import passage
 from dynamo.net.hub import HubThread
-from dynamo.net.link import SILENCE_S
+from dynamo.net.line import Line
+from dynamo.net.link import HOLD_S, SILENCE_S
 from dynamo.protocol.messages import GetRing, RingDone
 
-_PIECE_BYTES = 256 << 10
-"""So much is passed on at once."""
-_BACKLOG = 64
+CALLERS = 16
+"""So many that are behind one gate have a connection to one node."""
+_FRAMES = 8
+"""So many of their frames are passed on at once: each may be large."""
+_SOCKETS = 1 << 16
 
 
 class Relay:
-    """Has a socket in `folder` for each member of the cluster that those at `seeds` belong to, and
-    follows as members come and go. Works in a thread of its own, until it is closed."""
+    """Follows the members of the cluster that those at `seeds` belong to, and opens gates to them.
+    Works in a thread of its own, until it is closed."""
 
-    def __init__(self, seeds: Sequence[str], folder: str | Path) -> None:
-        self._folder = Path(folder)
+    def __init__(self, seeds: Sequence[str]) -> None:
         self._context = zerorpc.Context()
-        self._servers: dict[str, StreamServer] = {}
-        self._conversations = Pool()
+        self._context.max_sockets = _SOCKETS
+        self._members = frozenset(seeds)
+        self._gates: set[Gate] = set()
         self._hub = HubThread("store-relay")
-        listening: Future[None] = Future()
-        self._hub.post(lambda: self._start(seeds, listening))
-        listening.result()
+        self._in_hub(lambda: self._start(seeds))
 
     def __enter__(self) -> "Relay":
         return self
@@ -55,69 +59,173 @@ class Relay:
     ) -> None:
         self.close()
 
+    def gate(self, folder: str | Path) -> "Gate":
+        """Open a gate with its sockets in `folder`, which is made. For any thread."""
+        gate = Gate(Path(folder), self._context, self._shut)
+        self._in_hub(lambda: self._open(gate))
+        return gate
+
     def close(self) -> None:
-        """Hang up on everybody, and remove the sockets."""
-        self._hub.post(self._stop)
+        """Close all gates."""
+        self._in_hub(self._stop)
         self._hub.close()
         self._context.destroy(linger=0)
 
-    def _start(self, seeds: Sequence[str], listening: "Future[None]") -> None:
-        try:
-            self._serve(seeds)
-        except Exception as error:
-            listening.set_exception(error)
-        else:
-            self._follower = gevent.spawn(self._follow, seeds)
-            listening.set_result(None)
+    def _in_hub(self, function: Callable[[], None]) -> None:
+        """Wait until a greenlet of the hub has done it."""
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                function()
+                done.set_result(None)
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._hub.post(lambda: gevent.spawn(run))
+        done.result()
+
+    def _start(self, seeds: Sequence[str]) -> None:
+        self._follower = gevent.spawn(self._follow, seeds)
 
     def _stop(self) -> None:
         self._follower.kill()
-        self._serve([])
-        self._conversations.kill()
+        for gate in list(self._gates):
+            self._end(gate)
+
+    def _open(self, gate: "Gate") -> None:
+        Path(gate.folder).mkdir(mode=0o700)
+        self._gates.add(gate)
+        gate.serve(self._members)
+
+    def _shut(self, gate: "Gate") -> None:
+        self._in_hub(lambda: self._end(gate))
+
+    def _end(self, gate: "Gate") -> None:
+        self._gates.discard(gate)
+        gate.serve([])
+        Path(gate.folder).rmdir()
 
     def _follow(self, seeds: Sequence[str]) -> None:
         """Ask now and then who the members are: whoever is known may have gone by then."""
         while True:
-            for address in list(dict.fromkeys([*self._servers, *seeds])):
+            for address in list(dict.fromkeys([*self._members, *seeds])):
                 found = ask(address, GetRing(REQUEST_ID), SILENCE_S, self._context)
                 if isinstance(found, RingDone):
-                    self._serve(found.addresses.values())
+                    self._members = frozenset(found.addresses.values())
+                    for gate in list(self._gates):
+                        gate.serve(self._members)
                     break
             gevent.sleep(FOLLOW_S)
 
-    def _serve(self, addresses: Iterable[str]) -> None:
-        """Listen for these nodes and no others."""
+
+class Gate:
+    """A folder of sockets by which the store is read, and written as far as it was allowed."""
+
+    def __init__(
+        self, folder: Path, context: zerorpc.Context, shut: Callable[["Gate"], None]
+    ) -> None:
+        self.folder = str(folder)
+        self._context = context
+        self._shut = shut
+        self._writable: tuple[str, ...] = ()
+        self._doors: dict[str, _Door] = {}
+
+    def allow(self, prefixes: Iterable[str]) -> None:
+        """From now on keys that begin with one of these can be written, and no others."""
+        self._writable = tuple(prefixes)
+
+    def close(self) -> None:
+        """Hang up on everybody, and remove the folder. For any thread."""
+        self._shut(self)
+
+    def serve(self, addresses: Iterable[str]) -> None:
+        """Listen for these nodes and no others. In the relay's hub."""
         wanted = set(addresses)
-        for address in self._servers.keys() - wanted:
-            self._servers.pop(address).close()
-            (self._folder / address).unlink(missing_ok=True)
-        for address in wanted - self._servers.keys():
-            server = StreamServer(
-                self._listener(address), partial(self._converse, address), spawn=self._conversations
-            )
-            server.start()
-            self._servers[address] = server
+        for address in self._doors.keys() - wanted:
+            self._doors.pop(address).close()
+            Path(self.folder, address).unlink(missing_ok=True)
+        for address in wanted - self._doors.keys():
+            path = Path(self.folder, address)
+            self._doors[address] = _Door(path, address, lambda: self._writable, self._context)
 
-    def _listener(self, address: str) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self._folder / address))
-        listener.listen(_BACKLOG)
-        return listener
 
-    def _converse(self, address: str, caller: socket.socket, _: object) -> None:
-        """Pass on what `caller` and a node say, until one of them hangs up."""
-        host, _, port = address.rpartition(":")
-        with suppress(OSError), socket.create_connection((host, int(port)), SILENCE_S) as node:
-            node.settimeout(None)
-            node.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ways = [gevent.spawn(_pass_on, caller, node), gevent.spawn(_pass_on, node, caller)]
+class _Door:
+    """The socket of a gate for one node."""
+
+    def __init__(
+        self,
+        path: Path,
+        address: str,
+        writable: Callable[[], tuple[str, ...]],
+        context: zerorpc.Context,
+    ) -> None:
+        self._lines = _Lines(address, context)
+        service = _Service(self._lines, writable)
+        self._rpc = zerorpc.Server(service, context=context, pool_size=_FRAMES, heartbeat=None)
+        self._rpc._events.setsockopt(MAXMSGSIZE, wire.REFUSED_BYTES + (1 << 20))
+        self._rpc.bind(f"ipc://{path}")
+        self._greenlet = gevent.spawn(self._rpc.run)
+
+    def close(self) -> None:
+        self._greenlet.kill()
+        self._rpc.close()
+        self._lines.close()
+
+
+class _Service:
+    """What is served there: zerorpc publishes every public method of this class, and no more."""
+
+    def __init__(self, lines: "_Lines", writable: Callable[[], tuple[str, ...]]) -> None:
+        self._lines = lines
+        self._writable = writable
+
+    def exchange(self, frame: bytes) -> Any:
+        """One batch of envelopes there and back, as far as they may pass; see `dynamo.net.wire`."""
+        said, refused = passage(wire.decode(frame), self._writable())
+        with self._lines.of(said.address) as line:
+            answer = line.exchange(wire.encode(said) if refused else frame)
+        if not refused:
+            return answer
+        heard = wire.decode(answer)
+        return wire.encode(heard._replace(envelopes=[*heard.envelopes, *refused]))
+
+
+class _Lines:
+    """The connections of a door to its node, one for each caller."""
+
+    def __init__(self, address: str, context: zerorpc.Context) -> None:
+        self._address = address
+        self._context = context
+        self._of: OrderedDict[str, tuple[Line, BoundedSemaphore]] = OrderedDict()
+        """Who called last is last."""
+
+    @contextmanager
+    def of(self, caller: str) -> Iterator[Line]:
+        """The caller's line, for one exchange; after an error it gets another."""
+        if caller not in self._of:
+            self._make_room()
+            line = Line(self._address, HOLD_S + SILENCE_S, self._context)
+            self._of[caller] = line, BoundedSemaphore()
+        self._of.move_to_end(caller)
+        line, turn = self._of[caller]
+        with turn:
             try:
-                gevent.wait(ways, count=1)
-            finally:
-                gevent.killall(ways)
+                yield line
+            except BaseException:
+                if self._of.get(caller, (None,))[0] is line:
+                    del self._of[caller]
+                line.close()
+                raise
 
+    def _make_room(self) -> None:
+        if len(self._of) < CALLERS:
+            return
+        idle = next((name for name, (_, turn) in self._of.items() if not turn.locked()), None)
+        if idle is None:
+            raise Overloaded(f"{CALLERS} callers are speaking to {self._address} already")
+        self._of.pop(idle)[0].close()
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := source.recv(_PIECE_BYTES):
-            sink.sendall(piece)
+    def close(self) -> None:
+        while self._of:
+            self._of.popitem()[1][0].close()

@@ -29,6 +29,7 @@ from mapreduce.cluster.serverlog import ServerLog
 from mapreduce.engine.allowance import UNLIMITED, Allowance
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.executor import Executor, Outcome
+from mapreduce.engine.process import OpenGate
 
 ANSWER_TIMEOUT_S = 1.5
 """The master answers within its hold of half a second, if it lives."""
@@ -52,17 +53,19 @@ def serve(
     host: str = "",
     allowance: Allowance = UNLIMITED,
     open_store_inside: Callable[[], Store] | None = None,
+    open_gate: OpenGate | None = None,
 ) -> None:
     """Run the worker `name` in this process until SIGTERM or SIGINT.
 
     `node` is the store node beside it, `host` its machine's address, `masters` the addresses of all
     masters. `ready` is called when the one that leads has first heard of it; until there is one it
     goes on asking. `open_store` is pickled for the child processes, or `open_store_inside` where
-    they have another way to the store. `allowance` is what tasks may take of this machine.
+    they have another way to the store: a gate that `open_gate` opens for each. `allowance` is what
+    tasks may take of this machine.
     """
     logging.getLogger("zerorpc").setLevel(logging.CRITICAL)  # it logs what is repeated anyway
     worker = TaskServer(
-        name, node, slots, masters, open_store, ready, host, allowance, open_store_inside
+        name, node, slots, masters, open_store, ready, host, allowance, open_store_inside, open_gate
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop)
@@ -83,6 +86,7 @@ class TaskServer:
         host: str = "",
         allowance: Allowance = UNLIMITED,
         open_store_inside: Callable[[], Store] | None = None,
+        open_gate: OpenGate | None = None,
     ) -> None:
         self._name, self._node, self._slots, self._host = name, node, slots, host
         self._masters = deque(masters)
@@ -98,6 +102,7 @@ class TaskServer:
         self._ready: Callable[[], None] | None = ready
         self._allowance = allowance
         self._open_store_inside = open_store_inside or open_store
+        self._open_gate = open_gate
         self._store = open_store()
         self._session = secrets.token_hex(8)
         self._said = ServerLog(f"worker-{name}", self._session)
@@ -134,6 +139,7 @@ class TaskServer:
                 self._on_done,
                 place=f"worker {self._name}",
                 allowance=self._allowance,
+                open_gate=self._open_gate,
             ) as executor:
                 self._executor = executor
                 self._logs = LogKeeper(self._store, executor.printed, self._said)

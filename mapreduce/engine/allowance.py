@@ -7,6 +7,7 @@ for all that it starts; `engine.warden` measures the sum from outside.
 """
 
 import errno
+import math
 import os
 import resource
 import signal
@@ -76,7 +77,8 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.disk_mb * MIB // self.slots
 
     def exceeded(self, key: str, taken: float) -> str:
-        """The error of a task that took too much of `key`: bytes, processes, or seconds beyond."""
+        """The error of a task that took too much of `key`: bytes (infinite: nobody can tell),
+        processes, or seconds beyond."""
         what, allowed = {
             "cpu_share": (f"{taken:.1f} s of processor time too much, though stopped", "a share"),
             "memory_mb": (f"{_mib(taken)} of memory", _mib(self.task_memory_bytes)),
@@ -132,6 +134,8 @@ _NO_NETWORK = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.
 
 
 def _mib(size_bytes: float) -> str:
+    if size_bytes == math.inf:
+        return "an amount that can't be measured, in folders too deep or closed to its owner,"
     return f"{size_bytes / MIB:,.0f} MiB"
 
 

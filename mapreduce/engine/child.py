@@ -11,7 +11,6 @@ import functools
 import gc
 import os
 import pickle
-import shutil
 import signal
 import sys
 import threading
@@ -37,6 +36,7 @@ from mapreduce.engine.orders import (
     TaskOrder,
     TaskResult,
 )
+from mapreduce.engine.scratch import remove
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Note, Watch
 from mapreduce.errors import JobError, PieceLost, ScratchFailed
@@ -73,7 +73,7 @@ def _end_with_parent(life: int, scratch: str) -> None:
     """Nobody ever writes into this pipe."""
     os.read(life, 1)
     # A parent that ends as it should does this itself; one that was killed can't.
-    shutil.rmtree(scratch, ignore_errors=True)
+    remove(scratch)
     killing.end_descendants()
     os.killpg(os.getpgrp(), signal.SIGKILL)
 

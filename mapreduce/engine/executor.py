@@ -22,7 +22,7 @@ from mapreduce.engine.ahead import STUCK_S, Pace
 from mapreduce.engine.allowance import UNLIMITED, Allowance
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import Boot, MorePieces, Outcome, PhaseOrder, TaskOrder
-from mapreduce.engine.process import TaskProcess
+from mapreduce.engine.process import OpenGate, TaskProcess
 from mapreduce.engine.warden import Warden
 from mapreduce.engine.watching import Note
 
@@ -32,17 +32,20 @@ __all__ = ["Executor", "Outcome"]
 class _Slot:
     """The process that a slot has at the moment."""
 
-    def __init__(self, boot: Boot, warden: Warden | None) -> None:
+    def __init__(self, boot: Boot, warden: Warden | None, open_gate: OpenGate | None) -> None:
         self._boot = boot
         self._warden = warden
+        self._open_gate = open_gate
         self.process: TaskProcess | None = None
 
-    def revive(self) -> TaskProcess:
-        """A process that lives. Raises OSError if none can be started."""
-        if self.process is not None and not self.process.alive:
+    def revive(self, run: str = "") -> TaskProcess:
+        """A process that lives, and may hold the code of `run`. Raises OSError if none can be
+        started."""
+        process = self.process
+        if process is not None and not (process.alive and (not run or process.may_run(run))):
             self.end()
         if self.process is None:
-            self.process = TaskProcess(self._boot)
+            self.process = TaskProcess(self._boot, self._open_gate)
             if self._warden is not None:
                 self._warden.add(self.process)
         return self.process
@@ -80,7 +83,8 @@ class Executor:
     code (`paths.code(run)`), the pieces and, with `files="store"`, the inputs and outputs.
     `on_done` is called from a thread of the executor, once for each attempt that was started,
     except for those that were killed or recalled. `place` is what errors call this machine;
-    `allowance` what its owner lets tasks take of it.
+    `allowance` what its owner lets tasks take of it. `open_gate` gives each process in a sandbox
+    its own way to the store.
     """
 
     def __init__(
@@ -92,7 +96,9 @@ class Executor:
         files: Files = "store",
         place: str = "this machine",
         allowance: Allowance = UNLIMITED,
+        open_gate: OpenGate | None = None,
     ) -> None:
+        self._open_gate = open_gate
         self._boot = Boot(pickle.dumps(open_store), files, place, allowance=allowance)
         self._warden = Warden(allowance) if allowance.limited else None
         self._on_done = on_done
@@ -229,7 +235,7 @@ class Executor:
 
     def _serve(self) -> None:
         """One slot: give its process one order after the other."""
-        slot = _Slot(self._boot, self._warden)
+        slot = _Slot(self._boot, self._warden, self._open_gate)
         try:
             while True:
                 with contextlib.suppress(OSError):  # then the next order will say so
@@ -270,7 +276,7 @@ class Executor:
             running = self._running.get(order.attempt)
             if running is None:
                 raise _Killed
-            process = slot.revive()
+            process = slot.revive(phase.run)
             if order.maps_left:
                 order = running.order
         return process.run(phase, order, self._note)

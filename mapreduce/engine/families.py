@@ -5,6 +5,8 @@ Descent is complete as long as the first of them lives: a task's process adopts 
 """
 
 import contextlib
+import errno
+import math
 import os
 import signal
 import stat
@@ -17,6 +19,10 @@ _PROC = "/proc"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _BLOCK_BYTES = 512
 """The unit of `st_blocks` (stat(2))."""
+_ENTRY_BYTES = 4096
+"""What an empty file is taken for: it needs a name and an inode, of which a disk has so many."""
+_HIDDEN = (errno.ENAMETOOLONG, errno.EACCES)
+"""A folder deeper than a path can name, and one without rights."""
 _TELLS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
@@ -80,19 +86,26 @@ def _memory_bytes(process: int, file: str, names: tuple[str, ...]) -> int:
     return kib << 10
 
 
-def disk_bytes(folder: str, processes: list[int]) -> int:
-    """What the files in a folder take, and the files without a name that these processes hold."""
+def disk_bytes(folder: str, processes: list[int]) -> float:
+    """What the files in a folder take, and the files without a name that these processes hold;
+    infinite where somebody has made folders that can't be looked into."""
     return _folder_bytes(folder) + sum(_unnamed(processes).values())
 
 
-def _folder_bytes(folder: str) -> int:
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
-                if entry.is_dir(follow_symlinks=False):
-                    total += _folder_bytes(entry.path)
+def _folder_bytes(folder: str) -> float:
+    total, waiting = 0.0, [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        taken = entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                        total += max(taken, _ENTRY_BYTES)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError as error:
+            if error.errno in _HIDDEN:
+                return math.inf
     return total
 
 

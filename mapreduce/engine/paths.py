@@ -29,6 +29,7 @@ import functools
 import re
 
 from dynamo.errors import RequestError
+from dynamo.files import chunks_prefix
 from mapreduce.data.pieces import Piece
 from mapreduce.engine.events import AttemptId
 
@@ -196,6 +197,15 @@ def home(job: str, reducer: int) -> str:
 def pieces(run: str) -> str:
     """The prefix of all intermediate pieces of a run."""
     return f"piece:{{{run}."
+
+
+def written_by_tasks(run: str) -> tuple[str, ...]:
+    """The prefixes of all keys that tasks of a run write: pieces, borders, chunks of parts.
+
+    >>> written_by_tasks("wc-1a2b")
+    ('piece:{wc-1a2b.', 'job:wc-1a2b:borders:', 'file:{wc-1a2b/')
+    """
+    return pieces(run), borders_of(run), chunks_prefix(run)
 
 
 def block(job: str, partition: int, map_index: int, attempt: int, run: int, block: int) -> str:

@@ -6,18 +6,18 @@ import json
 import os
 import secrets
 import selectors
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
+from typing import Protocol
 
 import msgspec
 
-from mapreduce.engine import killing, limits, sandbox
-from mapreduce.engine.allowance import Allowance
+from mapreduce.engine import killing, limits, paths, sandbox, scratch, syscalls
+from mapreduce.engine.allowance import Allowance, Door
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import (
     Boot,
@@ -34,6 +34,8 @@ OUTPUT_BYTES = 64 << 10
 """How much of what an attempt prints is kept: the end."""
 _SHOWN_BYTES = 4 << 10
 """How much of that is shown in the error when a process dies."""
+_ANSWER_BYTES = 256 << 20
+"""No answer is larger."""
 _TELL_AGAIN_S = 0.05
 """So often a child that does not read is looked at, while there is something to tell it."""
 _LOOK_AGAIN_S = 0.5
@@ -52,12 +54,29 @@ _BOOT = (
 imported."""
 
 
+class Gate(Protocol):
+    """By which a process in a sandbox reaches the store (`dynamo.net.relay.Gate`)."""
+
+    folder: str
+
+    def allow(self, prefixes: tuple[str, ...]) -> None:
+        """Keys that begin with these can be written, and no others."""
+
+    def close(self) -> None: ...
+
+
+OpenGate = Callable[[], Gate]
+
+
 class TaskProcess:
     """One child process. `kill`, `more` and `printed` may be called from any thread, the rest from
     its slot's."""
 
-    def __init__(self, boot: Boot) -> None:
+    def __init__(self, boot: Boot, open_gate: OpenGate | None = None) -> None:
         """`boot` is told to the child, with a scratch folder of its own."""
+        self._gate = open_gate() if open_gate else None
+        if self._gate is not None:
+            boot = _with_door(boot, self._gate.folder)
         self.scratch = tempfile.mkdtemp(prefix="mapreduce-task-", dir=boot.allowance.home or None)
         """A folder of its own, which goes with it, however it ends."""
         self._connection: Connection[bytes, bytes]
@@ -66,16 +85,7 @@ class TaskProcess:
         fds = [theirs.fileno(), life]
         self._mark = secrets.token_hex(8)
         self._allowance = boot.allowance
-        command, environment = _command(fds, self._mark, self.scratch, boot.allowance)
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=fds,
-            start_new_session=True,
-        )
+        self._process = _started(fds, self._mark, self.scratch, boot.allowance)
         theirs.close()
         os.close(life)
         assert self._process.stdout is not None
@@ -90,8 +100,8 @@ class TaskProcess:
         self._exceeded = ""
         """Why somebody else than user code has ended it."""
         with contextlib.suppress(OSError):  # it died at once; the first order will say so
-            scratch = sandbox.INSIDE if self._allowance.boxed else self.scratch
-            boot = msgspec.structs.replace(boot, scratch=scratch)
+            inside = sandbox.INSIDE if self._allowance.boxed else self.scratch
+            boot = msgspec.structs.replace(boot, scratch=inside)
             self._connection.send_bytes(msgspec.msgpack.encode(boot))
 
     @property
@@ -126,8 +136,16 @@ class TaskProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         os.close(self._life)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        if self._gate is not None:
+            self._gate.close()
+        scratch.remove(self.scratch)
         self._connection.close()
+
+    def may_run(self, run: str) -> bool:
+        """False for a sandbox that has held the code of another run: what that has left in it, in
+        memory or its folder, is not for others."""
+        held = self._phase.run if self._allowance.boxed and self._phase else ""
+        return held in ("", run)
 
     def run(self, phase: PhaseOrder, order: TaskOrder, on_note: Callable[[Note], None]) -> Outcome:
         """Give the order and wait for its outcome, for the end of the process, or of its time."""
@@ -135,15 +153,18 @@ class TaskProcess:
         self._tail.clear()
         limit_s = phase.spec.time_limit_s
         self._limit_time(limit_s, order.maps_left)
+        if self._gate is not None:
+            self._gate.allow(paths.written_by_tasks(phase.run))
         try:
             self._telling.now([order] if self._phase == phase else [phase, order])
             self._phase = phase
             while isinstance(message := self._answer(), Note):
                 on_note(message)
+            self._check(phase, order, message)
         except TimeoutError:
-            self.kill()
-            self._process.wait()  # until then it seems to live
-            return self._ended(order.attempt, limits.too_slow(limit_s))
+            return self._stopped(order, limits.too_slow(limit_s))
+        except msgspec.MsgspecError as error:  # user code can write into the socket as well
+            return self._stopped(order, f"the task's process said what means nothing here: {error}")
         except (OSError, EOFError):
             return self._died(phase.spec, order)
         finally:
@@ -173,11 +194,30 @@ class TaskProcess:
             if self._tail.fd in ready and not self._tail.read():
                 self._selector.unregister(self._tail.fd)
             if self._connection in ready:
-                answer = _answers.decode(self._connection.recv_bytes())
+                answer = _answers.decode(self._connection.recv_bytes(_ANSWER_BYTES))
                 self._tail.read()
                 return answer
             if not ready and not self.alive:
                 raise EOFError
+
+    def _check(self, phase: PhaseOrder, order: TaskOrder, told: Outcome) -> None:
+        """Raise `msgspec.ValidationError` for an outcome that speaks of what is not its own. In a
+        sandbox that is an attempt to get at the data of others."""
+        if told.attempt != order.attempt:
+            raise msgspec.ValidationError(f"how {told.attempt} ended")
+        if others := [str(task) for task in told.lost if task.job != phase.name]:
+            raise msgspec.ValidationError(f"that the output of {others[0]} is lost")
+        if self._gate is not None and told.result is not None:
+            from mapreduce.data.outputs.store import is_written_for  # not before it is needed
+
+            for part in told.result.parts:
+                if not is_written_for(part, phase.run):
+                    raise msgspec.ValidationError(f"that others' chunks are its {part.name}")
+
+    def _stopped(self, order: TaskOrder, reason: str) -> Outcome:
+        self.kill()
+        self._process.wait()  # until then it seems to live
+        return self._ended(order.attempt, reason)
 
     def _died(self, spec: JobSpec, order: TaskOrder) -> Outcome:
         if self._allowance.boxed:  # bubblewrap tells, a moment later, how what is in it has ended
@@ -206,18 +246,39 @@ class TaskProcess:
         return Outcome(attempt=attempt, error=error, output=self._tail.text())
 
 
-def _command(
+def _with_door(boot: Boot, folder: str) -> Boot:
+    doors = (*boot.allowance.doors, Door(folder, sandbox.STORE))
+    allowance = msgspec.structs.replace(boot.allowance, doors=doors)
+    return msgspec.structs.replace(boot, allowance=allowance)
+
+
+def _started(
     fds: list[int], mark: str, scratch: str, allowance: Allowance
-) -> tuple[list[str], dict[str, str]]:
-    """What starts a child, and its environment."""
+) -> "subprocess.Popen[bytes]":
     own = {**_ENVIRONMENT, killing.MARK: mark}
     path = sandbox.module_path(sys.path) if allowance.boxed else sys.path
     command = [sys.executable, "-c", _BOOT, *map(str, fds), json.dumps([*map(str, path)])]
     if allowance.boxed:
-        return sandbox.wrapped(command, scratch, allowance), sandbox.environment(own)
+        with syscalls.opened() as filters:
+            boxed = sandbox.wrapped(command, scratch, allowance, filters)
+            return _popen(boxed, sandbox.environment(own), [*fds, *filters])
     if allowance.sandbox == "limits":
         own["TMPDIR"] = scratch  # so that what user code puts there is counted
-    return command, {**os.environ, **own}
+    return _popen(command, {**os.environ, **own}, fds)
+
+
+def _popen(
+    command: list[str], environment: dict[str, str], fds: list[int]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=fds,
+        start_new_session=True,
+    )
 
 
 _answers: msgspec.msgpack.Decoder[Outcome | Note] = msgspec.msgpack.Decoder(Outcome | Note)

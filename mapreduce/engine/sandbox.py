@@ -8,6 +8,8 @@ processes, IPC and mounts, no capabilities, and a file system with the least tha
     /dev, /proc                 its own; /dev/shm is small
     doors                       folders that the worker opens to it: the sockets of the store
 
+It has no system calls for the keys of the kernel, which no namespace parts (`engine.syscalls`).
+
 Everything else, /home, the worker's own folder, the keys of the machine, is not there.
 """
 
@@ -20,6 +22,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from mapreduce.engine import scratch, syscalls
 from mapreduce.engine.allowance import Allowance
 from mapreduce.errors import SandboxFailed
 
@@ -62,15 +65,23 @@ OWN_PROCESSES = 2
 """How many processes bubblewrap itself is: one outside, and the first one inside."""
 
 
-def wrapped(command: list[str], scratch: str, allowance: Allowance) -> list[str]:
-    """The command that runs `command` in a sandbox."""
+def wrapped(
+    command: list[str], scratch: str, allowance: Allowance, filters: Iterable[int] = ()
+) -> list[str]:
+    """The command that runs `command` in a sandbox; `filters` are descriptors that it inherits, of
+    filters of system calls (`engine.syscalls`)."""
     options = [*_NAMESPACES, "--hostname", "task"]
+    for descriptor in filters:
+        options += ["--seccomp", str(descriptor)]
     for path in _SYSTEM:
         options += _system(path)
     for path in (f"/etc/{name}" for name in _ETC):
         options += ["--ro-bind-try", path, path]
     options += ["--dev", "/dev", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
-    options += ["--remount-ro", "/dev", "--proc", "/proc", "--remount-ro", "/proc"]
+    options += ["--remount-ro", "/dev", "--proc", "/proc"]
+    if Path("/proc/keys").exists():  # their names at least
+        options += ["--ro-bind", "/dev/null", "/proc/keys"]
+    options += ["--remount-ro", "/proc"]
     options += ["--bind", scratch, INSIDE, "--chdir", INSIDE]
     for path in _python():
         options += ["--ro-bind", path, path]
@@ -128,11 +139,16 @@ def check(allowance: Allowance) -> None:
 
 def _try(allowance: Allowance) -> None:
     """Start Python in a sandbox."""
-    with tempfile.TemporaryDirectory() as scratch:
-        command = wrapped([sys.executable, "-c", "import dynamo, mapreduce"], scratch, allowance)
-        own = {"PYTHONPATH": ":".join(module_path(sys.path))}
+    imports = [sys.executable, "-c", "import dynamo, mapreduce"]
+    own = {"PYTHONPATH": ":".join(module_path(sys.path))}
+    with tempfile.TemporaryDirectory() as folder, syscalls.opened() as filters:
         tried = subprocess.run(
-            command, env=environment(own), capture_output=True, text=True, check=False
+            wrapped(imports, folder, allowance, filters),
+            env=environment(own),
+            pass_fds=filters,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if tried.returncode:
         said = tried.stderr.strip().splitlines() or [f"it ended with {tried.returncode}"]
@@ -177,6 +193,6 @@ def home() -> Iterator[str]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove(folder)
         os.write(held, b"done\n")
         os.close(held)

@@ -17,6 +17,7 @@ from cli.dynamo import main as dynamo
 from cli.local_cluster import write_config
 from cli.mapreduce import main as mapreduce
 from dynamo.config import ClusterConfig
+from dynamo.net.client import Client
 from mapreduce.engine import sandbox
 from tests.mapreduce.engine.boxes import needs_bwrap
 from tests.waiting import wait_until
@@ -72,6 +73,43 @@ class MyMapper(Mapper):
 class MyReducer(Reducer):
     def reduce(self, key, values): ...
 """
+HOSTILE = """
+import zerorpc
+from dynamo.errors import DynamoError
+from dynamo.net.asking import ask
+from dynamo.net.client import Client
+from dynamo.protocol.messages import GetCluster, GiveUp
+from mapreduce import Mapper, Reducer
+
+OTHERS = ("/user", "piece:{other-1a2b.1:00000}:00000.1.0:00000", "job:other:spec")
+
+
+class MyMapper(Mapper):
+    def map(self, key, value):
+        node = self.context.params["node"]
+        with Client([node], relay="/run/store", timeout_s=5) as store:
+            for number, other in enumerate(OTHERS):
+                yield f"read {number}", store.get(other).value.decode()
+                yield f"put {number}", told(lambda: store.put(other, b"changed"))
+                yield f"delete {number}", told(lambda: store.delete(other))
+                yield f"many {number}", told(lambda: store.multi_put({other: b"", "/new": b""}))
+        with zerorpc.Context() as context:
+            for request in (GetCluster(1), GiveUp(1, OTHERS[0])):
+                found = ask(node, request, 5.0, context, "/run/store")
+                yield type(request).__name__, found.detail
+
+
+def told(change):
+    try:
+        return f"done {change()}"
+    except DynamoError as error:
+        return str(error)
+
+
+class MyReducer(Reducer):
+    def reduce(self, key, values):
+        yield key, next(iter(values))
+"""
 LIMITS = "sandbox = bwrap\ncpu_share = 90%\nmemory_mb = 500\ndisk_mb = 64\nopen_files = 128\n"
 
 
@@ -125,6 +163,32 @@ def test_a_job_gives_the_right_output_from_inside(
     counts["FROM A PROGRAM"] = 1
     lines = call(mapreduce, "output", "wc").stdout.splitlines()
     assert lines == [f"{word}\t{count}" for word, count in sorted(counts.items())]
+
+
+def test_what_is_others_in_the_store_is_read_and_never_changed_from_inside(
+    config: ClusterConfig, call: Callable[..., Result]
+) -> None:
+    others = ("/user", "piece:{other-1a2b.1:00000}:00000.1.0:00000", "job:other:spec")
+    address = config.nodes[0].address
+    Path("job.py").write_text(HOSTILE)
+    Path("one").write_text("line\n")
+    call(dynamo, "put", "one", "/one")
+    with Client([address]) as store:
+        store.multi_put(dict.fromkeys(others, b"as it was"))
+        job = ["new_job", "hostile", "job.py", "--input", "/one", "--output", "/out/hostile"]
+        call(mapreduce, *job, "--set", f"node={address}", "--total-order", "--reducers", "2")
+        call(mapreduce, "run_job", "hostile", "--wait")
+        lines = call(mapreduce, "output", "hostile").stdout.splitlines()
+        assert {store.get(other).value for other in others} == {b"as it was"}
+        assert store.get("/new").value is None
+        store.multi_delete(others)
+    found = dict(line.split("\t") for line in lines)
+    assert list(found) == sorted(found)
+    for number, other in enumerate(others):
+        assert found[f"read {number}"] == "as it was"
+        for change in ("put", "delete", "many"):
+            assert f"writes only what is its own, and not {other!r}" in found[f"{change} {number}"]
+    assert found["GetCluster"] == found["GiveUp"] == "who is in a sandbox only reads and puts"
 
 
 def test_programs_work_inside(config: ClusterConfig, call: Callable[..., Result]) -> None:

@@ -129,6 +129,16 @@ def sweep(store: Store, run: str, visible: Iterable[Part] | None) -> None:
     store.multi_delete(left)
 
 
+def is_written_for(part: Part, run: str) -> bool:
+    """True if all that the part's token names was written for `run`: whoever makes the part
+    visible, or deletes it, does so to no chunk of others."""
+    try:
+        keys = _manifest(part).chunk_keys
+    except msgspec.MsgspecError:
+        return False
+    return all(key.startswith(files.chunks_prefix(run)) for key in keys)
+
+
 def _success(folder: int | None = None) -> str:
     """What the upload of a folder's `_SUCCESS` is called, or how the names of all such begin."""
     return f"{SUCCESS}-" + ("" if folder is None else f"{folder:08x}")

@@ -20,6 +20,7 @@ class Bench:
 
     def __init__(self, folder: Path, slots: int = 1, allowance: Allowance = UNLIMITED) -> None:
         self.folder = folder
+        self.allowance = allowance
         self.store: Store = FolderStore(folder / "store")
         self.done: SimpleQueue[Outcome] = SimpleQueue()
         os.environ["MAPREDUCE_BENCH"] = str(folder)  # by which `others` finds its processes
