@@ -29,6 +29,8 @@ Shape = frozenset[type] | tuple[Any, ...]
 """Of which types some keys are; for tuples of one length that of each place."""
 
 MIXED: Shape = frozenset([object])
+_BYTES = crc32(b"b")
+"""What `written` puts before bytes."""
 _NUMBERS = frozenset([int, bool, float])
 _UNORDERED = vars(object)["__lt__"]
 _PLAIN = {frozenset([one]) for one in (str, bytes, Decimal, Fraction, date, timedelta, UUID)}
@@ -54,9 +56,12 @@ def partition_of(key: Any, partitions: int) -> int:
 
 
 def partitions_of(keys: Collection[Any], partitions: int) -> list[int]:
-    """The partition of each key; the same as `partition_of`, and quick for texts."""
-    if set(map(type, keys)) == {str}:
+    """The partition of each key; the same as `partition_of`, and quick for texts and bytes."""
+    kinds = set(map(type, keys))
+    if kinds == {str}:
         return [crc32(key.encode("utf-8", "surrogatepass")) % partitions for key in keys]
+    if kinds == {bytes}:
+        return [crc32(key, _BYTES) % partitions for key in keys]
     return [crc32(written(key)) % partitions for key in keys]
 
 

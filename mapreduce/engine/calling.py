@@ -25,7 +25,7 @@ from mapreduce.api import (
     method_of,
 )
 from mapreduce.data.formats import Batch
-from mapreduce.data.shuffle import ColumnPairs, Group
+from mapreduce.data.shuffle import Group
 from mapreduce.errors import BadPair, JobError, NotAPair, is_pair, place_of
 
 _NO_PAIRS: tuple[Pair, ...] = ()
@@ -69,10 +69,7 @@ def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
     results: Iterator[Iterable[Pair]]
     match name:
         case "map_all":
-            given = call(flat(each))
-            if isinstance(given, ColumnPairs):  # an executable's: there is nothing before or after
-                return given
-            results = iter((given,))
+            results = iter((call(flat(each)),))
         case "map_batch":
             results = map(call, _joined(each))
         case _:

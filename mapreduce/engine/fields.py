@@ -1,14 +1,12 @@
-"""Lines of executables: cut into keys and values, and put together again; many at a time.
+"""Records as lines that executables read, many at a time.
 
     line  = key [SEP value] LF
-    key   = field *(SEP field)        as many fields as the job says, one by default
 
-A line with no more fields than a key has is a key without a value, here with None. Everything is
-bytes: nothing is decoded, and any separator but the newline will do. (The lines of Hadoop
+A key without a value, here with None, is a line of the key alone. Everything is bytes. How lines
+are cut into keys and values again says `mapreduce.data.shuffle.lines`. (The lines of Hadoop
 Streaming; there such a line has an empty value.)
 """
 
-import functools
 import itertools
 import operator
 import zlib
@@ -18,7 +16,7 @@ from typing import Any
 import msgspec
 
 from mapreduce.api import Pair
-from mapreduce.data.shuffle import Columns, Same
+from mapreduce.data.formats import Batch
 
 FEED_BYTES = 256 << 10
 """What is put together at once, about."""
@@ -27,79 +25,14 @@ _MOST_RECORDS = 8192
 _VALUE = operator.itemgetter(1)
 
 
-# Lines into pairs --------------------------------------------------------------------------------
-
-
-def columns_of(
-    blocks: Iterable[bytes], separator: bytes = b"\t", fields: int = 1
-) -> Iterator[Columns]:
-    """The keys and values of what a program writes, in blocks that are cut anywhere.
-
-    >>> [[*zip(*some)] for some in columns_of([b"to\\t1\\nbe", b"\\t1\\nor\\n"])]
-    [[(b'to', b'1')], [(b'be', b'1'), (b'or', None)]]
-    >>> [[*zip(*some)] for some in columns_of([b"a.b.c.d\\ne.f"], b".", 2)]
-    [[(b'a.b', b'c.d')], [(b'e.f', None)]]
-    """
-    cut = functools.partial(_cut, separator=separator, fields=fields)
-    return map(cut, _whole_lines(blocks))
-
-
-def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes cut behind newlines; the last line gets one if it has none."""
-    unfinished: list[bytes] = []
-    for block in blocks:
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield b"".join([*unfinished, block[:end]])
-            unfinished = []
-        if end < len(block):
-            unfinished.append(block[end:])
-    if unfinished:
-        yield b"".join([*unfinished, b"\n"])
-
-
-def _cut(block: bytes, separator: bytes, fields: int) -> Columns:
-    """A block of lines. Those with one field as the key are cut in C, as far as their lines are
-    alike; which they are is told by counting."""
-    count = block.count(b"\n")
-    if fields == 1:
-        found = block.count(separator)
-        if not found:
-            return Columns(block[:-1].split(b"\n"), Same(None, count))
-        # The value that the last line has: perhaps all have it.
-        value = block[block.rfind(separator) + len(separator) : -1]
-        end = separator + value + b"\n"
-        if found == count == block.count(end):
-            return Columns(block.split(end)[:-1], Same(value, count))
-        if found == count and len(separator) == 1 and _alternates(block, separator, count):
-            both = block[:-1].replace(b"\n", separator).split(separator)
-            return Columns(both[::2], both[1::2])
-    lines = block[:-1].split(b"\n")
-    if fields == 1:
-        cut = [line.partition(separator) for line in lines]
-        return Columns([key for key, _, _ in cut], [end if at else None for _, at, end in cut])
-    pairs = [_pair(line.split(separator, fields), separator, fields) for line in lines]
-    return Columns([key for key, _ in pairs], [value for _, value in pairs])
-
-
-def _alternates(block: bytes, separator: bytes, count: int) -> bool:
-    """True if every line has one separator."""
-    marks = block.translate(None, _all_but(separator + b"\n"))
-    return marks == (separator + b"\n") * count
-
-
-@functools.cache
-def _all_but(kept: bytes) -> bytes:
-    return bytes(set(range(256)) - set(kept))
-
-
-def _pair(found: list[bytes], separator: bytes, fields: int) -> tuple[bytes, bytes | None]:
-    if len(found) <= fields:
-        return separator.join(found), None
-    return separator.join(found[:fields]), found[fields]
-
-
-# Records into lines ------------------------------------------------------------------------------
+def lines_of_batches(batches: Iterable[Batch]) -> Iterator[bytes]:
+    """The values of all records, each a line; where they were lines they go as they are."""
+    for batch in batches:
+        text = batch.take_text()
+        if text is None:
+            yield from lines_of_values(batch.pairs)
+        else:
+            yield text
 
 
 def lines_of_values(records: Iterator[Pair]) -> Iterator[bytes]:

@@ -8,12 +8,14 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from mapreduce.api import Context, Pair
-from mapreduce.data.shuffle import ColumnPairs, Columns
+from mapreduce.data.formats import Batch
+from mapreduce.data.shuffle import Group, LineForm, LineGroups, LinePairs, whole_lines
 from mapreduce.engine import fields
 from mapreduce.engine.piping import Ended, piped, started
 from mapreduce.errors import ProgramFailed
@@ -41,54 +43,59 @@ class Command(NamedTuple):
 
 
 class Worker:
-    """An executable in one task: has the methods of a mapper and of a reducer."""
+    """An executable in one task."""
 
     def __init__(self, command: Command) -> None:
         self.context = Context()
         self._command = command
         self._role: Role = "mapper"
 
-    def setup(self) -> None:
+    def mapped(self, batches: Iterator[Batch]) -> LinePairs:
+        """What it makes of the records: those of each file are fed to a run of their own."""
+        return self._pairs("mapper", self._mapped(batches))
+
+    def reduced(self, groups: Iterator[Group], counters: Counter[str]) -> LinePairs:
+        """What it makes of all values with their keys. Counts the groups."""
+        separator = self._command.input_separator
+        if isinstance(groups, LineGroups) and groups.form.separator == separator:
+            feed = groups.texts(counters)  # they are what it reads already
+        else:
+            feed = fields.lines_of_groups(_counted(groups, counters), separator)
+        return self._pairs("reducer", self._run(feed))
+
+    def combined(self, groups: Iterable[Group]) -> LinePairs:
+        """What it makes of what a map task holds."""
+        feed = fields.lines_of_groups(groups, self._command.input_separator)
+        return self._pairs("combiner", self._run(feed))
+
+    def _pairs(self, role: Role, texts: Iterator[bytes]) -> LinePairs:
+        given = self._command
+        self._role = role
         self.context.where = lambda _: f"in what {self._named} wrote"
+        return LinePairs(texts, LineForm(given.output_separator, given.key_fields))
 
-    def cleanup(self) -> None:
-        """Nothing is left when the program has ended."""
-
-    def map_all(self, records: Iterator[Pair]) -> Iterator[Pair]:
-        """Feed the records, those of each file to a run of the program of its own."""
-        return ColumnPairs(self._map_columns(records))
-
-    def _map_columns(self, records: Iterator[Pair]) -> Iterator[Columns]:
-        context, given = self.context, self._command
-        # getattr(context, "input", record) is the input of each record, without a call of Python.
-        input_of = functools.partial(getattr, context, "input")
+    def _mapped(self, batches: Iterator[Batch]) -> Iterator[bytes]:
+        context = self.context
         was_run = False
-        for path, some in itertools.groupby(records, input_of):
+        for path, some in itertools.groupby(batches, lambda _: context.input):
             was_run = True
-            if given.whole_files:
-                for _, content in some:
+            if self._command.whole_files:
+                for _, content in _records(some):
                     yield from self._run(iter([fields.as_bytes(content)]), path)
             else:
                 yield from self._run(self._lines(some), path)
         if not was_run:
             yield from self._run(iter(()))
 
-    def _lines(self, records: Iterator[Pair]) -> Iterator[bytes]:
+    def _lines(self, batches: Iterator[Batch]) -> Iterator[bytes]:
         given = self._command
         if given.reads_keys or self.context.step > 1:
-            return fields.lines_of_pairs(records, given.input_separator)
-        return fields.lines_of_values(records)
+            return fields.lines_of_pairs(_records(batches), given.input_separator)
+        return fields.lines_of_batches(batches)
 
-    def reduce_all(self, groups: Iterator[tuple[Any, Iterator[Any]]]) -> Iterator[Pair]:
-        """Feed all values with their keys, and give what comes back."""
-        self._role = "combiner" if self.context.task.startswith("map") else "reducer"
-        separator = self._command.input_separator
-        return ColumnPairs(self._run(fields.lines_of_groups(groups, separator)))
-
-    def _run(self, feed: Iterator[bytes], path: str = "") -> Iterator[Columns]:
-        given = self._command
-        blocks = self._blocks(feed, path)
-        return fields.columns_of(blocks, given.output_separator, given.key_fields)
+    def _run(self, feed: Iterator[bytes], path: str = "") -> Iterator[bytes]:
+        """The lines that the program writes."""
+        return whole_lines(self._blocks(feed, path))
 
     def _blocks(self, feed: Iterator[bytes], path: str) -> Iterator[bytes]:
         """What the program writes. Raises `ProgramFailed` when it has not done its work."""
@@ -143,6 +150,16 @@ class Worker:
     @property
     def _named(self) -> str:
         return f"the {self._role} {self._command.name!r}"
+
+
+def _records(batches: Iterator[Batch]) -> Iterator[Pair]:
+    return itertools.chain.from_iterable(batch.pairs for batch in batches)
+
+
+def _counted(groups: Iterator[Group], counters: Counter[str]) -> Iterator[Group]:
+    for group in groups:
+        counters["reduce_input_groups"] += 1
+        yield group
 
 
 def furnish(folder: Path, name: str, file: Path, words: Sequence[str]) -> None:

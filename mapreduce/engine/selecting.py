@@ -2,7 +2,7 @@
 some of them, and for all but some."""
 
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from mapreduce.data.formats import Batch
@@ -39,8 +39,11 @@ class Selection:
         for start, stop in chosen(first, self.records, self._probe, self._without):
             yield batch.part(start - first, stop - first)
 
-    def of_groups(self, groups: Iterable[Group]) -> Iterator[Group]:
+    def of_groups(self, groups: Iterator[Group]) -> Iterator[Group]:
         """Those that are chosen of the groups of a partition."""
+        return groups if self._probe is None and not self._without else self._chosen(groups)
+
+    def _chosen(self, groups: Iterator[Group]) -> Iterator[Group]:
         for number, group in enumerate(groups):
             self.records = number + 1
             if number in self._without:

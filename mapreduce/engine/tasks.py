@@ -21,11 +21,12 @@ from mapreduce.api import Context, Mapper, Pair, Step, check_takes_pieces, takes
 from mapreduce.data import inputs, outputs, sampling, shuffle
 from mapreduce.data.formats import Batch
 from mapreduce.data.inputs import Files, InputSpec
-from mapreduce.data.ordering import Ordering
-from mapreduce.data.shuffle import Collector, Piece
+from mapreduce.data.ordering import PLAIN, Ordering
+from mapreduce.data.shuffle import Collector, LineCollector, Piece, can_be_sorted
 from mapreduce.engine import arriving, calling, paths, seeking
 from mapreduce.engine.orders import BETWEEN, MorePieces, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.pieces import PieceSink, piece_fetch
+from mapreduce.engine.programs import Worker
 from mapreduce.engine.selecting import Selection
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
@@ -210,7 +211,10 @@ def reduce_task(task: Task) -> None:
 
 def mapped(task: Task) -> Iterator[Pair]:
     """All that the mapper gives for the split, or for some records of one that is sampled."""
-    return calling.map_pairs(_mapper(task), _records(task))
+    mapper = _mapper(task)
+    if isinstance(mapper, Worker):
+        return mapper.mapped(_records(task))
+    return calling.map_pairs(mapper, _records(task))
 
 
 def reduced(task: Task) -> Iterator[Pair]:
@@ -221,6 +225,8 @@ def reduced(task: Task) -> Iterator[Pair]:
     if takes_pieces(reducer):
         check_takes_pieces(task.step, task.phase.spec.skip_bad_records)
         gather = shuffle.by_map
+    if isinstance(reducer, Worker):
+        return reducer.reduced(_gathered(task, gather), task.counters)
     return calling.reduce_pairs(reducer, _groups(task, gather), task.counters)
 
 
@@ -244,9 +250,12 @@ def _combine(given: Any, context: Context) -> shuffle.Combiner | None:
     if not isinstance(kind, type | Executable):
         return shuffle.Fold(given)
     made = calling.made(given, context)
+    if isinstance(made, Worker):
+        made.context = dataclasses.replace(context, where=None)  # the mapper has its own
+        return shuffle.CombineAll(made.combined)
     if not hasattr(made, "reduce_all"):
         return calling.reduce_method(made)
-    made.context = dataclasses.replace(context, emitted=[], where=None)  # the mapper has its own
+    made.context = dataclasses.replace(context, emitted=[], where=None)
     return shuffle.CombineAll(lambda groups: calling.reduce_pairs(made, groups, Counter()))
 
 
@@ -299,16 +308,7 @@ def _collected(
     """Store a map task's pairs as pieces."""
     store = task.bench.pieces if task.order.probe is None else None
     sink = PieceSink(store, task.order.attempt)
-    collector = Collector(
-        task.order.attempt.task.index,
-        task.order.attempt.number,
-        partitions,
-        sink.put,
-        combine=_combine(combiner, task.context),
-        partition=partitioner,
-        ordering=task.ordering,
-        memory_bytes=task.phase.spec.memory_bytes,
-    )
+    collector = _collector(task, pairs, partitions, sink.put, partitioner, combiner)
     collector.collect(pairs)
     pieces = collector.finish()
     sink.flush()
@@ -324,25 +324,68 @@ def _collected(
     return pieces
 
 
+def _collector(
+    task: Task,
+    pairs: Iterable[Pair],
+    partitions: int,
+    put: shuffle.Put,
+    partitioner: Callable[[Any, int], int] | None,
+    combiner: Callable[..., Any] | None,
+) -> Collector | LineCollector:
+    index, number = task.order.attempt.task.index, task.order.attempt.number
+    bound = task.phase.spec.memory_bytes
+    if combiner is None and task.ordering == PLAIN and can_be_sorted(pairs):
+        collector = LineCollector(
+            index,
+            number,
+            partitions,
+            put,
+            form=pairs.form,
+            scratch=task.bench.scratch,
+            partition=partitioner,
+            memory_bytes=bound,
+        )
+        return task.context.ending.enter_context(collector)
+    return Collector(
+        index,
+        number,
+        partitions,
+        put,
+        combine=_combine(combiner, task.context),
+        partition=partitioner,
+        ordering=task.ordering,
+        memory_bytes=bound,
+    )
+
+
 def _groups(
     task: Task, gather: Callable[..., Iterator[shuffle.Group]] = shuffle.grouped
 ) -> Iterator[shuffle.Group]:
+    """The groups of the partition; its pieces are waited for when the first is asked for."""
+    yield from _gathered(task, gather)
+
+
+def _gathered(
+    task: Task, gather: Callable[..., Iterator[shuffle.Group]]
+) -> Iterator[shuffle.Group]:
+    """The same, when all pieces have come."""
     fetch = piece_fetch(task.bench.pieces, task.order.attempt.task.job)
     more = task.bench.more or _nothing_more
-    with arriving.all_pieces(task.order, more, fetch, task.bench.scratch) as arrived:
-        task.counters.update(
-            reduce_input_records=sum(piece.records for piece in arrived.pieces),
-            reduce_input_bytes=sum(piece.size_bytes for piece in arrived.pieces),
-        )
-        groups = gather(
-            arrived.pieces,
-            arrived.fetch,
-            ordering=task.ordering,
-            memory_bytes=task.phase.spec.memory_bytes,
-            scratch=task.bench.scratch,
-            counters=task.counters,
-        )
-        yield from task.selection.of_groups(groups)
+    pieces = arriving.all_pieces(task.order, more, fetch, task.bench.scratch)
+    arrived = task.context.ending.enter_context(pieces)
+    task.counters.update(
+        reduce_input_records=sum(piece.records for piece in arrived.pieces),
+        reduce_input_bytes=sum(piece.size_bytes for piece in arrived.pieces),
+    )
+    groups = gather(
+        arrived.pieces,
+        arrived.fetch,
+        ordering=task.ordering,
+        memory_bytes=task.phase.spec.memory_bytes,
+        scratch=task.bench.scratch,
+        counters=task.counters,
+    )
+    return task.selection.of_groups(groups)
 
 
 def _nothing_more() -> MorePieces:

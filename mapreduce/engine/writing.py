@@ -9,6 +9,7 @@ from typing import Any
 from mapreduce.api import Pair
 from mapreduce.data import formats, outputs
 from mapreduce.data.outputs import Output, Part, PartWriter
+from mapreduce.data.shuffle import LinePairs, Lines
 from mapreduce.engine import calling
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import PhaseOrder
@@ -36,6 +37,10 @@ class AttemptOutput:
         written = formats.writing(self._phase.output_format)
         name = outputs.part_name(self._attempt.task.index, written.extension)
         stream = self._open(self._folder, "", name, written)
+        if isinstance(pairs, LinePairs) and pairs.form.separator == written.line_separator:
+            for lines in pairs.lines():
+                stream.add_lines(lines)
+            return
         pairs = _checked_first(iter(pairs))
         while batch := list(itertools.islice(pairs, stream.next_pairs)):
             stream.add(batch)
@@ -128,6 +133,10 @@ class _PartStream:
             raise wrong from error
         self._added += len(batch)
         self._writer.write(data, len(batch))
+
+    def add_lines(self, lines: Lines) -> None:
+        assert isinstance(self._encoder, formats.BlockEncoder)
+        self._writer.write(self._encoder.add_lines(lines.text), lines.records)
 
     def _refuser(self) -> Callable[[Any], bool]:
         """Tells whether a pair is one that the format refuses, by what is known of those before: a

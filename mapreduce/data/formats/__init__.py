@@ -17,11 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from mapreduce.api import Pair
-from mapreduce.data.formats.contract import Batch, Encoder, ReadFormat, WriteFormat
+from mapreduce.data.formats.contract import Batch, BlockEncoder, Encoder, ReadFormat, WriteFormat
 from mapreduce.data.formats.options import name_of, parse
 
 __all__ = [
     "Batch",
+    "BlockEncoder",
     "Encoder",
     "ReadFormat",
     "WriteFormat",

@@ -31,7 +31,7 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 class Batch:
     """Some records of one slice, to be read once: `values`, each with its key from `keys()`, or
-    without `keys` pairs as they are.
+    without `keys` pairs as they are. `text` is all values as lines, if that is what they were.
 
     What failed on a record can ask afterwards which one it was. The records pay nothing for that:
     an iterator over a list knows how many are left.
@@ -41,13 +41,17 @@ class Batch:
     ((0, 'to'), (0, 'to'), 2, 0)
     """
 
-    __slots__ = ("_keys", "_unread", "_values", "pairs", "size")
+    __slots__ = ("_keys", "_text", "_unread", "_values", "pairs", "size")
 
     def __init__(
-        self, values: Sequence[Any], keys: Callable[[], Iterable[Any]] | None = None
+        self,
+        values: Sequence[Any],
+        keys: Callable[[], Iterable[Any]] | None = None,
+        text: bytes | None = None,
     ) -> None:
         self._values = values
         self._keys = keys
+        self._text = text
         self._unread = iter(values)
         self.pairs: Iterator[Pair] = self._with_keys(self._unread)
         """The records."""
@@ -63,6 +67,13 @@ class Batch:
         keys = self._keys
         part = None if keys is None else lambda: islice(keys(), start, stop)
         return Batch(self._values[start:stop], part if start else keys)
+
+    def take_text(self) -> bytes | None:
+        """All values as whole lines, in place of `pairs`; None, and nothing is taken, if they are
+        none."""
+        if self._text is not None:
+            self._unread = iter(())
+        return self._text
 
     def current(self) -> Pair | None:
         """The record that was last taken from `pairs`, None before the first."""
@@ -121,6 +132,11 @@ class WriteFormat(Protocol):
     def mergeable(self) -> bool:
         """True if files one behind the other are a file of the format."""
 
+    @property
+    def line_separator(self) -> bytes | None:
+        """What stands between key and value where these are bytes and each pair is a line of
+        these, as executables write it; None if pairs are written in another way."""
+
     def encoder(self, first_part: bool = True) -> Encoder:
         """Writes one file; `first_part` is False for one that will stand behind another."""
 
@@ -141,6 +157,10 @@ class BlockFormat(ABC):
 
     suffix: ClassVar[str] = ""
     mergeable: ClassVar[bool] = True
+
+    @property
+    def line_separator(self) -> bytes | None:
+        return None
 
     @property
     def extension(self) -> str:
@@ -184,6 +204,10 @@ class BlockEncoder:
         data = self._write(checked(pairs))
         self.next_pairs = fitting_pairs(len(pairs), len(data))
         return self._compressed(self._with_head(data))
+
+    def add_lines(self, text: bytes) -> bytes:
+        """Like `add`, of pairs that are lines already: see `line_separator`."""
+        return self._compressed(self._with_head(text))
 
     def finish(self) -> bytes:
         last = self._compressed(self._with_head(b""))

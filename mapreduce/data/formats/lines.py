@@ -67,6 +67,10 @@ class WriteText(BlockFormat):
     keys: bool = True
     errors: Errors = "strict"
 
+    @property
+    def line_separator(self) -> bytes | None:
+        return b"\t" if self.keys else None
+
     def write(self, pairs: list[Pair]) -> bytes:
         if bytes in set(map(type, map(_KEY, pairs))):
             return self._of_bytes(pairs)
@@ -108,16 +112,17 @@ _KEY = operator.itemgetter(0)
 
 def _batch_of_bytes(position: int, block: bytes) -> Batch:
     """The lines of a block that begins at `position`, without their ends, as they are."""
-    lines = (block.replace(b"\r\n", b"\n") if b"\r" in block else block).split(b"\n")
-    if not lines[-1]:
-        lines.pop()
+    text = block.replace(b"\r\n", b"\n") if b"\r" in block else block
+    if not text.endswith(b"\n"):
+        text += b"\n"
+    lines = text[:-1].split(b"\n")
 
     def positions() -> Iterator[int]:
         lengths = map(len, lines if b"\r" not in block else block.split(b"\n"))
         with_newlines = map(operator.add, lengths, itertools.repeat(1))
         return itertools.accumulate(with_newlines, initial=position)
 
-    return Batch(lines, positions)
+    return Batch(lines, positions, text)
 
 
 class Lines(NamedTuple):

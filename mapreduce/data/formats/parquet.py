@@ -99,6 +99,10 @@ class WriteParquet:
     def mergeable(self) -> bool:
         return False
 
+    @property
+    def line_separator(self) -> bytes | None:
+        return None
+
     def encoder(self, first_part: bool = True) -> Encoder:
         return ParquetEncoder(self)
 

@@ -5,17 +5,19 @@
 The format of what is stored stands in `blocks`, docs/shuffle.md follows a pair on its way.
 """
 
-from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece, Put
-from mapreduce.data.shuffle.collector import Collector, Partition
-from mapreduce.data.shuffle.columns import ColumnPairs, Columns, Same
+from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, LineForm, Piece, Put
+from mapreduce.data.shuffle.collector import Collector
+from mapreduce.data.shuffle.columns import Columns, Same
 from mapreduce.data.shuffle.combining import Combine, CombineAll, Combiner, Fold
 from mapreduce.data.shuffle.grouping import by_map, grouped
 from mapreduce.data.shuffle.hashing import HashPartitioner
+from mapreduce.data.shuffle.linecollector import LineCollector, can_be_sorted
+from mapreduce.data.shuffle.lines import LineGroups, LinePairs, Lines, whole_lines
+from mapreduce.data.shuffle.placing import Partition
 
 __all__ = [
     "MEMORY_BYTES",
     "Collector",
-    "ColumnPairs",
     "Columns",
     "Combine",
     "CombineAll",
@@ -24,10 +26,17 @@ __all__ = [
     "Fold",
     "Group",
     "HashPartitioner",
+    "LineCollector",
+    "LineForm",
+    "LineGroups",
+    "LinePairs",
+    "Lines",
     "Partition",
     "Piece",
     "Put",
     "Same",
     "by_map",
+    "can_be_sorted",
     "grouped",
+    "whole_lines",
 ]

@@ -3,11 +3,11 @@
 A block is
 
     4 bytes  CRC-32 of the rest, big-endian
-    zstd     pickle, protocol 5: (keys, counts, values)
+    zstd     pickle, protocol 5: (keys, counts, values), or `Lines`
 
 `keys` are in order; `counts` says how many of the values belong to each key, and is None where
 that is one each. A key's values may go on in the next block, or under the same key once more.
-`values` is a list, or a `Same`.
+`values` is a list, or a `Same`. `Lines` are whole lines of executables in order of their keys.
 """
 
 import itertools
@@ -22,6 +22,7 @@ import zstandard
 
 from dynamo.store import VALUE_LIMIT_BYTES
 from mapreduce.data.shuffle.columns import Same
+from mapreduce.data.shuffle.lines import Lines
 from mapreduce.data.shuffle.sizes import deep_size, sampled_size
 from mapreduce.errors import BadPair
 
@@ -112,8 +113,37 @@ def encoded_entries(entries: Iterable[Entry], block_bytes: int) -> Iterator[Bloc
         yield from _joined(held)
 
 
+def encoded_lines(lines: Iterable[Lines], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """A sorted run of lines as blocks."""
+    held: list[Lines] = []
+    held_bytes = 0
+    for some in lines:
+        held.append(some)
+        held_bytes += len(some.text)
+        if held_bytes >= block_bytes:
+            yield from _encoded_lines(_as_one(held))
+            held, held_bytes = [], 0
+    if held:
+        yield from _encoded_lines(_as_one(held))
+
+
 def decoded(data: bytes) -> Columns:
     """What a block holds. Raises `Damaged`."""
+    held = _unpacked(data)
+    if isinstance(held, Lines):
+        keys, values = held.columns()
+        return list(keys), None, values
+    return held
+
+
+def decoded_lines(data: bytes) -> Lines:
+    """What a block of lines holds. Raises `Damaged`."""
+    held = _unpacked(data)
+    assert isinstance(held, Lines)
+    return held
+
+
+def _unpacked(data: bytes) -> Columns | Lines:
     packed = data[_CHECKSUM.size :]
     if len(data) < _CHECKSUM.size or _CHECKSUM.unpack_from(data)[0] != zlib.crc32(packed):
         raise Damaged
@@ -210,13 +240,8 @@ def _encoded(keys: list[Any], counts: list[int] | None, values: Sequence[Any]) -
     if len(packed) > MAX_BLOCK_BYTES:
         if len(values) > 1:
             return [block for half in _halves(keys, counts, values) for block in _encoded(*half)]
-        if len(packed) > VALUE_LIMIT_BYTES - _CHECKSUM.size:
-            raise BadPair(
-                f"a single pair of {len(packed):,} bytes, compressed, is over the limit of "
-                f"{VALUE_LIMIT_BYTES:,}; its key is {str(keys[0])[:60]!r}: write large values to "
-                "files, and yield their names"
-            ).late(lambda given: len(pickle.dumps(given, protocol=5)) > VALUE_LIMIT_BYTES)
-    return [Block(_CHECKSUM.pack(zlib.crc32(packed)) + packed, len(values), len(body))]
+        _check_fits(packed, keys[0])
+    return [_block(packed, len(values), len(body))]
 
 
 def _halves(keys: list[Any], counts: list[int] | None, values: Sequence[Any]) -> Iterator[Columns]:
@@ -229,6 +254,37 @@ def _halves(keys: list[Any], counts: list[int] | None, values: Sequence[Any]) ->
         half = len(values) // 2
         yield keys, [half], values[:half]
         yield keys, [len(values) - half], values[half:]
+
+
+def _as_one(some: Sequence[Lines]) -> Lines:
+    return Lines(b"".join(lines.text for lines in some), some[0].form)
+
+
+def _encoded_lines(lines: Lines) -> list[Block]:
+    """Like `_encoded`."""
+    body = pickle.dumps(lines, protocol=5)
+    packed = _zstd.compress(body)
+    if len(packed) > MAX_BLOCK_BYTES:
+        text, form = lines
+        if middle := text.find(b"\n", len(text) // 2, -1) + 1 or text.rfind(b"\n", 0, -1) + 1:
+            halves = Lines(text[:middle], form), Lines(text[middle:], form)
+            return [block for half in halves for block in _encoded_lines(half)]
+        _check_fits(packed, lines.columns().keys[0])
+    return [_block(packed, lines.records, len(body))]
+
+
+def _check_fits(packed: bytes, key: Any) -> None:
+    """Raise `BadPair` for a single pair that is too large to be stored."""
+    if len(packed) > VALUE_LIMIT_BYTES - _CHECKSUM.size:
+        raise BadPair(
+            f"a single pair of {len(packed):,} bytes, compressed, is over the limit of "
+            f"{VALUE_LIMIT_BYTES:,}; its key is {str(key)[:60]!r}: write large values to "
+            "files, and yield their names"
+        ).late(lambda given: len(pickle.dumps(given, protocol=5)) > VALUE_LIMIT_BYTES)
+
+
+def _block(packed: bytes, records: int, size_bytes: int) -> Block:
+    return Block(_CHECKSUM.pack(zlib.crc32(packed)) + packed, records, size_bytes)
 
 
 def pickled(columns: Columns) -> bytes:

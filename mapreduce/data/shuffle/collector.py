@@ -9,31 +9,28 @@ write everything once more to spare the reducer some round trips, which are batc
 
 import itertools
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from mapreduce.api import Pair
 from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.pieces import MEMORY_BYTES, Group, Piece, Put
-from mapreduce.data.portable_hash import has_partition, partitions_of
 from mapreduce.data.shuffle.blocks import encoded
-from mapreduce.data.shuffle.columns import ColumnPairs, Same
+from mapreduce.data.shuffle.columns import Same
 from mapreduce.data.shuffle.combining import CombineAll, Combiner
 from mapreduce.data.shuffle.counting import Counted
 from mapreduce.data.shuffle.holding import LOOK_PAIRS, Holding, Rest
+from mapreduce.data.shuffle.lines import LinePairs
 from mapreduce.data.shuffle.listing import Listed
-from mapreduce.errors import BadPair, place_of
-
-Partition = Callable[[Any, int], int]
-"""A partitioner: a function of a key and the number of partitions."""
+from mapreduce.data.shuffle.placing import Partition, Placing
+from mapreduce.errors import BadPair
 
 
 class Collector:
     """Gathers the pairs of one map attempt and writes them as pieces.
 
     `put` stores a block. `combine` folds the values of a key; None leaves them as they are.
-    `partition` says which partition a key belongs to (one that can do it for many keys at once has
-    a method `each`); by default that is `portable_hash` of the key, or of its group.
+    `partition` says which partition a key belongs to, see `Placing`.
     `memory_bytes` bounds the memory for pairs.
 
     >>> stored = []
@@ -62,9 +59,8 @@ class Collector:
         """How many runs were written because memory was full."""
         self.spilled_records = 0
         self._map_index, self._attempt = map_index, attempt
-        self._partitions = partitions
+        self._placing = Placing(partitions, partition, ordering.group_key)
         self._put = put
-        self._partition = partition
         self._ordering = ordering
         self._memory_bytes = memory_bytes
         self._combine_all = combine if isinstance(combine, CombineAll) else None
@@ -74,9 +70,9 @@ class Collector:
 
     def collect(self, pairs: Iterable[Pair]) -> None:
         """Gather all of `pairs`. Raises `BadPair` for what is no pair or has no hashable key."""
-        if isinstance(pairs, ColumnPairs):
-            for keys, values in pairs.columns:
-                self._collect_column(keys, values)
+        if isinstance(pairs, LinePairs):
+            for lines in pairs.lines():
+                self._collect_column(*lines.columns())
         else:
             self._collect(iter(pairs))
 
@@ -151,39 +147,10 @@ class Collector:
 
     def _partitioned(self, keys: Collection[Any]) -> list[list[Any]]:
         """The keys of each partition."""
-        parts: list[list[Any]] = [[] for _ in range(self._partitions)]
-        numbers = self._placed(keys) if self._partition else self._hashed(keys)
-        for key, number in zip(keys, numbers):
+        parts: list[list[Any]] = [[] for _ in range(self._placing.partitions)]
+        for key, number in zip(keys, self._placing.numbers(keys)):
             parts[number].append(key)
         return parts
-
-    def _hashed(self, keys: Collection[Any]) -> list[int]:
-        group_key = self._ordering.group_key
-        groups = keys if group_key is None else list(map(group_key, keys))
-        try:
-            return partitions_of(groups, self._partitions)
-        except TypeError as error:
-            group_of = group_key or _itself
-            wrong = BadPair(str(error))
-            raise wrong.late(lambda given: not has_partition(group_of(given[0]))) from error
-
-    def _placed(self, keys: Collection[Any]) -> list[int]:
-        """What the job's partitioner says, checked."""
-        assert self._partition is not None
-        each = getattr(self._partition, "each", None)
-        if each is not None:
-            return each(keys)  # type: ignore[no-any-return]
-        function, partitions = self._partition, self._partitions
-        numbers = [function(key, partitions) for key in keys]
-        if set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) < partitions:
-            return numbers
-        for key, number in zip(keys, numbers):
-            if type(number) is not int or not 0 <= number < partitions:
-                raise BadPair(
-                    f"the partitioner {place_of(function)} gave {repr(number)[:60]} for the key "
-                    f"{repr(key)[:60]}: it must give an int from 0 to {partitions - 1}"
-                ).of_key(key)
-        return numbers
 
 
 def _gathered(held: Holding, pairs: Iterator[Pair], limit_bytes: int) -> tuple[Holding, Rest]:
@@ -206,7 +173,3 @@ def _groups(keys: list[Any], held: Holding) -> Iterator[Group]:
         rest = iter(values)
         for key, count in zip(some, counts or itertools.repeat(1)):
             yield key, itertools.islice(rest, count)
-
-
-def _itself(key: Any) -> Any:
-    return key

@@ -1,13 +1,8 @@
-"""Pairs in bulk: columns of keys and of values, for code that makes many at once.
-
-Who takes them as pairs need not know; the collector takes them column by column.
-"""
+"""Pairs in bulk: columns of keys and of values, for code that makes many at once."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, overload
-
-from mapreduce.api import Pair
 
 
 class Same(Sequence[Any]):
@@ -47,22 +42,3 @@ class Columns(NamedTuple):
 
     keys: Sequence[Any]
     values: Sequence[Any]
-
-
-class ColumnPairs(Iterator[Pair]):
-    """An iterator over pairs that come as columns.
-
-    >>> list(ColumnPairs([Columns(["to", "be"], Same(1, 2)), Columns(["or"], [2])]))
-    [('to', 1), ('be', 1), ('or', 2)]
-    """
-
-    def __init__(self, columns: Iterable[Columns]) -> None:
-        self.columns = iter(columns)
-        self._pairs = itertools.chain.from_iterable(itertools.starmap(zip, self.columns))
-
-    def __iter__(self) -> Iterator[Pair]:
-        return self._pairs
-
-    def __next__(self) -> Pair:
-        pair: Pair = next(self._pairs)
-        return pair

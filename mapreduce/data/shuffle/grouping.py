@@ -5,31 +5,27 @@ by key. If that takes more than the memory allows, what is held is written to th
 sorted run, and in the end the runs are merged: then the memory holds a block of each run, and the
 values of a key come one after the other however many they are.
 
-For a `PartitionReducer` the pieces of each map task are gathered by themselves (`by_map`).
+Pieces of lines are merged by the system's `sort`. For a `PartitionReducer` the pieces of each map
+task are gathered by themselves (`by_map`).
 """
 
 import contextlib
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mapreduce.data.ordering import PLAIN, Ordering
 from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, Piece
-from mapreduce.data.shuffle.blocks import Columns, Damaged, decoded
+from mapreduce.data.shuffle.blocks import Columns, decoded
 from mapreduce.data.shuffle.columns import Same
+from mapreduce.data.shuffle.linemerging import common_form, merged_lines
+from mapreduce.data.shuffle.lines import LineGroups
+from mapreduce.data.shuffle.reading import Fetched, opened, read_ahead
 from mapreduce.data.shuffle.runs import KEY_RANK, Ranked, Runs
 from mapreduce.data.shuffle.sizes import LIST_BYTES, POINTER_BYTES, deep_size, sampled_size
-from mapreduce.errors import PieceLost
-
-WINDOW_BLOCKS = 256
-WINDOW_BYTES = 8 << 20
-"""So much is fetched at once; sizes are those before compression."""
-
-Fetched = tuple[Piece, bytes | None]
-"""A piece, and one of its blocks as it was fetched."""
 
 
 def grouped(
@@ -50,7 +46,10 @@ def grouped(
     Raises `PieceLost` for a block that `fetch` does not find or that is damaged, `BadRecord` for
     keys or values that can't be compared, `ScratchFailed` when the local disk is full.
     """
-    return _gathered(_read_ahead(pieces, fetch), scratch, ordering, memory_bytes, counters)
+    pieces = list(pieces)
+    if form := common_form(pieces):
+        return LineGroups(merged_lines(pieces, fetch, form, scratch), form)
+    return _gathered(read_ahead(pieces, fetch), scratch, ordering, memory_bytes, counters)
 
 
 def by_map(
@@ -69,7 +68,7 @@ def by_map(
     are gathered when they are read: what other tasks gave takes no memory then. Raises what
     `grouped` raises.
     """
-    for map_index, blocks in itertools.groupby(_read_ahead(pieces, fetch), _map_of):
+    for map_index, blocks in itertools.groupby(read_ahead(pieces, fetch), _map_of):
         groups = _gathered(blocks, scratch, ordering, memory_bytes, counters)
         yield f"map-{map_index:05d}", ((key, value) for key, values in groups for value in values)
 
@@ -90,8 +89,8 @@ def _gathered(
     runs = Runs(scratch, ordering, memory_bytes)
     gathering = _Gathering(runs, memory_bytes, counters)
     with contextlib.closing(runs):
-        for piece, data in blocks:
-            gathering.add(_decoded(piece, data))
+        for fetched in blocks:
+            gathering.add(opened(fetched, decoded))
         groups = gathering.merged() if runs else gathering.in_memory(ordering)
         yield from groups if ordering.group_key is None else _by_group(groups, ordering.group_key)
         if runs.failure is not None:
@@ -161,36 +160,3 @@ def _by_group(groups: Iterator[Group], group_key: Callable[[Any], Any]) -> Itera
     """All keys of a group as one."""
     for group, same in itertools.groupby(groups, lambda given: group_key(given[0])):
         yield group, itertools.chain.from_iterable(values for _, values in same)
-
-
-def _read_ahead(pieces: Iterable[Piece], fetch: Fetch) -> Iterator[Fetched]:
-    """All blocks in order, many small ones in one round trip."""
-    ordered = sorted(pieces, key=lambda piece: (piece.map_index, piece.run))
-    wanted = ((piece, index) for piece in ordered for index in range(piece.blocks))
-    window: list[tuple[Piece, int]] = []
-    held_bytes = 0
-    for piece, index in wanted:
-        block_bytes = piece.size_bytes // piece.blocks
-        if window and (held_bytes + block_bytes > WINDOW_BYTES or len(window) == WINDOW_BLOCKS):
-            yield from _fetched(window, fetch)
-            window, held_bytes = [], 0
-        window.append((piece, index))
-        held_bytes += block_bytes
-    if window:
-        yield from _fetched(window, fetch)
-
-
-def _fetched(window: Sequence[tuple[Piece, int]], fetch: Fetch) -> Iterator[Fetched]:
-    return zip((piece for piece, _ in window), fetch(window))
-
-
-def _decoded(piece: Piece, data: bytes | None) -> Columns:
-    """What a block holds; PieceLost if it is missing or damaged."""
-    if data is None:
-        raise PieceLost(piece.map_index, f"a block for partition {piece.partition} is missing")
-    try:
-        return decoded(data)
-    except Damaged:
-        raise PieceLost(
-            piece.map_index, f"a block for partition {piece.partition} fails its checksum"
-        ) from None

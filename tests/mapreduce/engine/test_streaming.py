@@ -83,6 +83,29 @@ def test_a_combiner_changes_the_counters_and_not_the_output(here: Path) -> None:
     assert counters["combine_output_records"] == counters["reduce_input_records"] < words / 10
 
 
+def test_lines_of_one_value_and_of_several_come_together(here: Path) -> None:
+    Path("book.txt").write_text("a\t1\nb\t1\n")
+    Path("other.txt").write_text("b\t2\na\t1\n")
+    assert run("cat", "cat", inputs=["book.txt", "other.txt"]) == b"a\t1\na\t1\nb\t1\nb\t2\n"
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_each_key_is_in_one_part(here: Path, separator: str) -> None:
+    Path("book.txt").write_text("".join(f"{n * 7 % 60},{n}\n" for n in range(300)))
+    reducer = Executable("cat", input_separator=separator, output_separator=separator)
+    job = Job(
+        "job", mapper=Executable("cat", output_separator=","), reducer=reducer, reducers=4,
+        split_bytes=500,
+    )  # fmt: skip
+    counters = job.run("book.txt", output="out", runner="inline").counters
+    assert counters["reduce_input_groups"] == 60
+    parts = [part.read_text().splitlines() for part in sorted(Path("out").glob("part-*"))]
+    cut = [[line.split("\t")[0] for line in part] for part in parts]
+    assert [keys for keys in cut if keys != sorted(keys)] == []
+    assert sum(len(set(keys)) for keys in cut) == 60
+    assert sum(map(len, cut)) == counters["reduce_output_records"] == 300
+
+
 def test_fields_make_the_key_and_some_of_them_the_partition(here: Path) -> None:
     Path("book.txt").write_text("".join(f"{n % 9}.{n % 4}.{n}\n" for n in range(200)))
     made = Executable("cat", output_separator=".", key_fields=2)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mapreduce.api import Pair
 from mapreduce.data import shuffle
 from mapreduce.data.portable_hash import partition_of, sorted_keys
-from mapreduce.data.shuffle import Collector, Fold, Piece, grouping
+from mapreduce.data.shuffle import Collector, Fold, Piece, reading
 from mapreduce.data.shuffle import blocks as blocks_module
 from mapreduce.errors import BadRecord, PieceLost
 
@@ -126,7 +126,7 @@ def test_by_map_each_task_comes_with_its_own_pairs_in_the_same_order(
 
 
 def test_by_map_only_the_task_that_is_read_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouping, "WINDOW_BLOCKS", 2)
+    monkeypatch.setattr(reading, "WINDOW_BLOCKS", 2)
     blocks = Blocks()
     pieces = [
         piece for index in range(6) for piece in blocks.collect(index, 1, [("key", Living())] * 3)

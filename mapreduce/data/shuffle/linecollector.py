@@ -1,0 +1,184 @@
+"""The map side for lines: what an executable writes is sorted by the system's `sort`.
+
+It goes to a file as it is. When that is large enough it is sorted in the background, while the
+program goes on, and then stored as a run: a piece for each partition. No Python sees a line, but to
+tell its partition where there are several.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, TypeGuard
+
+from mapreduce.api import Pair
+from mapreduce.data.pieces import MEMORY_BYTES, LineForm, Piece, Put
+from mapreduce.data.shuffle import sort
+from mapreduce.data.shuffle.blocks import encoded_lines
+from mapreduce.data.shuffle.columns import Same
+from mapreduce.data.shuffle.lines import LinePairs, Lines, whole_lines
+from mapreduce.data.shuffle.placing import Partition, Placing
+from mapreduce.errors import ScratchFailed
+
+RUN_BYTES = 16 << 20
+"""So many bytes of lines make a run: enough to sort them well, few enough to have the next ones
+made meanwhile."""
+_MEMORY_SHARE = 8
+"""A run is at most such a part of the memory: `sort` needs several times its size."""
+
+
+def can_be_sorted(pairs: Iterable[Pair]) -> TypeGuard[LinePairs]:
+    """True for lines that are better sorted here: not if they all have one value, as those of a
+    word count, which `Collector` need only count."""
+    if not isinstance(pairs, LinePairs) or not sort.is_able(pairs.form):
+        return False
+    return not isinstance(pairs.first().columns().values, Same)
+
+
+class LineCollector:
+    """Gathers the lines of one map attempt and writes them as pieces: for lines of the form `form`
+        what `Collector` is for pairs. A context manager, at whose end its files are gone.
+
+        >>> import tempfile
+    >>> stored, lines = [], LinePairs([b"to\t1\nor\t1\n", b"be\t2\n"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     into = {"form": lines.form, "scratch": Path(folder)}
+    ...     with LineCollector(0, 1, 1, lambda *block: stored.append(block), **into) as collector:
+    ...         collector.collect(lines)
+    ...         [(piece.partition, piece.records) for piece in collector.finish()]
+    [(0, 3)]
+    """
+
+    def __init__(
+        self,
+        map_index: int,
+        attempt: int,
+        partitions: int,
+        put: Put,
+        *,
+        form: LineForm,
+        scratch: Path,
+        partition: Partition | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.output_records = 0
+        self.combine_input_records = self.combine_output_records = 0
+        self.spills = 0
+        """How many runs were written because there were more lines than one run holds."""
+        self.spilled_records = 0
+        self._map_index, self._attempt = map_index, attempt
+        self._placing = Placing(partitions, partition)
+        self._put = put
+        self._form = form
+        self._memory_bytes = memory_bytes
+        self._run_bytes = min(RUN_BYTES, memory_bytes // _MEMORY_SHARE)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="lines-", dir=scratch, ignore_cleanup_errors=True
+        )
+        self._lines: BinaryIO | None = None
+        self._size_bytes = 0
+        self._sorting: sort.Sorting | None = None
+        self._opened = self._runs = 0
+        self._pieces: list[Piece] = []
+
+    def collect(self, pairs: Iterable[Pair]) -> None:
+        """Gather all of `pairs`, which `can_be_sorted`. Raises `ScratchFailed` when the local disk
+        is full."""
+        assert isinstance(pairs, LinePairs)
+        for lines in pairs.lines():
+            if self._size_bytes >= self._run_bytes:
+                self.spills += 1
+                self._sort()
+                self.spilled_records = self.output_records
+            self.output_records += lines.records
+            self._write(lines.text)
+
+    def finish(self) -> tuple[Piece, ...]:
+        """Write what is left; the pieces of all runs, in order of run and partition."""
+        self._sort()
+        self._store_sorted()
+        return tuple(self._pieces)
+
+    def __enter__(self) -> "LineCollector":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._lines is not None:
+            self._lines.close()
+        if self._sorting is not None:
+            self._sorting.close()
+        self._folder.cleanup()
+
+    def _write(self, text: bytes) -> None:
+        if self._lines is None:
+            self._opened += 1
+            path = Path(self._folder.name, f"run-{self._opened:05d}")
+            self._lines = path.open("wb", buffering=0)
+        try:
+            view = memoryview(text)
+            while view:
+                view = view[self._lines.write(view) :]
+        except OSError as error:
+            reason = f"{error.strerror} after {self._size_bytes:,} bytes"
+            raise ScratchFailed(Path(self._lines.name), reason) from error
+        self._size_bytes += len(text)
+
+    def _sort(self) -> None:
+        """Begin to sort what has been written, when the run before has been stored."""
+        self._store_sorted()
+        if self._lines is not None:
+            self._lines.close()
+            path = Path(self._lines.name)
+            self._sorting = sort.Sorting(path, self._form, self._memory_bytes // 2)
+            self._lines, self._size_bytes = None, 0
+
+    def _store_sorted(self) -> None:
+        if self._sorting is not None:
+            file = self._sorting.finish()
+            self._sorting = None
+            for partition, lines in enumerate(self._parted(file)):
+                if lines:
+                    self._pieces.append(self._stored(partition, lines))
+            file.unlink()
+            self._runs += 1
+
+    def _parted(self, file: Path) -> list[list[Lines]]:
+        """The lines of each partition, in blocks."""
+        parts: list[list[Lines]] = [[] for _ in range(self._placing.partitions)]
+        for text in whole_lines(sort.read(file)):
+            lines = Lines(text, self._form)
+            if len(parts) == 1:
+                parts[0].append(lines)
+                continue
+            texts: list[list[bytes]] = [[] for _ in parts]
+            numbers = self._placing.numbers(lines.columns().keys)
+            for number, line in zip(numbers, text.split(b"\n")):
+                texts[number].append(line)
+            for part, some in zip(parts, texts):
+                if some:
+                    some.append(b"")
+                    part.append(Lines(b"\n".join(some), self._form))
+        return parts
+
+    def _stored(self, partition: int, lines: list[Lines]) -> Piece:
+        count = records = size_bytes = 0
+        for block in encoded_lines(lines):
+            self._put(partition, self._runs, count, block.data)
+            count += 1
+            records += block.records
+            size_bytes += block.size_bytes
+        return Piece(
+            self._map_index,
+            self._attempt,
+            partition,
+            self._runs,
+            count,
+            records,
+            size_bytes,
+            self._form,
+        )
