@@ -40,7 +40,7 @@ class LineCollector:
         what `Collector` is for pairs. A context manager, at whose end its files are gone.
 
         >>> import tempfile
-    >>> stored, lines = [], LinePairs([b"to\t1\nor\t1\n", b"be\t2\n"])
+    >>> stored, lines = [], LinePairs([b"to\\t1\\nor\\t1\\n", b"be\\t2\\n"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     into = {"form": lines.form, "scratch": Path(folder)}
     ...     with LineCollector(0, 1, 1, lambda *block: stored.append(block), **into) as collector:
