@@ -239,7 +239,7 @@ def test_large_lines_are_parted_and_one_that_is_too_large_is_named(
     key, values = next(stored.grouped(pieces))
     assert (key, list(values)) == (b"large", [line[6:-1]] * 3)
     with pytest.raises(BadPair, match=r"a single pair of .* its key is \"b'large'\""):
-        stored.collect(0, 1, line[:-1] + line[:5:-1] + b"\n", LineCollector)
+        stored.collect(0, 1, line[:-1] + line[-2:5:-1] + b"\n", LineCollector)
 
 
 def test_a_failure_that_user_code_does_not_tell_of_is_raised_at_the_end() -> None:
