@@ -37,9 +37,9 @@ def can_be_sorted(pairs: Iterable[Pair]) -> TypeGuard[LinePairs]:
 
 class LineCollector:
     """Gathers the lines of one map attempt and writes them as pieces: for lines of the form `form`
-        what `Collector` is for pairs. A context manager, at whose end its files are gone.
+    what `Collector` is for pairs. A context manager, at whose end its files are gone.
 
-        >>> import tempfile
+    >>> import tempfile
     >>> stored, lines = [], LinePairs([b"to\\t1\\nor\\t1\\n", b"be\\t2\\n"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     into = {"form": lines.form, "scratch": Path(folder)}
