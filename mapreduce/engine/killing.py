@@ -48,9 +48,14 @@ def end_family(leader: int, mark: str) -> None:
 
 def end_group(leader: int, mark: str) -> None:
     """The same after the leader has ended by itself and was waited for: what it has left behind."""
-    _end_all(lambda: marked(mark))
+    end_marked(mark)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def end_marked(mark: str) -> None:
+    """Kill all processes that have a mark."""
+    _end_all(lambda: marked(mark))
 
 
 def end_tree(process: int) -> None:

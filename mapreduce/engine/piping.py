@@ -51,10 +51,11 @@ def started(
             words, cwd=folder, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0
         )
     except (OSError, ValueError) as error:
-        raise ProgramFailed(f"can't be started: {_why_not(words[0], folder, error)}") from None
+        raise ProgramFailed(f"can't be started: {why_not(words[0], folder, error)}") from None
 
 
-def _why_not(program: str, folder: Path, error: Exception) -> str:
+def why_not(program: str, folder: Path, error: Exception) -> str:
+    """What keeps a program from being started in `folder`, for its user."""
     path = folder / program
     if isinstance(error, PermissionError):
         return f"{program!r} is not executable; `chmod +x` makes it so"

@@ -16,106 +16,151 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mapreduce.engine import killing
+from mapreduce.engine.piping import why_not
+from mapreduce.errors import ProgramFailed
 from mapreduce.jsonwire.grouping import SORT, names_for_sort, sort_environment
+from mapreduce.jsonwire.guard import Guard
 from mapreduce.jsonwire.messages import NewSortJob, Order
 
 TRIES = 3
 """How often a program is run that something kills."""
+BLOCK_BYTES = 1 << 18
 Tell = Callable[[str], None]
 
 
-async def perform(order: Order, tell: Tell) -> None:
-    """Do a task; what goes wrong is told."""
-    if isinstance(order, NewSortJob):
-        await _guarded(sort(order, tell), f"sorting into {order.output_file}", tell)
-        return
-    for source, target in zip(order.input_files, order.outputs):
-        what = f"{order.executable} on {source}"
-        await _guarded(run(order.executable, Path(source), Path(target), tell), what, tell)
+class Executor:
+    """Does tasks, and tells what goes wrong."""
 
+    def __init__(self, tell: Tell, guard: Guard) -> None:
+        self._tell = tell
+        self._guard = guard
 
-async def _guarded(work: Awaitable[None], what: str, tell: Tell) -> None:
-    try:
-        await work
-    except (OSError, ValueError) as error:
-        tell(f"{what} failed: {error}")
-
-
-async def run(executable: str, source: Path, target: Path, tell: Tell) -> None:
-    """Run a program with the file `source` as its standard input, and keep what it prints as the
-    file `target`.
-
-    The exit status is told and changes nothing, as in a pipeline of the shell: `grep` that has
-    found nothing ends with 1. A program that a signal has ended is run again, at most three times.
-    One that can't be started has an empty file as its output. Raises OSError.
-    """
-    with scratch(target) as part:
-        for attempt in range(1, TRIES + 1):
-            try:
-                status = await _run_once(program(executable), source, part)
-            except (OSError, ValueError) as error:
-                tell(f"{executable} on {source} could not be run: {error}; {target} is empty")
-                part.write_bytes(b"")
-                return
-            if status >= 0:
-                break
-            name = killing.signal_name(-status) or f"signal {-status}"
-            tell(f"{executable} on {source}: ended by {name}, {attempt} of {TRIES} tries")
-        if status > 0:
-            tell(f"{executable} on {source}: exit status {status}; its output is kept as it is")
-
-
-async def _run_once(executable: str, source: Path, part: Path) -> int:
-    with source.open("rb") as stdin, part.open("wb") as stdout:
-        async with process(executable, stdin=stdin, stdout=stdout) as child:
-            return await child.wait()
-
-
-async def sort(order: NewSortJob, tell: Tell) -> None:
-    """Sort the lines of all files into one, in the order of their bytes, with the system's `sort`:
-    its memory is bounded, and what doesn't fit waits on the disk beside the output. Raises
-    OSError."""
-    present = [file for file in order.input_files if Path(file).is_file()]
-    for missing in sorted(set(order.input_files) - set(present)):
-        tell(f"{missing} is not there to be sorted; taken as empty")
-    with scratch(Path(order.output_file)) as part:
-        part.write_bytes(b"")
-        if not present:
+    async def perform(self, order: Order) -> None:
+        if isinstance(order, NewSortJob):
+            await self._guarded(self._sort(order), f"sorting into {order.output_file}")
             return
-        options = [f"--temporary-directory={part.parent}", "--files0-from=-", f"--output={part}"]
-        pipe, environment = asyncio.subprocess.PIPE, sort_environment()
-        async with process(*SORT, *options, stdin=pipe, env=environment) as child:
-            await child.communicate(names_for_sort(present))
-        if child.returncode:
-            raise OSError(f"`sort` ended with exit status {child.returncode}")
+        for source, target in zip(order.input_files, order.outputs):
+            work = self._run(order.executable, Path(source), Path(target))
+            await self._guarded(work, f"{order.executable} on {source}")
+
+    async def _guarded(self, work: Awaitable[None], what: str) -> None:
+        try:
+            await work
+        except (OSError, ValueError, ProgramFailed) as error:
+            self._tell(f"{what} failed: {error}")
+
+    async def _run(self, executable: str, source: Path, target: Path) -> None:
+        """Run a program with the file `source` as its standard input, and keep what it prints as
+        the file `target`.
+
+        The exit status is told and changes nothing, as in a pipeline of the shell: `grep` that has
+        found nothing ends with 1. A program that a signal has ended is run again, at most three
+        times. One that can't be started has an empty file as its output. Raises OSError.
+        """
+        what = f"{executable} on {source}"
+        with scratch(target) as part:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    status = await self._run_once(executable, source, part)
+                except ProgramFailed as error:
+                    self._tell(f"{what} could not be run: {error}; {target} is empty")
+                    part.write_bytes(b"")
+                    return
+                if status >= 0:
+                    break
+                name = killing.signal_name(-status) or f"signal {-status}"
+                self._tell(f"{what}: ended by {name}, {attempt} of {TRIES} tries")
+            if status > 0:
+                self._tell(f"{what}: exit status {status}; its output is kept as it is")
+
+    async def _run_once(self, executable: str, source: Path, part: Path) -> int:
+        with opened(source) as stdin, part.open("wb") as kept:
+            async with (
+                pipe() as (stdout, reader),
+                self._process(program(executable), stdin=stdin, stdout=stdout) as child,
+            ):
+                stdout.close()
+                # Others whom it has started may write on when it has ended, as in a pipeline.
+                while block := await reader.read(BLOCK_BYTES):
+                    kept.write(block)
+                return await child.wait()
+
+    async def _sort(self, order: NewSortJob) -> None:
+        """Sort the lines of all files into one, in the order of their bytes, with the system's
+        `sort`: its memory is bounded, and what doesn't fit waits on the disk beside the output.
+        Raises OSError."""
+        present = [file for file in order.input_files if Path(file).is_file()]
+        for missing in sorted(set(order.input_files) - set(present)):
+            self._tell(f"{missing} is not there to be sorted; taken as empty")
+        with scratch(Path(order.output_file)) as part:
+            part.write_bytes(b"")
+            if not present:
+                return
+            options = [f"--temporary-directory={part.parent}", "--files0-from=-"]
+            command = [*SORT, *options, f"--output={part}"]
+            stdin, environment = asyncio.subprocess.PIPE, sort_environment()
+            async with self._process(*command, stdin=stdin, env=environment) as child:
+                await child.communicate(names_for_sort(present))
+            if child.returncode:
+                raise OSError(f"`sort` ended with exit status {child.returncode}")
+
+    @asynccontextmanager
+    async def _process(
+        self, *command: str, **options: Any
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A child that leads a session of its own: what it has started ends with this block."""
+        environment = {**os.environ, **options.pop("env", {}), **self._guard.environment}
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *command, start_new_session=True, env=environment, **options
+            )
+        except (OSError, ValueError) as error:
+            raise ProgramFailed(why_not(command[0], Path(), error)) from None
+        self._guard.watch(child.pid)
+        try:
+            yield child
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+            self._guard.watch(0)
+
+
+def opened(source: Path) -> BinaryIO:
+    """An input file; `ProgramFailed` if it can't be read."""
+    try:
+        return source.open("rb")
+    except (OSError, ValueError) as error:
+        raise ProgramFailed(str(error)) from None
 
 
 @asynccontextmanager
-async def process(*command: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A child that leads a session of its own: whatever it has started ends with this block."""
-    child = await asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
+async def pipe() -> AsyncIterator[tuple[BinaryIO, asyncio.StreamReader]]:
+    """The end that a child is to write to, and what comes out at the other."""
+    ours, theirs = os.pipe()
+    reader = asyncio.StreamReader(limit=BLOCK_BYTES)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb")
+    )
     try:
-        yield child
+        with os.fdopen(theirs, "wb") as stdout:
+            yield stdout, reader
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+        transport.close()
 
 
 @contextmanager
 def scratch(target: Path) -> Iterator[Path]:
     """A path for a file that becomes `target` at the end of the block, unless that raises."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    hidden = f".worker-{os.getpid()}"
-    folder = target.parent.parent / hidden
-    try:
-        folder.mkdir(exist_ok=True)
-    except PermissionError:
-        folder = target.parent / hidden
-        folder.mkdir(exist_ok=True)
+    beside = target.parent.parent
+    one_disk = beside.stat().st_dev == target.parent.stat().st_dev
+    place = beside if one_disk and os.access(beside, os.W_OK) else target.parent
+    folder = place / f".worker-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
     try:
         part = folder / target.name
         yield part

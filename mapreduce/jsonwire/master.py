@@ -282,9 +282,10 @@ class Master:
     # Words ----------------------------------------------------------------------------------------
 
     def _shut_down(self) -> None:
-        for worker in self.workers.values():
-            patience_s = 0.0 if worker.dead else LAST_WORDS_S
-            self._actions.append(Send(worker.host, worker.port, Shutdown(), patience_s))
+        """Tell each address once, before all that still waits for being sent there."""
+        for host, port in dict.fromkeys((w.host, w.port) for w in self.workers.values()):
+            patience_s = LAST_WORDS_S if self._at(host, port) else 0.0
+            self._actions += [Drop(host, port), Send(host, port, Shutdown(), patience_s)]
         self._actions.append(Stop(flush_s=2 * LAST_WORDS_S))
 
     def _send(self, worker: KnownWorker, message: AnyMessage) -> None:

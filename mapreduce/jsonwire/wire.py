@@ -30,8 +30,8 @@ TURN_S = 0.5
 """So long a message waits for those whose connections came before its own."""
 AGAIN_S = 0.1
 """The pause before a message is tried again."""
-SEND_S = 10.0
-"""So long sending to one that listens may take."""
+CONNECT_S = 2.0
+"""So long a connection may wait for being accepted, before another is tried."""
 BACKLOG = 1024
 
 Heard = Callable[[AnyMessage | Event | Report], None]
@@ -139,32 +139,41 @@ class Outbox:
             line.waiting.task_done()
 
     async def _deliver(self, what: Send) -> None:
-        loop = asyncio.get_running_loop()
-        deadline, tried = loop.time() + what.patience_s, False
+        now = asyncio.get_running_loop().time
+        deadline, tried = now() + what.patience_s, False
         while True:
             try:
-                await asyncio.wait_for(send_once(what), SEND_S)
+                await send_once(what)
                 return
-            except (OSError, TimeoutError, ValueError) as error:  # the last: no name of a host
+            except TimeoutError:  # it listens, but is busy: if it lives, its heartbeats will tell
+                deadline = now() + what.patience_s
+            except (OSError, ValueError) as error:  # the last: no name of a host
                 if math.isinf(deadline) and not tried:
                     self._heard(Report(f"nobody listens at port {what.port} yet; trying on"))
                 tried = True
-                if loop.time() >= deadline:
+                if now() >= deadline:
                     self._heard(Undelivered(what.host, what.port, str(error) or "no answer"))
                     return
             await asyncio.sleep(AGAIN_S)
 
 
 async def send_once(what: Send) -> None:
-    """Connect, write the whole message at once, close. Raises OSError if nobody takes it."""
-    _, writer = await asyncio.open_connection(what.host, what.port)
+    """Connect, write the whole message at once, close. Raises TimeoutError if whoever listens does
+    not accept the connection, OSError if nobody listens or takes the message.
+
+    Who has accepted it may take its time to read: many do what they were told before first.
+    """
+    connecting = asyncio.open_connection(what.host, what.port)
+    _, writer = await asyncio.wait_for(connecting, CONNECT_S)
     try:
         writer.write(encode(what.message))
         await writer.drain()
-    finally:
         writer.close()
-    with contextlib.suppress(OSError):  # whoever has read the whole object may close first
-        await writer.wait_closed()
+        with contextlib.suppress(OSError):  # whoever has read the whole object may close first
+            await writer.wait_closed()
+    except BaseException:
+        writer.transport.abort()  # the rest must not follow when it has been sent again
+        raise
 
 
 def bind(kind: socket.SocketKind, host: str, port: int) -> socket.socket:

@@ -7,8 +7,9 @@ import os
 import socket
 from collections.abc import Callable
 
-from mapreduce.jsonwire import execution
 from mapreduce.jsonwire.actions import Action, BeginHeartbeats, Event, Perform, Performed, Send
+from mapreduce.jsonwire.execution import Executor
+from mapreduce.jsonwire.guard import Guard
 from mapreduce.jsonwire.master import MISSED
 from mapreduce.jsonwire.messages import AnyMessage, Heartbeat, Order, encode
 from mapreduce.jsonwire.shell import Shell
@@ -54,6 +55,8 @@ class WorkerShell(Shell):
         super().__init__(lambda text: say(f"worker {worker.pid}: {text}"))
         self._worker = worker
         self._heartbeat_s = heartbeat_s
+        self._guard = Guard()
+        self._executor = Executor(self._say, self._guard)
         self._beats: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
 
@@ -76,10 +79,11 @@ class WorkerShell(Shell):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+        self._guard.close()
 
     async def _perform(self, order: Order) -> None:
         try:
-            await execution.perform(order, self._say)
+            await self._executor.perform(order)
         except Exception as error:  # a worker that is alive must answer, or its job stands still
             self._say(f"a task failed: {error!r}")
         self.heard(Performed())

@@ -1,13 +1,28 @@
 """Programs over files, and sorted files: what a worker does for a task, also if it goes wrong."""
 
 import asyncio
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mapreduce.jsonwire import execution
+from mapreduce.jsonwire.execution import Executor
+from mapreduce.jsonwire.guard import Guard
 from mapreduce.jsonwire.messages import NewSortJob, NewWorkerJob, Order
+from tests.conftest import child_processes
 from tests.waiting import wait_until
+
+GUARD = Guard()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def guard() -> Iterator[None]:
+    """One for all tests here: it is a process."""
+    GUARD.watch(0)
+    wait_until(lambda: "jsonwire" in str(child_processes()), 10, "the guard")
+    yield
+    GUARD.close()
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def perform(order: Order) -> list[str]:
     """Do it; what was told."""
     told: list[str] = []
-    asyncio.run(execution.perform(order, told.append))
+    asyncio.run(Executor(told.append, GUARD).perform(order))
     return told
 
 
@@ -110,12 +125,31 @@ class TestRunning:
         assert Path("runs").read_text() == "ran\n" * 3
         assert outputs() == {"a": "one\n"}
 
+    def test_what_a_program_has_started_may_write_on_as_in_a_pipeline(self) -> None:
+        assert run(script("exec > >(sleep 0.1; sort -r); cat"), "in/a") == []
+        assert outputs() == {"a": "x y\nx\n"}
+
+    def test_much_that_is_said_on_stderr_keeps_nobody_waiting(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(script("head -c 1000000 /dev/zero >&2; cat"), "in/b") == []
+        assert len(capfd.readouterr().err) >= 1_000_000
+        assert outputs() == {"b": "z\n"}
+
+    @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second disk")
+    def test_the_output_folder_may_be_on_another_disk(self) -> None:
+        Path("var/job-0").mkdir(parents=True)
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+            Path("var/job-0/mapper-output").symlink_to(other)
+            assert run("cat", "in/b") == []
+            assert outputs() == {"b": "z\n"}
+
     def test_a_program_and_what_it_has_started_end_with_the_worker(self) -> None:
         name = script("echo $$ > pid; sleep 1000 & echo $! > child; wait")
 
         async def cut_short() -> None:
             order = NewWorkerJob(["in/a"], name, "out/x", 7)
-            task = asyncio.create_task(execution.perform(order, print))
+            task = asyncio.create_task(Executor(print, GUARD).perform(order))
             while not (Path("child").exists() and Path("child").read_text()):
                 await asyncio.sleep(0.01)
             task.cancel()

@@ -380,12 +380,24 @@ class TestShutdown:
     def test_all_that_have_ever_registered_are_told_and_then_it_ends(self):
         play = Play(1, 2)
         play.sleep(13, 2)
-        *sent, stop = play.tell(Shutdown())
+        *told, stop = play.tell(Shutdown())
+        sent = [action for action in told if isinstance(action, Send)]
         assert [(s.port, s.message, s.patience_s > 0) for s in sent] == [
             (6001, Shutdown(), False),
             (6002, Shutdown(), True),
         ]
         assert isinstance(stop, Stop)
+
+    def test_a_port_is_told_once_though_it_has_had_several_workers_and_before_all_that_waits(self):
+        play = Play(1, 2)
+        play.tell(Register(HOST, 6001, 3))
+        *told, _ = play.tell(Shutdown())
+        assert told == [
+            Drop(HOST, 6001),
+            Send(HOST, 6001, Shutdown(), patience_s=1.0),
+            Drop(HOST, 6002),
+            Send(HOST, 6002, Shutdown(), patience_s=1.0),
+        ]
 
     def test_nothing_begins_any_more(self):
         play = Play()

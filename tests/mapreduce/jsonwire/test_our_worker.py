@@ -92,18 +92,24 @@ def test_heartbeats_begin_with_the_ack_and_go_on_while_a_task_runs(
     assert master.next("status")["output_files"] == ["made/f0"]
 
 
-def test_shutdown_ends_it_at_once_with_the_program_that_runs(
-    site: Site, master: ScriptedMaster, worker: int
+@pytest.mark.parametrize("way", ["shutdown", "kill -9"])
+def test_all_that_its_program_has_started_ends_with_it_at_once(
+    site: Site, master: ScriptedMaster, worker: int, way: str
 ) -> None:
-    site.program("endless", "#!/bin/sh\necho $$ > pid\nwhile :; do sleep 0.1; done\n")
+    """Also what has left the program's session, and holds its output."""
+    endless = "setsid sleep 1000 & echo $! $$ > pids\nwhile :; do sleep 0.1; done\n"
+    site.program("endless", f"#!/bin/sh\n{endless}")
     tell(worker, **task("in/f0", program="endless"))
     tell(worker, **task("in/f1"))
-    pid = site.folder / "pid"
-    wait_until(lambda: pid.exists() and pid.read_text(), 30, "the program")
-    tell(worker, message_type="shutdown")
-    assert end(site.workers[0]) == 0
-    of_it = Path(f"/proc/{pid.read_text().strip()}")
-    wait_until(lambda: not of_it.exists(), 30, "the end of the program")
+    pids = site.folder / "pids"
+    wait_until(lambda: pids.exists() and pids.read_text(), 30, "the program")
+    if way == "shutdown":
+        tell(worker, message_type="shutdown")
+        assert end(site.workers[0]) == 0
+    else:
+        site.workers[0].kill()
+    processes = [Path(f"/proc/{pid}") for pid in pids.read_text().split()]
+    wait_until(lambda: not any(p.exists() for p in processes), 30, "the end of the program")
     assert master.messages.empty()
 
 

@@ -174,6 +174,47 @@ def test_an_address_that_nobody_has_is_told_like_one_where_nobody_listens(host: 
     on_a_site(play)
 
 
+def test_who_listens_and_is_busy_gets_its_message_however_long_that_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its queue of connections is full, as of one that does its tasks before it accepts the next:
+    that is not the silence of one who does not listen."""
+    monkeypatch.setattr(wire, "CONNECT_S", 0.05)
+
+    async def play(site: Site) -> None:
+        site.socket.listen(0)
+        _, first = await asyncio.open_connection(HOST, site.port)
+        site.send(Shutdown(), patience_s=0.0)
+        await asyncio.sleep(2 * (wire.CONNECT_S + wire.AGAIN_S))
+        assert site.heard == []
+        server = await site.listen()
+        first.close()
+        assert (await site.until(2))[1] == Shutdown()
+        server.close()
+
+    on_a_site(play, listening=False)
+
+
+def test_who_accepts_and_reads_later_gets_a_large_message_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wire, "CONNECT_S", 0.05)
+    names = [f"input/file-{i:07}" for i in range(600_000)]
+    message = NewSortJob(names, "out", 7)  # more than the system holds for a connection
+
+    async def play(site: Site) -> None:
+        site.socket.listen(5)
+        site.send(message)
+        await asyncio.sleep(4 * wire.CONNECT_S)
+        server = await site.listen()
+        assert await site.until(1) == [message]
+        await site.outbox.flush(10.0)
+        assert site.heard == [message]
+        server.close()
+
+    on_a_site(play, listening=False)
+
+
 def test_what_is_dropped_never_comes() -> None:
     async def play(site: Site) -> None:
         site.send(NewSortJob([], "old", 7))

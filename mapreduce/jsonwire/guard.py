@@ -1,0 +1,69 @@
+"""What a worker has started ends with it, also where the worker is killed and can do nothing.
+
+A process beside the worker (a `Guard` starts it) waits for the end of a pipe that only the worker
+holds. Through it come the ids of the programs that run, one in a line, 0 when one has ended. When
+the pipe ends it kills the last one's session, and all that began with the worker's mark, see
+`mapreduce.engine.killing`.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+
+from mapreduce.engine import killing
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from mapreduce.jsonwire import guard; guard.watch(sys.argv[2])"
+)
+
+
+class Guard:
+    """The process beside a worker, from its first program on."""
+
+    def __init__(self) -> None:
+        self._mark = secrets.token_hex(8)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs have to have in their environment."""
+        return {killing.MARK: self._mark}
+
+    def watch(self, leader: int) -> None:
+        """From now on this process, which leads its session, ends with the worker; 0: none."""
+        process = self._started()
+        assert process.stdin
+        with contextlib.suppress(OSError):  # somebody has killed it; programs run without it
+            process.stdin.write(b"%d\n" % leader)
+
+    def close(self) -> None:
+        """End all that programs have left behind."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            self._process.wait()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, json.dumps([*map(str, sys.path)]), self._mark],
+                stdin=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C is for the worker
+            )
+        return self._process
+
+
+def watch(mark: str) -> None:
+    """Be that process."""
+    leader = 0
+    for line in sys.stdin:
+        leader = int(line)
+    if leader:
+        killing.end_group(leader, mark)
+    else:
+        killing.end_marked(mark)
+    os._exit(0)
