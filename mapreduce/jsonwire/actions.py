@@ -88,6 +88,10 @@ class Perform(Action, frozen=True):
     order: Order
 
 
+class Abandon(Action, frozen=True):
+    """End the task under way, if there is one."""
+
+
 # What the shell tells of them ---------------------------------------------------------------------
 
 
@@ -125,4 +129,10 @@ class FilesFailed(Event, frozen=True):
 
 
 class Performed(Event, frozen=True):
-    """The worker's present task is done, well or badly."""
+    """This task of the worker's is done, well or badly."""
+
+    order: Order
+
+
+class MasterGone(Event, frozen=True):
+    """The master that acknowledged the worker has ended; another may listen at its port."""

@@ -2,15 +2,19 @@
 
 It knows nothing of jobs or of what kind a task is. Tasks are done one at a time in the order in
 which they came, and each is answered once, with the worker's own pid whatever the message named.
-Heartbeats begin with the first `register_ack`.
+Heartbeats begin with the first `register_ack`. When the master has gone the worker begins anew: its
+tasks are nobody's any more, and would write into the folders of the next master's jobs.
 """
 
 from collections import deque
 
 from mapreduce.jsonwire.actions import (
+    Abandon,
     Action,
     BeginHeartbeats,
+    Drop,
     Event,
+    MasterGone,
     Perform,
     Performed,
     Report,
@@ -67,8 +71,10 @@ class Worker:
                 return self._acknowledged()
             case NewWorkerJob() | NewSortJob():
                 return self._ordered(event)
-            case Performed():
-                return self._performed()
+            case Performed(order=order):
+                return self._performed(order)
+            case MasterGone():
+                return self._begin_anew()
             case Shutdown():
                 return [Stop()]
             case Undelivered(error=error):
@@ -85,8 +91,16 @@ class Worker:
         self._orders.append(order)
         return [Perform(order)] if len(self._orders) == 1 else []
 
-    def _performed(self) -> list[Action]:
-        done = self._orders.popleft()
+    def _begin_anew(self) -> list[Action]:
+        self._beating = False
+        self._orders.clear()
+        gone = Report(f"the master at port {self.master_port} has gone; waits for another")
+        return [gone, Abandon(), Drop(HOST, self.master_port), *self.begin()]
+
+    def _performed(self, done: Order) -> list[Action]:
+        if not self._orders or self._orders[0] is not done:
+            return []  # it was for a master that has gone
+        self._orders.popleft()
         answer = Send(HOST, self.master_port, self._status(done), self.patience_s)
         following = [Perform(self._orders[0])] if self._orders else []
         return [answer, *following]

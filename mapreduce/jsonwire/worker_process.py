@@ -7,11 +7,22 @@ import os
 import socket
 from collections.abc import Callable
 
-from mapreduce.jsonwire.actions import Action, BeginHeartbeats, Event, Perform, Performed, Send
+from mapreduce.jsonwire.actions import (
+    Abandon,
+    Action,
+    BeginHeartbeats,
+    Drop,
+    Event,
+    MasterGone,
+    Perform,
+    Performed,
+    Send,
+)
 from mapreduce.jsonwire.execution import Executor
 from mapreduce.jsonwire.guard import Guard
 from mapreduce.jsonwire.master import MISSED
 from mapreduce.jsonwire.messages import AnyMessage, Heartbeat, Order, encode
+from mapreduce.jsonwire.presence import Presence
 from mapreduce.jsonwire.shell import Shell
 from mapreduce.jsonwire.wire import Inbox, bind
 from mapreduce.jsonwire.worker import HOST, Worker
@@ -69,8 +80,13 @@ class WorkerShell(Shell):
                 self.outbox.send(action)
             case BeginHeartbeats():
                 self._beats = asyncio.create_task(self._beat())
+            case Drop(host=host, port=port):
+                self.outbox.drop(host, port)
             case Perform(order=order):
-                self._work = asyncio.create_task(self._perform(order))
+                self._work = asyncio.create_task(self._perform(order, after=self._work))
+            case Abandon():
+                if self._work:
+                    self._work.cancel()
 
     async def end(self) -> None:
         """The program that runs ends, and with it what it has started."""
@@ -81,17 +97,21 @@ class WorkerShell(Shell):
                     await task
         self._guard.close()
 
-    async def _perform(self, order: Order) -> None:
+    async def _perform(self, order: Order, after: "asyncio.Task[None] | None") -> None:
+        if after:
+            await asyncio.wait([after])  # one that was abandoned has to end its program first
         try:
             await self._executor.perform(order)
         except Exception as error:  # a worker that is alive must answer, or its job stands still
             self._say(f"a task failed: {error!r}")
-        self.heard(Performed())
+        self.heard(Performed(order))
 
     async def _beat(self) -> None:
-        beat = encode(Heartbeat(worker_pid=self._worker.pid))
+        beat, port = encode(Heartbeat(worker_pid=self._worker.pid)), self._worker.master_port
+        master = Presence(port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            while True:
+            while not master.has_gone():
                 with contextlib.suppress(OSError):
-                    udp.sendto(beat, (HOST, self._worker.master_port - 1))
+                    udp.sendto(beat, (HOST, port - 1))
                 await asyncio.sleep(self._heartbeat_s)
+        self.heard(MasterGone())

@@ -113,6 +113,31 @@ def test_all_that_its_program_has_started_ends_with_it_at_once(
     assert master.messages.empty()
 
 
+@pytest.mark.skipif(not Path("/proc/net/udp").exists(), reason="see mapreduce.jsonwire.presence")
+def test_it_registers_with_the_next_master_and_does_no_more_for_the_one_before(
+    site: Site, master: ScriptedMaster, worker: int
+) -> None:
+    site.program("endless", "#!/bin/sh\necho $$ > pid\nwhile :; do sleep 0.1; done\n")
+    master.heartbeat()
+    for file in ("in/f0", "in/f1"):
+        tell(worker, **task(file, program="endless"))
+    pid = site.folder / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text(), 30, "the program")
+    master.close()
+    following = ScriptedMaster(site.port)
+    try:
+        register = following.next("register")
+        assert register["worker_pid"] == site.workers[0].pid
+        tell(worker, **{**register, "message_type": "register_ack"})
+        assert following.heartbeat()["worker_pid"] == site.workers[0].pid
+        tell(worker, **task("in/f2"))
+        assert following.next("status")["output_files"] == ["made/f2"]
+        assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+        assert [path.name for path in (site.folder / "made").iterdir()] == ["f2"]
+    finally:
+        following.close()
+
+
 def test_what_goes_wrong_is_told_on_stderr_and_answered_and_junk_is_passed_over(
     site: Site, master: ScriptedMaster, worker: int
 ) -> None:

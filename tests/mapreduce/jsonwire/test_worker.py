@@ -1,9 +1,14 @@
 """The rules of the JSON worker, each as what comes and what it does."""
 
+from copy import copy
+
 import pytest
 
 from mapreduce.jsonwire.actions import (
+    Abandon,
     BeginHeartbeats,
+    Drop,
+    MasterGone,
     Perform,
     Performed,
     Report,
@@ -65,17 +70,35 @@ def test_a_task_is_done_and_answered_in_its_form(
     worker: Worker, order: NewWorkerJob | NewSortJob, outputs: dict
 ) -> None:
     assert worker.handle(order) == [Perform(order)]
-    assert worker.handle(Performed()) == [finished(**outputs)]
+    assert worker.handle(Performed(order)) == [finished(**outputs)]
 
 
 def test_tasks_are_done_one_at_a_time_in_their_order_with_an_answer_each(worker: Worker) -> None:
+    first, second = copy(NOTHING), copy(NOTHING)
     assert worker.handle(SORT) == [Perform(SORT)]
-    assert worker.handle(NOTHING) == []
-    assert worker.handle(NOTHING) == []
-    assert worker.handle(Performed()) == [finished(output_file="sorted"), Perform(NOTHING)]
-    assert worker.handle(Performed()) == [finished(output_files=[]), Perform(NOTHING)]
-    assert worker.handle(Performed()) == [finished(output_files=[])]
+    assert worker.handle(first) == []
+    assert worker.handle(second) == []
+    assert worker.handle(Performed(SORT)) == [finished(output_file="sorted"), Perform(first)]
+    assert worker.handle(Performed(first)) == [finished(output_files=[]), Perform(second)]
+    assert worker.handle(Performed(second)) == [finished(output_files=[])]
     assert worker.handle(SORT) == [Perform(SORT)]
+
+
+def test_for_the_next_master_it_begins_anew_without_the_tasks_of_the_one_before(
+    worker: Worker,
+) -> None:
+    old, new = copy(SORT), copy(SORT)
+    worker.handle(RegisterAck(HOST, 6001, 7))
+    worker.handle(old)
+    worker.handle(MAP)
+    report, *actions = worker.handle(MasterGone())
+    assert isinstance(report, Report)
+    assert actions == [Abandon(), Drop(HOST, 6000), *worker.begin()]
+    assert worker.handle(RegisterAck(HOST, 6001, 7)) == [BeginHeartbeats()]
+    assert worker.handle(Performed(old)) == []
+    assert worker.handle(new) == [Perform(new)]
+    assert worker.handle(Performed(old)) == [], "it ended before it could be abandoned"
+    assert worker.handle(Performed(new)) == [finished(output_file="sorted")]
 
 
 def test_shutdown_ends_it_in_the_middle_of_a_task_and_at_once(worker: Worker) -> None:
