@@ -16,6 +16,13 @@ from cli.options import CONTEXT_SETTINGS
 PORT = click.IntRange(1, 65535)
 MASTER_PORT = click.IntRange(2, 65535)
 """Heartbeats go to the port below it."""
+COUNT = click.IntRange(1, 100_000)
+
+
+def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("it is empty")
+    return value
 
 
 def heartbeat_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,12 +100,12 @@ def worker(master_port: int, worker_port: int, heartbeat_s: float) -> None:
 
 @json_group.command(short_help="Give a master a job.")
 @click.argument("master_port", type=MASTER_PORT)
-@click.argument("input_directory")
-@click.argument("output_directory")
-@click.option("--mapper", required=True, metavar="FILE", help="An executable.")
-@click.option("--reducer", required=True, metavar="FILE", help="An executable.")
-@click.option("--mappers", type=click.IntRange(1), default=2, show_default=True, metavar="N")
-@click.option("--reducers", type=click.IntRange(1), default=1, show_default=True, metavar="N")
+@click.argument("input_directory", callback=not_empty)
+@click.argument("output_directory", callback=not_empty)
+@click.option("--mapper", required=True, callback=not_empty, metavar="FILE", help="An executable.")
+@click.option("--reducer", required=True, callback=not_empty, metavar="FILE", help="An executable.")
+@click.option("--mappers", type=COUNT, default=2, show_default=True, metavar="N")
+@click.option("--reducers", type=COUNT, default=1, show_default=True, metavar="N")
 def submit(
     master_port: int,
     input_directory: str,

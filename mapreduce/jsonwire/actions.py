@@ -55,6 +55,8 @@ class ListInput(Action, frozen=True):
 
     job: int
     folder: str
+    executables: tuple[str, ...] = ()
+    """Which are looked for too."""
 
 
 class Group(Action, frozen=True):
@@ -115,6 +117,8 @@ class InputListed(Event, frozen=True):
     job: int
     files: list[str]
     """With the folder's name before theirs, in order."""
+    lacking: tuple[str, ...] = ()
+    """Executables that are not there, where the master is."""
 
 
 class FilesDone(Event, frozen=True):

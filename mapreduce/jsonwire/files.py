@@ -34,8 +34,9 @@ def work_on(action: ListInput | Group | CopyOutput, heard: Heard) -> None:
     """Do it, and tell `heard` how it went."""
     try:
         match action:
-            case ListInput(job=job, folder=folder):
-                heard(InputListed(job, input_files(folder)))
+            case ListInput(job=job, folder=folder, executables=executables):
+                lacking = tuple(name for name in executables if not can_run(name))
+                heard(InputListed(job, input_files(folder), lacking))
             case Group(job=job):
                 present, missing = _look(action.sorted_files)
                 grouping.group(present, action.groups, action.scratch)
@@ -44,7 +45,10 @@ def work_on(action: ListInput | Group | CopyOutput, heard: Heard) -> None:
                 present, missing = _look(action.files)
                 copy(present, Path(action.folder))
                 heard(FilesDone(job, missing))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        heard(FilesFailed(action.job, named))
+    except ValueError as error:
         heard(FilesFailed(action.job, str(error)))
 
 
@@ -60,6 +64,12 @@ def input_files(folder: str) -> list[str]:
         except UnicodeEncodeError:
             raise JobError(f"the name of {file!r} is not UTF-8: rename the file") from None
     return files
+
+
+def can_run(executable: str) -> bool:
+    """True for an executable file of that name here, or a program of that name in PATH."""
+    here = Path(executable).is_file()
+    return bool(shutil.which(os.path.abspath(executable) if here else executable))  # noqa: PTH100
 
 
 def copy(files: list[str], folder: Path) -> None:

@@ -190,7 +190,9 @@ class Master:
         if self._waiting and not self._running and self._living:
             job = self._waiting.popleft()
             self._running = RunningJob(job, self._now)
-            self._actions.append(ListInput(job.id, job.wanted.input_directory))
+            wanted = job.wanted
+            executables = wanted.mapper_executable, wanted.reducer_executable
+            self._actions.append(ListInput(job.id, wanted.input_directory, executables))
 
     def _files(self, told: InputListed | FilesDone | FilesFailed) -> None:
         """The master's own work on files has ended."""
@@ -200,7 +202,8 @@ class Master:
         match told, running.phase:
             case FilesFailed(error=error), _:
                 self._give_up(running, error)
-            case InputListed(files=files), Phase.LIST:
+            case InputListed(files=files, lacking=lacking), Phase.LIST:
+                self._warn(running.job, lacking)
                 self._begin_phase(running, Phase.MAP, running.job.map_tasks(files))
             case FilesDone(missing=missing), Phase.SPLIT:
                 running.missing += missing
@@ -208,6 +211,12 @@ class Master:
             case FilesDone(missing=missing), Phase.COPY:
                 running.missing += missing
                 self._done(running)
+
+    def _warn(self, job: Job, lacking: tuple[str, ...]) -> None:
+        """Whether something can be run is for each worker to find out; but it saves a search."""
+        for name in lacking:
+            what = f"{name!r} is no executable file here, and no program in PATH"
+            self._report(f"{job.name}: {what}; where it can't be run, its output is empty")
 
     def _begin_phase(self, running: RunningJob, phase: Phase, orders: Iterable[Order]) -> None:
         running.phase, running.orders = phase, list(orders)
@@ -236,7 +245,9 @@ class Master:
         self._running = None
 
     def _give_up(self, running: RunningJob, error: str) -> None:
-        self._report(f"{running.job.name} is given up in its phase {running.phase}: {error}")
+        job = running.job
+        kept = f"; its results are in {job.reducer_output}" if running.phase is Phase.COPY else ""
+        self._report(f"{job.name} is given up in its phase {running.phase}: {error}{kept}")
         self._running = None
 
     # Tasks ----------------------------------------------------------------------------------------

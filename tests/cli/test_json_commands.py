@@ -68,6 +68,8 @@ def test_without_a_master_they_say_how_to_start_one() -> None:
         ["worker", "6000", "0"],
         ["master", "6000", "--missed", "0"],
         ["submit", "6000", "in", "out", "--mapper", "m", "--reducer", "r", "--mappers", "0"],
+        ["submit", "6000", "in", "out", "--mapper", "m", "--reducer", "r", "--reducers", "100001"],
+        ["submit", "6000", "", "out", "--mapper", "m", "--reducer", "r"],
     ],
 )
 def test_what_can_t_be_meant_is_refused_before_anything_changes(

@@ -71,7 +71,16 @@ def test_an_empty_folder_has_no_files_and_a_missing_one_fails() -> None:
     [failed] = work_on(ListInput(1, "nowhere"))
     assert isinstance(failed, FilesFailed)
     assert failed.job == 1
-    assert "nowhere" in failed.error
+    assert failed.error == "nowhere: No such file or directory"
+
+
+def test_executables_that_are_not_here_are_told() -> None:
+    for path in ("in/a", "bin/map", "plain"):
+        write(path)
+    Path("bin/map").chmod(0o755)
+    executables = ("bin/map", "./bin/map", "cat", "plain", "map", "in", "nowhere")
+    lacking = ("plain", "map", "in", "nowhere")
+    assert work_on(ListInput(0, "in", executables)) == [InputListed(0, ["in/a"], lacking)]
 
 
 def test_a_name_that_json_can_t_say_fails() -> None:

@@ -45,6 +45,7 @@ from tests.mapreduce.jsonwire.playing import (
 )
 
 HOST = "127.0.0.1"
+LIST = ListInput(0, "in", ("map.py", "reduce.py"))
 
 
 class TestRegistration:
@@ -80,7 +81,7 @@ class TestRegistration:
 class TestAJob:
     def test_its_folders_are_made_and_its_input_is_listed(self):
         folders = [f"var/job-0/{name}-output" for name in ("mapper", "grouper", "reducer")]
-        assert Play(1).tell(JOB) == [MakeFolders(folders), ListInput(0, "in")]
+        assert Play(1).tell(JOB) == [MakeFolders(folders), LIST]
 
     def test_five_files_and_four_map_tasks_are_two_tasks_for_each_of_two_workers(self):
         """The example of the text: three tasks have one file, and one has two."""
@@ -174,7 +175,7 @@ class TestTheQueue:
         assert [type(a) for a in play.tell(JOB)] == [MakeFolders]
         ack, begin = play.tell(register(1))
         assert isinstance(ack.message, RegisterAck)
-        assert begin == ListInput(0, "in")
+        assert begin == LIST
 
     def test_jobs_get_their_folders_at_once_and_are_done_one_after_the_other(self):
         play = Play(1)
@@ -423,6 +424,22 @@ class TestReports:
         texts = [action.text for action in play.master.handle(FilesDone(0), 0.0)]
         assert texts[0].startswith("job-0 is done")
         assert "not whole: no worker has written sorted_0" in texts[1]
+
+    def test_an_executable_that_is_not_here_is_told_and_workers_may_find_it_all_the_same(self):
+        play = Play(1)
+        play.tell(JOB)
+        report, *_ = play.master.handle(InputListed(0, ["in/f0"], lacking=("map.py",)), 0.0)
+        assert "job-0: 'map.py' is no executable file here" in report.text
+        assert play.states() == {1: "busy"}
+
+    def test_results_that_can_t_be_copied_are_not_lost(self):
+        play = Play(1)
+        given = play.given(JOB)
+        while not given[0][1].input_files[0].endswith("input_0"):
+            given = play.finish(given)
+        play.tell(*(answer(*one) for one in given))
+        [report] = play.master.handle(FilesFailed(0, "out: File exists"), 0.0)
+        assert report.text.endswith("out: File exists; its results are in var/job-0/reducer-output")
 
     def test_who_looks_on_is_told_of_each_step(self):
         master = Master()
