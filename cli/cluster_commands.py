@@ -27,9 +27,15 @@ ssh_option = click.option("--ssh", "over_ssh", is_flag=True, help="On all hosts,
               help="N workers on this machine, however many cluster.ini names.")  # fmt: skip
 @ssh_option
 @click.option("--copy", is_flag=True, help="With --ssh: replace a cluster.ini that differs there.")
+@click.option("--with-caller", is_flag=True, hidden=True, help="Give up when stdin ends.")
 @config_option
 def up(
-    host: str | None, workers: int | None, over_ssh: bool, copy: bool, config: ClusterConfig
+    host: str | None,
+    workers: int | None,
+    over_ssh: bool,
+    copy: bool,
+    with_caller: bool,
+    config: ClusterConfig,
 ) -> None:
     """Start all store nodes, the masters and the workers of cluster.ini in the background.
 
@@ -57,7 +63,7 @@ def up(
         return
     here = _this_host(config, host, "up")
     if workers is None:
-        ClusterProcesses(config).up(click.echo, here)
+        ClusterProcesses(config, 0 if with_caller else None).up(click.echo, here)
         return
     with worker_counts.chosen(config, here, workers) as counted:
         processes = ClusterProcesses(counted)

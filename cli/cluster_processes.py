@@ -77,8 +77,10 @@ def servers(config: ClusterConfig) -> list[Server]:
 class ClusterProcesses:
     """The processes of one cluster.ini: started, found again by later commands, and stopped."""
 
-    def __init__(self, config: ClusterConfig) -> None:
+    def __init__(self, config: ClusterConfig, caller: int | None = None) -> None:
+        """`caller` is a file that whoever has called holds open; at its end `up` gives up."""
         self._config = config
+        self._caller = [] if caller is None else [caller]
         self._run = config.data / "run"
         self._log = config.data / "log"
 
@@ -214,7 +216,9 @@ class ClusterProcesses:
         waiting = {pipe: server for server, pipe in pipes.items()}
         while waiting:
             wait_s = max(0.0, deadline - time.monotonic())
-            readable, _, _ = select.select(list(waiting), [], [], wait_s)
+            readable, _, _ = select.select([*waiting, *self._caller], [], [], wait_s)
+            if not waiting.keys() >= set(readable):
+                raise Failure("given up: whoever has called `mapreduce up` is gone")
             if may_wait and not readable:
                 return
             ended = [waiting[pipe] for pipe in readable if not os.read(pipe, 16)]

@@ -132,13 +132,15 @@ def _command(
 ) -> Ended:
     """Run `mapreduce VERB --host NAME` on a host, and tell what it tells."""
     words = [verb, "--host", host.name, *labels, "--config", config.path.name]
+    if verb == "up":
+        words.append("--with-caller")
     script = f"cd {ssh.shell_path(host.folder)} && exec {_mapreduce(host)} {shlex.join(words)}"
 
     def tell(line: str) -> None:
         note(line)
         say(f"{host.name}: {line}")
 
-    return ssh.run(host, script, on_line=tell)
+    return ssh.run(host, script, None, tell)
 
 
 def _checked(host: HostConfig, verb: str, ended: Ended) -> None:

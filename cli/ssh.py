@@ -36,8 +36,11 @@ class Ended(NamedTuple):
     errors: list[str]
 
 
-def run(host: HostConfig, script: str, given: bytes = b"", on_line: OnLine | None = None) -> Ended:
-    """Run a script of the shell sh in the host's folder; `given` is its standard input.
+def run(
+    host: HostConfig, script: str, given: bytes | None = b"", on_line: OnLine | None = None
+) -> Ended:
+    """Run a script of the shell sh in the host's folder; `given` is its standard input. None: that
+    is open until the script has ended, or ssh has, so that the script can see its caller go.
 
     `on_line` is called with each line as it is written. Raises `Failure` if ssh can't get there.
     """
@@ -65,15 +68,16 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
             raise
 
 
-def _talk(process: subprocess.Popen[bytes], given: bytes, on_line: OnLine | None) -> Ended:
+def _talk(process: subprocess.Popen[bytes], given: bytes | None, on_line: OnLine | None) -> Ended:
     assert process.stdin and process.stdout and process.stderr
     errors: list[str] = []
     reading = threading.Thread(target=_read, args=(process.stderr, errors.append), daemon=True)
     reading.start()
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(given)
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
+    if given is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(given)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     lines: list[str] = []
 
     def take(line: str) -> None:

@@ -1,5 +1,6 @@
 """Servers on several hosts, and any number of workers on one: `mapreduce up` and `down`."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from cli import cluster_processes
 from cli.cluster_processes import ClusterProcesses
 from cli.dynamo import main as dynamo_main
+from cli.errors import Failure
 from cli.local_cluster import free_ports, write_config
 from cli.mapreduce import main
 from cli.options import open_store
@@ -104,6 +106,18 @@ def test_workers_as_many_as_wanted_until_down(tmp_path: Path) -> None:
         assert list((tmp_path / "var" / "run").glob("*.json")) == []
     finally:
         mapreduce(path, "down")
+
+
+def test_a_start_whose_caller_goes_is_taken_back_at_once(tmp_path: Path) -> None:
+    path = two_hosts(tmp_path)  # n1 would wait for n2
+    reading, writing = os.pipe()
+    os.close(writing)
+    try:
+        with pytest.raises(Failure, match=r"given up: .* is gone"):
+            ClusterProcesses(load(path), reading).up(print, A)
+    finally:
+        os.close(reading)
+    assert running(path) == []
 
 
 def test_workers_need_a_master_and_a_node_of_their_host(tmp_path: Path) -> None:
