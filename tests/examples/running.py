@@ -2,13 +2,19 @@
 
 import functools
 import json
-from collections.abc import Callable
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from cli.cluster_processes import ClusterProcesses
 from cli.describing import describe
+from cli.local_cluster import write_config
 from mapreduce.runners import inline, local
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -66,6 +72,33 @@ def run(
     result = RUNNERS[runner](msgspec.structs.replace(spec, split_bytes=split_bytes), code)
     parts = [(output / name).read_text() for name in result.parts]
     return Ran(parts, output, result.counters)
+
+
+def commands_of(page: str) -> list[str]:
+    """The command lines of a page of docs/."""
+    return [
+        line
+        for block in re.findall(r"^```console\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        for line in re.findall(r"^\$ (.*)$", block.replace("\\\n", " "), re.MULTILINE)
+    ]
+
+
+def on_a_cluster(commands: Iterable[str], folder: Path) -> list[str]:
+    """Run commands of a page in a shell, in a folder with the examples and a cluster.ini, and
+    return the lines that they print. Whatever runs of the cluster is stopped."""
+    (folder / "examples").symlink_to(EXAMPLES)
+    config = write_config(folder, workers=2, slots=2)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PATH": path}
+    try:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+            cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+    finally:
+        ClusterProcesses(config).down(lambda line: None)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def only_once(pairs: Any) -> dict[Any, Any]:

@@ -1,22 +1,16 @@
 """One person's face is found in photos: in each that shows her, and in no other."""
 
 import math
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from cli.cluster_processes import ClusterProcesses
-from cli.local_cluster import write_config
 from cli.mapreduce import main
-from tests.examples.running import EXAMPLES
+from tests.examples.running import EXAMPLES, commands_of, on_a_cluster
 
 pytest.importorskip("cv2", reason="needs OpenCV: pip install 'dynamo-mapreduce[faces]'")
 
@@ -24,11 +18,7 @@ from examples.faces import experiment, photos, recognize
 
 ROOT = EXAMPLES.parent
 PAGE = (ROOT / "docs" / "mapreduce-on-dynamo.md").read_text("utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    for line in re.findall(r"^\$ (.*)$", block.replace("\\\n", " "), re.MULTILINE)
-]
+COMMANDS = commands_of(PAGE)
 COUNT = 6
 """One photo of each kind."""
 
@@ -111,21 +101,9 @@ def test_the_figure_shows_each_run_by_its_time() -> None:
 @pytest.mark.systems
 def test_the_page_can_be_repeated_on_a_cluster(tmp_path: Path) -> None:
     """Line by line in a shell, in a folder with a cluster.ini."""
-    (tmp_path / "examples").symlink_to(EXAMPLES)
-    config = write_config(tmp_path, workers=2, slots=2)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
-    script = "\n".join(line for line in COMMANDS if "experiment" not in line)
-    try:
-        done: Any = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
-    finally:
-        ClusterProcesses(config).down(lambda line: None)
-    assert done.returncode == 0, done.stderr
+    printed = on_a_cluster([line for line in COMMANDS if "experiment" not in line], tmp_path)
     answer = (tmp_path / "photos" / "answer.txt").read_text().split()
-    listed = [name for name in done.stdout.splitlines() if name.startswith("photo-")]
+    listed = [name for name in printed if name.startswith("photo-")]
     assert [line.split("\t")[0] for line in listed] == answer
 
 
