@@ -99,7 +99,7 @@ class Within(WritableComparable):
 WRONG_SETTINGS: dict[str, tuple[Callable[[Job], object], str]] = {
     "a map without a context": (
         lambda job: job.set_mapper_class(TakesTwo),
-        r"TakesTwo.map \(.*test_validation.py, line \d+\) is called with a key, a value and the context",
+        r"TakesTwo.map \(.*test_validation.py, line \d+\) is called with a key, a value and",
     ),
     "a reduce that yields": (
         lambda job: job.set_combiner_class(Yields),
