@@ -36,8 +36,7 @@ class Command(NamedTuple):
     words: Sequence[str]
     name: str
     input_separator: bytes
-    output_separator: bytes
-    key_fields: int
+    form: LineForm
     reads_keys: bool
     whole_files: bool
 
@@ -54,25 +53,24 @@ class Worker:
         """What it makes of the records: those of each file are fed to a run of their own."""
         return self._pairs("mapper", self._mapped(batches))
 
-    def reduced(self, groups: Iterator[Group], counters: Counter[str]) -> LinePairs:
+    def reduced(self, groups: Iterable[Group], counters: Counter[str]) -> LinePairs:
         """What it makes of all values with their keys. Counts the groups."""
-        separator = self._command.input_separator
-        if isinstance(groups, LineGroups) and groups.form.separator == separator:
-            feed = groups.texts(counters)  # they are what it reads already
-        else:
-            feed = fields.lines_of_groups(_counted(groups, counters), separator)
-        return self._pairs("reducer", self._run(feed))
+        return self._pairs("reducer", self._run(self._fed(groups, counters)))
 
     def combined(self, groups: Iterable[Group]) -> LinePairs:
         """What it makes of what a map task holds."""
-        feed = fields.lines_of_groups(groups, self._command.input_separator)
-        return self._pairs("combiner", self._run(feed))
+        return self._pairs("combiner", self._run(self._fed(groups, Counter())))
+
+    def _fed(self, groups: Iterable[Group], counters: Counter[str]) -> Iterator[bytes]:
+        separator = self._command.input_separator
+        if isinstance(groups, LineGroups) and groups.form.separator == separator:
+            return groups.texts(counters)  # they are what it reads already
+        return fields.lines_of_groups(_counted(groups, counters), separator)
 
     def _pairs(self, role: Role, texts: Iterator[bytes]) -> LinePairs:
-        given = self._command
         self._role = role
         self.context.where = lambda _: f"in what {self._named} wrote"
-        return LinePairs(texts, LineForm(given.output_separator, given.key_fields))
+        return LinePairs(texts, self._command.form)
 
     def _mapped(self, batches: Iterator[Batch]) -> Iterator[bytes]:
         context = self.context
@@ -156,7 +154,7 @@ def _records(batches: Iterator[Batch]) -> Iterator[Pair]:
     return itertools.chain.from_iterable(batch.pairs for batch in batches)
 
 
-def _counted(groups: Iterator[Group], counters: Counter[str]) -> Iterator[Group]:
+def _counted(groups: Iterable[Group], counters: Counter[str]) -> Iterator[Group]:
     for group in groups:
         counters["reduce_input_groups"] += 1
         yield group

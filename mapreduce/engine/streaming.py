@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.api import Step
+from mapreduce.data.shuffle import LineForm
 from mapreduce.engine.fields import FirstFields
 from mapreduce.engine.orders import Lines, StepSpec
 from mapreduce.engine.programs import Command, Worker
@@ -90,14 +91,18 @@ class Executable:
     def __name__(self) -> str:
         return self.command if isinstance(self.command, str) else shlex.join(self.command)
 
+    @property
+    def form(self) -> LineForm:
+        """That of the lines that it writes."""
+        return LineForm(self.output_separator.encode(), self.key_fields)
+
     def __call__(self) -> "Worker":
         return Worker(
             Command(
                 self.words,
                 self.__name__,
                 self.input_separator.encode(),
-                self.output_separator.encode(),
-                self.key_fields,
+                self.form,
                 self.reads_keys,
                 self.whole_files,
             )

@@ -334,7 +334,9 @@ def _collector(
 ) -> Collector | LineCollector:
     index, number = task.order.attempt.task.index, task.order.attempt.number
     bound = task.phase.spec.memory_bytes
-    if combiner is None and task.ordering == PLAIN and can_be_sorted(pairs):
+    combine = _combine(combiner, task.context)
+    if can_be_sorted(pairs) and task.ordering == PLAIN and _keeps(combiner, pairs.form):
+        assert combine is None or isinstance(combine, shuffle.CombineAll)
         collector = LineCollector(
             index,
             number,
@@ -342,6 +344,7 @@ def _collector(
             put,
             form=pairs.form,
             scratch=task.bench.scratch,
+            combine=combine,
             partition=partitioner,
             memory_bytes=bound,
         )
@@ -351,11 +354,16 @@ def _collector(
         number,
         partitions,
         put,
-        combine=_combine(combiner, task.context),
+        combine=combine,
         partition=partitioner,
         ordering=task.ordering,
         memory_bytes=bound,
     )
+
+
+def _keeps(combiner: Any, form: shuffle.LineForm) -> bool:
+    """True if lines are still lines of this form when they have been combined."""
+    return combiner is None or (isinstance(combiner, Executable) and combiner.form == form)
 
 
 def _groups(

@@ -2,11 +2,12 @@
 
 It goes to a file as it is. When that is large enough it is sorted in the background, while the
 program goes on, and then stored as a run: a piece for each partition. No Python sees a line, but to
-tell its partition where there are several.
+tell its partition where there are several. A combiner gets the sorted lines of a run, and what it
+gives is sorted once more.
 """
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeGuard
@@ -16,7 +17,8 @@ from mapreduce.data.pieces import MEMORY_BYTES, LineForm, Piece, Put
 from mapreduce.data.shuffle import sort
 from mapreduce.data.shuffle.blocks import encoded_lines
 from mapreduce.data.shuffle.columns import Same
-from mapreduce.data.shuffle.lines import LinePairs, Lines, whole_lines
+from mapreduce.data.shuffle.combining import CombineAll
+from mapreduce.data.shuffle.lines import LineGroups, LinePairs, Lines, whole_lines
 from mapreduce.data.shuffle.placing import Partition, Placing
 from mapreduce.errors import ScratchFailed
 
@@ -37,7 +39,8 @@ def can_be_sorted(pairs: Iterable[Pair]) -> TypeGuard[LinePairs]:
 
 class LineCollector:
     """Gathers the lines of one map attempt and writes them as pieces: for lines of the form `form`
-    what `Collector` is for pairs. A context manager, at whose end its files are gone.
+    what `Collector` is for pairs. `combine` gives lines of that form too. A context manager, at
+    whose end its files are gone.
 
     >>> import tempfile
     >>> stored, lines = [], LinePairs([b"to\\t1\\nor\\t1\\n", b"be\\t2\\n"])
@@ -58,6 +61,7 @@ class LineCollector:
         *,
         form: LineForm,
         scratch: Path,
+        combine: CombineAll | None = None,
         partition: Partition | None = None,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
@@ -70,6 +74,7 @@ class LineCollector:
         self._placing = Placing(partitions, partition)
         self._put = put
         self._form = form
+        self._combine = combine
         self._memory_bytes = memory_bytes
         self._run_bytes = min(RUN_BYTES, memory_bytes // _MEMORY_SHARE)
         self._folder = tempfile.TemporaryDirectory(
@@ -133,19 +138,43 @@ class LineCollector:
         self._store_sorted()
         if self._lines is not None:
             self._lines.close()
-            path = Path(self._lines.name)
-            self._sorting = sort.Sorting(path, self._form, self._memory_bytes // 2)
+            self._begin(Path(self._lines.name))
             self._lines, self._size_bytes = None, 0
+
+    def _begin(self, unsorted: Path) -> None:
+        self._sorting = sort.Sorting(unsorted, self._form, self._memory_bytes // 2)
 
     def _store_sorted(self) -> None:
         if self._sorting is not None:
             file = self._sorting.finish()
+            if self._combine is not None:
+                self._begin(self._combined(file, self._combine))
+                file = self._sorting.finish()
             self._sorting = None
             for partition, lines in enumerate(self._parted(file)):
                 if lines:
                     self._pieces.append(self._stored(partition, lines))
             file.unlink()
             self._runs += 1
+
+    def _combined(self, file: Path, combine: CombineAll) -> Path:
+        """What the combiner makes of sorted lines, in a file of its own, as it comes."""
+
+        def before() -> Iterator[bytes]:
+            for text in whole_lines(sort.read(file)):
+                self.combine_input_records += Lines(text, self._form).records
+                yield text
+
+        def after() -> Iterator[bytes]:
+            pairs = combine.function(LineGroups(before(), self._form))
+            assert isinstance(pairs, LinePairs)
+            for lines in pairs.lines():
+                self.combine_output_records += lines.records
+                yield lines.text
+
+        combined = sort.written(file.with_suffix(".combined"), after())
+        file.unlink()
+        return combined
 
     def _parted(self, file: Path) -> list[list[Lines]]:
         """The lines of each partition, in blocks."""

@@ -11,7 +11,6 @@ from mapreduce.data.shuffle import sort
 from mapreduce.data.shuffle.blocks import decoded_lines
 from mapreduce.data.shuffle.lines import whole_lines
 from mapreduce.data.shuffle.reading import opened, read_ahead
-from mapreduce.errors import ScratchFailed
 
 _PIECE = operator.itemgetter(0)
 
@@ -35,20 +34,9 @@ def merged_lines(
     ) as folder:
         runs = itertools.groupby(read_ahead(pieces, fetch), _PIECE)
         files = [
-            _kept(Path(folder, f"{number}"), (opened(block, decoded_lines).text for block in run))
+            sort.written(
+                Path(folder, f"{number}"), (opened(block, decoded_lines).text for block in run)
+            )
             for number, (_, run) in enumerate(runs)
         ]
         yield from whole_lines(sort.merged(files, form))
-
-
-def _kept(path: Path, texts: Iterable[bytes]) -> Path:
-    size_bytes = 0
-    try:
-        with path.open("wb") as file:
-            for text in texts:
-                size_bytes += len(text)
-                file.write(text)
-    except OSError as error:
-        reason = f"{error.strerror} after {size_bytes:,} bytes"
-        raise ScratchFailed(path, reason) from error
-    return path

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mapreduce.data.pieces import LineForm
@@ -72,6 +72,20 @@ def merged(files: Sequence[Path], form: LineForm) -> Iterator[bytes]:
         _end(process, folder)
     finally:
         _kill(process)
+
+
+def written(file: Path, texts: Iterable[bytes]) -> Path:
+    """A new file of some bytes. Raises `ScratchFailed` if there is no room for them."""
+    size_bytes = 0
+    try:
+        with file.open("wb") as opened:
+            for text in texts:
+                size_bytes += len(text)
+                opened.write(text)
+    except OSError as error:
+        reason = f"{error.strerror} after {size_bytes:,} bytes"
+        raise ScratchFailed(file, reason) from error
+    return file
 
 
 def read(file: Path) -> Iterator[bytes]:

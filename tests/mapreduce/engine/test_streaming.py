@@ -83,6 +83,17 @@ def test_a_combiner_changes_the_counters_and_not_the_output(here: Path) -> None:
     assert counters["combine_output_records"] == counters["reduce_input_records"] < words / 10
 
 
+@pytest.mark.parametrize("sign", ["", " | tac"], ids=["in order", "in any order"])
+def test_lines_of_several_values_are_combined(here: Path, sign: str) -> None:
+    Path("book.txt").write_text("".join(f"{n * 7 % 20}\t{n}\n" for n in range(300)))
+    combiner = Executable(["bash", "-c", SUM + sign])
+    job = Job("job", mapper=Executable("cat"), combiner=combiner, reducer=Executable(SUM))
+    counters = job.run("book.txt", output="out", runner="inline").counters
+    assert Path("out/part-00000").read_bytes() == piped("cat", SUM)
+    assert counters["combine_input_records"] == counters["map_output_records"] == 300
+    assert counters["combine_output_records"] == counters["reduce_input_records"] == 20
+
+
 def test_lines_of_one_value_and_of_several_come_together(here: Path) -> None:
     Path("book.txt").write_text("a\t1\nb\t1\n")
     Path("other.txt").write_text("b\t2\na\t1\n")
