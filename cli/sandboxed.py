@@ -16,6 +16,7 @@ from dynamo.store import Store
 from mapreduce.engine import sandbox
 from mapreduce.engine.allowance import Allowance
 from mapreduce.engine.process import OpenGate
+from mapreduce.errors import SandboxFailed
 
 if TYPE_CHECKING:  # slow to import, and not needed without a sandbox
     from dynamo.net.relay import Gate, Relay
@@ -45,6 +46,11 @@ def tasks_of(worker: WorkerConfig, open_store: "partial[Any]") -> Iterator[Insid
     with sandbox.home() as home, Relay(addresses) as relay:
         allowance = msgspec.structs.replace(allowance, home=home)
         open_gate = partial(_open_gate, relay, home)
+        try:
+            open_gate().close()
+        except OSError as error:
+            reason = f"{error.strerror}; set TMPDIR to a folder with a short name"
+            raise SandboxFailed(sandbox.refused(allowance, reason)) from error
         yield Inside(allowance, partial(open_store, relay=sandbox.STORE), open_gate)
 
 

@@ -6,10 +6,11 @@ for every member, named by its address ("host:port"), on which zerorpc's `exchan
 node does it; what may pass (`dynamo.net.gate`) is passed on to that node over TCP.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ import gevent
 import zerorpc
 from gevent.lock import BoundedSemaphore
 from zmq.constants import MAXMSGSIZE
+from zmq.error import ZMQError
 
 from dynamo.errors import Overloaded
 from dynamo.net import wire
@@ -60,7 +62,9 @@ class Relay:
         self.close()
 
     def gate(self, folder: str | Path) -> "Gate":
-        """Open a gate with its sockets in `folder`, which is made. For any thread."""
+        """Open a gate with its sockets in `folder`, which is made. For any thread.
+
+        Raises OSError if there can be none."""
         gate = Gate(Path(folder), self._context, self._shut)
         self._in_hub(lambda: self._open(gate))
         return gate
@@ -96,7 +100,11 @@ class Relay:
     def _open(self, gate: "Gate") -> None:
         Path(gate.folder).mkdir(mode=0o700)
         self._gates.add(gate)
-        gate.serve(self._members)
+        try:
+            gate.serve(self._members)
+        except OSError:
+            self._end(gate)
+            raise
 
     def _shut(self, gate: "Gate") -> None:
         self._in_hub(lambda: self._end(gate))
@@ -114,7 +122,8 @@ class Relay:
                 if isinstance(found, RingDone):
                     self._members = frozenset(found.addresses.values())
                     for gate in list(self._gates):
-                        gate.serve(self._members)
+                        with suppress(OSError):  # it may succeed the next time
+                            gate.serve(self._members)
                     break
             gevent.sleep(FOLLOW_S)
 
@@ -147,7 +156,12 @@ class Gate:
             Path(self.folder, address).unlink(missing_ok=True)
         for address in wanted - self._doors.keys():
             path = Path(self.folder, address)
-            self._doors[address] = _Door(path, address, lambda: self._writable, self._context)
+            try:
+                door = _Door(path, address, lambda: self._writable, self._context)
+            except ZMQError as error:
+                reason = os.strerror(error.errno)
+                raise OSError(error.errno, f"there can be no socket {path}: {reason}") from error
+            self._doors[address] = door
 
 
 class _Door:
@@ -164,7 +178,11 @@ class _Door:
         service = _Service(self._lines, writable)
         self._rpc = zerorpc.Server(service, context=context, pool_size=_FRAMES, heartbeat=None)
         self._rpc._events.setsockopt(MAXMSGSIZE, wire.REFUSED_BYTES + (1 << 20))
-        self._rpc.bind(f"ipc://{path}")
+        try:
+            self._rpc.bind(f"ipc://{path}")
+        except ZMQError:
+            self._rpc.close()
+            raise
         self._greenlet = gevent.spawn(self._rpc.run)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ from mapreduce.engine.watching import Note
 
 OUTPUT_BYTES = 64 << 10
 """How much of what an attempt prints is kept: the end."""
+_ERROR_LENGTH = 64 << 10
+"""Of a longer error, which goes to the master and is printed, the middle is left out."""
 _SHOWN_BYTES = 4 << 10
 """How much of that is shown in the error when a process dies."""
 _ANSWER_BYTES = 256 << 20
@@ -85,7 +88,11 @@ class TaskProcess:
         fds = [theirs.fileno(), life]
         self._mark = secrets.token_hex(8)
         self._allowance = boot.allowance
-        self._process = _started(fds, self._mark, self.scratch, boot.allowance)
+        try:
+            self._process = _started(fds, self._mark, self.scratch, boot.allowance)
+        except OSError:
+            self._remove_folders()
+            raise
         theirs.close()
         os.close(life)
         assert self._process.stdout is not None
@@ -120,6 +127,10 @@ class TaskProcess:
     def kill(self) -> None:
         """End the process and all that user code has started from it."""
         has_ended = self._process.returncode is not None
+        if self._allowance.boxed and not has_ended:
+            # All of a sandbox ends with its first process, however fast it forks.
+            killing.send(self._process.pid, signal.SIGKILL)
+            has_ended = True
         end = killing.end_group if has_ended else killing.end_family
         end(self._process.pid, self._mark)
 
@@ -136,10 +147,13 @@ class TaskProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         os.close(self._life)
+        self._remove_folders()
+        self._connection.close()
+
+    def _remove_folders(self) -> None:
         if self._gate is not None:
             self._gate.close()
         scratch.remove(self.scratch)
-        self._connection.close()
 
     def may_run(self, run: str) -> bool:
         """False for a sandbox that has held the code of another run: what that has left in it, in
@@ -169,7 +183,9 @@ class TaskProcess:
             return self._died(phase.spec, order)
         finally:
             self._telling.forget()
-        return msgspec.structs.replace(message, output=self._tail.text())
+        return msgspec.structs.replace(
+            message, output=self._tail.text(), error=shortened(message.error)
+        )
 
     def more(self, phase: PhaseOrder, pieces: MorePieces) -> None:
         """Tell the attempt that runs of further pieces, as soon as it reads. Returns at once."""
@@ -309,6 +325,20 @@ class _Tail:
 
     def text(self) -> str:
         return self._kept.decode("utf-8", "replace")
+
+
+def shortened(error: str, most: int = _ERROR_LENGTH) -> str:
+    """
+    >>> print(shortened("ValueError: " + 500 * "x", most=30))
+    ValueError: xxx
+    [482 characters are left out]
+    xxxxxxxxxxxxxxx
+    """
+    left_out = len(error) - most
+    if left_out <= 0:
+        return error
+    half = most // 2
+    return f"{error[:half]}\n[{left_out:,} characters are left out]\n{error[-half:]}"
 
 
 def _read_what(order: TaskOrder) -> str:

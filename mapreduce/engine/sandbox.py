@@ -128,11 +128,11 @@ def check(allowance: Allowance) -> None:
     if allowance.sandbox == "none":
         return
     if not Path("/proc/self/stat").exists():
-        raise SandboxFailed(_refused(allowance, "it needs Linux, and its /proc"))
+        raise SandboxFailed(refused(allowance, "it needs Linux, and its /proc"))
     if allowance.boxed:
         if shutil.which(BWRAP) is None:
             raise SandboxFailed(
-                _refused(allowance, "bubblewrap is not installed: apt install bubblewrap")
+                refused(allowance, "bubblewrap is not installed: apt install bubblewrap")
             )
         _try(allowance)
 
@@ -153,7 +153,7 @@ def _try(allowance: Allowance) -> None:
     if tried.returncode:
         said = tried.stderr.strip().splitlines() or [f"it ended with {tried.returncode}"]
         raise SandboxFailed(
-            _refused(
+            refused(
                 allowance,
                 f"bubblewrap does not work here ({said[-1]}); it needs version 0.8 and user "
                 "namespaces: see sysctl user.max_user_namespaces and "
@@ -164,7 +164,8 @@ def _try(allowance: Allowance) -> None:
         )
 
 
-def _refused(allowance: Allowance, reason: str) -> str:
+def refused(allowance: Allowance, reason: str) -> str:
+    """Why a worker does not start."""
     return (
         f"worker {allowance.worker} does not start: sandbox = {allowance.sandbox} in its section "
         f"of cluster.ini, and {reason}; or write sandbox = none, if all who send jobs are trusted"

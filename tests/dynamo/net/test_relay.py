@@ -61,6 +61,14 @@ def test_there_is_a_socket_for_each_member_whoever_was_told(
         assert len(client.put("everywhere", b"yes", w=3).nodes) == 3
 
 
+def test_a_folder_with_too_long_a_name_for_sockets_is_refused_and_nothing_left(
+    tmp_path: Path,
+) -> None:
+    with Relay(["127.0.0.1:1"]) as relay, pytest.raises(OSError, match="File name too long"):
+        relay.gate(tmp_path / ("x" * 100))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_behind_a_gate_one_reads_all_and_writes_what_is_one_s_own(
     cluster: ClusterConfig, folder: Path
 ) -> None:

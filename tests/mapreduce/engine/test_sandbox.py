@@ -230,6 +230,22 @@ def test_kill_leaves_no_process(boxed: Bench) -> None:
     assert boxed.run("print('next')", number=2).output == "next\n"
 
 
+@pytest.mark.systems
+def test_what_forks_faster_than_anybody_can_look_ends_at_once(boxed: Bench) -> None:
+    phase, order = boxed.order(
+        f"open({str(boxed.folder / 'store' / 'begun')!r}, 'w').close()\n"
+        "end = time.time() + 20\n"
+        "for _ in range(6): os.fork()\n"
+        "while time.time() < end:\n    if os.fork(): os._exit(0)\n    time.sleep(0.002)\n"
+        "os._exit(0)"
+    )
+    boxed.executor.start(phase, order)
+    wait_until((boxed.folder / "store" / "begun").exists, 20, "the first of them")
+    wait_until(lambda: len(living()) > IDLE, 20, "some of them")
+    boxed.executor.kill(order.attempt)
+    wait_until(lambda: len(living()) <= IDLE, 4, "the end of all but an idle sandbox")
+
+
 @pytest.mark.parametrize(
     ("statement", "manner"),
     [
