@@ -166,21 +166,28 @@ def _whole_job(
             f"{code.filename} defines a whole job, and --{what} is for it to say: leave it out, or "
             "let `job` be a function of parameters and use --set"
         )
-    spec: JobSpec = _job_of(source, code, given.get("params", {})).spec(code, inputs, output)
+    job = _job_of(source, code, given.get("params", {}), given.get("modules", ()))
+    spec: JobSpec = job.spec(code, inputs, output)
     return spec
 
 
-def _job_of(source: bytes, code: "Code", params: dict[str, str]) -> Any:
+def _job_of(source: bytes, code: "Code", params: dict[str, str], modules: tuple[str, ...]) -> Any:
     """The `Job` that a source file makes. What the file itself raises is shown from its own line
     on."""
-    from mapreduce.engine import child, shipping
+    from mapreduce.engine import child, shipping, sidefiles
     from mapreduce.errors import SourceError
 
     try:
-        module = shipping.load_source(source, code.filename, "mapreduce_job")
-        return shipping.job_in(module, code, params)
+        with sidefiles.importable_here(modules):
+            module = shipping.load_source(source, code.filename, "mapreduce_job")
+            return shipping.job_in(module, code, params)
     except DynamoError:
         raise
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            f"{code.filename}: {error}; if that is a module of yours, let it come with the job: "
+            "--module PATH, of its file or its package's folder"
+        ) from None
     except Exception as error:
         assert error.__traceback__ is not None
         told = child.describe(error.with_traceback(error.__traceback__.tb_next))

@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -71,6 +72,16 @@ def zipped(spec: JobSpec, folder: Path) -> JobSpec:
     """`spec` with its modules zipped into `folder`."""
     modules = tuple(_zipped(module, folder) for module in spec.modules)
     return msgspec.structs.replace(spec, modules=modules)
+
+
+@contextlib.contextmanager
+def importable_here(paths: Iterable[str | Path]) -> Iterator[None]:
+    """The modules at these paths can be imported as they can where the job runs."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mapreduce-modules-") as folder,
+        importable([_zipped(module, Path(folder)).path for module in given(paths)]),
+    ):
+        yield
 
 
 def _zipped(module: SideFile, folder: Path) -> SideFile:

@@ -331,6 +331,21 @@ def test_a_source_that_makes_no_job_is_shown_from_its_own_line(
     assert "describing" not in result.stderr
 
 
+def test_a_source_that_makes_a_job_imports_what_comes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("from mapreduce import Mapper\nclass Own(Mapper): ...\n")
+    source, book = tmp_path / "mine.py", tmp_path / "book.txt"
+    source.write_text(
+        "from helper import Own\nfrom mapreduce import Job\njob = Job('j', mapper=Own)"
+    )
+    book.write_text("to be\n")
+    command = ["run", str(source), str(book), "-o", str(tmp_path / "out"), "--runner", "inline"]
+    result = CliRunner().invoke(main, command)
+    failed(result, 2, "No module named 'helper'; if that is a module of yours, let it come")
+    done(CliRunner().invoke(main, [*command, "--module", str(tmp_path / "helper.py")]))
+    assert (tmp_path / "out" / "part-00000").read_text() == "0\tto be\n"
+    assert "helper" not in sys.modules
+
+
 def test_names_of_jobs_and_tasks() -> None:
     assert _job_name(Path("/x/word count.py"), {}) == "word-count"
     assert _job_name(Path("/x/---.py"), {}) == "job"
