@@ -101,12 +101,17 @@ class AntiEntropy:
         self._exchange.fail(f"{envelope.sender} is down")
         return self._go_on(now)
 
-    def next_wake(self) -> float | None:
-        wake_at = self._exchange.wake_at if self._exchange is not None else self._begin_at
-        return None if wake_at == math.inf else wake_at
+    @property
+    def idle_until(self) -> float:
+        if self._table is not self._view.table or self._up is not self._members.up:
+            return -math.inf
+        return self.next_wake()
+
+    def next_wake(self) -> float:
+        return self._exchange.wake_at if self._exchange is not None else self._begin_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
-        if self._table is not self._view.table and self._table != self._view.table:
+        if self._table is not self._view.table:
             self._learn_table(now)
         if self._up is not self._members.up:
             self._learn_who_is_up(now)

@@ -5,6 +5,7 @@ does and the answer back, so that a client may ask any node.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dynamo.errors import CorruptData
@@ -62,6 +63,8 @@ class Coordinator:
         """What each of them that keeps values was last found to keep, in bytes."""
         self.held_bytes = 0
         self._wakes: list[tuple[float, int]] = []
+        self.idle_until = math.inf
+        """When the first of them is to be woken."""
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             Put: self._on_put,
             Get: self._on_get,
@@ -75,20 +78,19 @@ class Coordinator:
     def pending_requests(self) -> int:
         return len(self._pending)
 
-    def next_wake(self) -> float | None:
+    def next_wake(self) -> float:
         """When `tick` has something to do next, unless a message comes first."""
-        return self._wakes[0][0] if self._wakes else None
+        return self.idle_until
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Wake every request whose time has come."""
-        if not self._wakes or self._wakes[0][0] > now:
-            return []
         sent: list[Envelope] = []
         while self._wakes and self._wakes[0][0] <= now:
             _, id = heapq.heappop(self._wakes)
             pending = self._pending.get(id)
             if pending is not None and pending.wake_at is not None and pending.wake_at <= now:
                 sent += self._keep(id, pending, None, pending.on_wake(now))
+        self.idle_until = self._wakes[0][0] if self._wakes else math.inf
         return sent
 
     def on_ring(self, now: float) -> Iterable[Envelope]:
@@ -291,6 +293,7 @@ class Coordinator:
             self._pending[id] = pending
             if pending.wake_at != known_wake:
                 heapq.heappush(self._wakes, (pending.wake_at, id))
+                self.idle_until = self._wakes[0][0]
         return sent
 
     def _count(self, id: int, pending: Pending) -> None:

@@ -34,36 +34,34 @@ class Expiry:
         """When the first copy may be dropped, as far as is known."""
         self._just_noted = math.inf
         """The same of those noted in this step, which no scan of the disk finds yet."""
-        self._wake_at: float | None = None if self._first == math.inf else -math.inf
+        self._wake_at = self.idle_until = math.inf if self._first == math.inf else -math.inf
 
     def note(self, when: float, partition: int, key: str) -> None:
         """A copy that may be dropped at `when` has been staged."""
         self._staging.put(expiry_key(when, partition, key), b"", durable=False)
         self._just_noted = min(self._just_noted, when)
         self._first = min(self._first, when)
+        self.idle_until = -math.inf  # this machine's clock may be set at any time
 
-    def next_wake(self) -> float | None:
+    def next_wake(self) -> float:
         return self._wake_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Drop what may be dropped, a slice at a time."""
-        if self._first == math.inf:
-            self._wake_at = None
-            return ()
-        if self._wake_at is not None and self._wake_at <= now and self._wait_s <= 0:
+        if self._wake_at <= now and self._wait_s <= 0:
             self._first = min(self._sweep(), self._just_noted)
         self._just_noted = math.inf
         self._wake_at = self._next_wake(now)
+        if self._first == math.inf:
+            self.idle_until = math.inf
         return ()
 
-    def _next_wake(self, now: float) -> float | None:
+    def _next_wake(self, now: float) -> float:
         if self._first == math.inf:
-            return None
+            return math.inf
         # Not for longer than clocks may differ: this machine's may be set forward.
         planned = now + max(min(self._wait_s, self._settings.clock_slack_s), PAUSE_S)
-        if self._wake_at is not None and self._wake_at > now:
-            return min(planned, self._wake_at)
-        return planned
+        return min(planned, self._wake_at) if self._wake_at > now else planned
 
     @property
     def _wait_s(self) -> float:

@@ -137,11 +137,17 @@ class Gossiper:
 
     # Rounds --------------------------------------------------------------------------------------
 
-    def next_wake(self) -> float | None:
+    @property
+    def idle_until(self) -> float:
+        if self._awaits_fill or not self.settled:
+            return -math.inf
+        return min(self._next_round, self._tell_at)
+
+    def next_wake(self) -> float:
         wake_at = min(self._next_round, self._tell_at)
         if not self.settled and self._settles_at is not None:
             wake_at = min(wake_at, self._settles_at)
-        return None if wake_at == math.inf else wake_at
+        return wake_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
         if not self.settled:

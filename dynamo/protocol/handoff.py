@@ -53,6 +53,7 @@ class Handoff:
         self._next_id = next_id
         self.kept: Counter[str] = Counter()
         """How many hinted copies there are for each owner."""
+        self.idle_until = math.inf
         self.since: dict[str, float] = {}
         """When the oldest write that has waited for an owner was made, by its writer's clock."""
         self.delivered: Counter[str] = Counter()
@@ -123,16 +124,12 @@ class Handoff:
         if not self._under_way(owner):
             self._look_at.pop(owner, None)
 
-    def next_wake(self) -> float | None:
-        if not self.kept:
-            return None
+    def next_wake(self) -> float:
         reachable = (owner for owner in self.kept if owner in self._members.up)
-        return min((self._look_at.get(owner, -math.inf) for owner in reachable), default=None)
+        return min((self._look_at.get(owner, -math.inf) for owner in reachable), default=math.inf)
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Send the next batch to every owner that is up and has none under way."""
-        if not self.kept:
-            return []
         sent: list[Envelope] = []
         for owner in list(self.kept):
             if owner not in self._members.up:
@@ -203,6 +200,7 @@ class Handoff:
 
     def _count(self, owner: str, siblings: Siblings | None) -> None:
         self.kept[owner] += 1
+        self.idle_until = -math.inf  # whether its owner is up is seen when it is looked at
         for version in siblings.versions if siblings else ():
             self.since[owner] = min(version.written_at, self.since.get(owner, math.inf))
 
@@ -215,6 +213,8 @@ class Handoff:
             del self.kept[owner]
             self.since.pop(owner, None)
             self.refusals.pop(owner, None)
+        if not self.kept:
+            self.idle_until = math.inf
 
     def _under_way(self, owner: str) -> bool:
         return any(to == owner for to, _, _ in self._sent.values())

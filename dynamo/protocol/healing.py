@@ -16,6 +16,7 @@ was here is lost. The copy stays refused then, and `status` says so, until someb
 owners have damaged copies one has to be told; the others are healed from it, and hold nothing then.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -69,6 +70,7 @@ class Healing:
         """How many have been dropped because somebody said so."""
         self._waits_for: dict[str, str] = {}
         """Each key that has yet to be healed, and why it has not been so far."""
+        self.idle_until = math.inf
         self._next: deque[str] = deque()
         self._later: deque[tuple[float, str]] = deque()
         """Those that could not be healed, and when to try again."""
@@ -83,6 +85,7 @@ class Healing:
             self.found += 1
             self._waits_for[key] = "its turn"
             self._next.append(key)
+            self.idle_until = -math.inf
 
     @property
     def waiting(self) -> int:
@@ -107,19 +110,18 @@ class Healing:
             self._put_off(inquiry, now)
         return []
 
-    def next_wake(self) -> float | None:
-        if not self._waits_for:
-            return None
+    def next_wake(self) -> float:
         wakes = [inquiry.wake_at for inquiry in self._under_way.values()]
         if self._later:
             wakes.append(self._later[0][0])
         if self._next and len(self._under_way) < UNDER_WAY:
-            return float("-inf")
-        return min(wakes, default=None)
+            return -math.inf
+        return min(wakes, default=math.inf)
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Begin with as many copies as there is room for; ask again whoever is silent."""
         if not self._waits_for:
+            self.idle_until = math.inf
             return []
         sent: list[Envelope] = []
         for inquiry in [i for i in self._under_way.values() if i.wake_at <= now]:

@@ -8,6 +8,7 @@ then whether it is back. A slow member is suspected in this way for a moment, an
 Source: the Dynamo paper, section 4.8.3.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from dynamo.protocol.messages import Envelope, Lost, Ping, Pong
@@ -28,6 +29,8 @@ class Membership:
         self._next_id = next_id
         self._down: dict[str, float] = {}
         """Members that are taken to be down -> when to ask them again."""
+        self.idle_until = math.inf
+        """When to ask the first of them again."""
         self._down_since: dict[str, float] = {}
         self.up: frozenset[str] = self._members
         """Those that are taken to be up, this node itself among them."""
@@ -71,16 +74,15 @@ class Membership:
         """Which of the others this node takes to be up."""
         return {member: member in self.up for member in self.others}
 
-    def next_wake(self) -> float | None:
-        return min(self._down.values()) if self._down else None
+    def next_wake(self) -> float:
+        return self.idle_until
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Ask those that are down, and whose time has come, whether they are back."""
-        if not self._down:
-            return []
         due = [member for member, at in self._down.items() if at <= now]
         for member in due:
             self._down[member] = now + self._settings.ping_s
+        self._plan()
         return [Envelope(self._me, member, Ping(self._next_id())) for member in due]
 
     def on_reply(self, envelope: Envelope, now: float) -> Iterable[Envelope]:
@@ -95,6 +97,10 @@ class Membership:
     def _judge(self) -> None:
         self.up = self._members - self._down.keys()
         self.others_up = [name for name in self.others if name not in self._down]
+        self._plan()
+
+    def _plan(self) -> None:
+        self.idle_until = min(self._down.values(), default=math.inf)
 
     def _others(self) -> list[str]:
         return sorted(self._members - {self._me})

@@ -87,11 +87,16 @@ class Asker(Protocol):
 class Ticker(Protocol):
     """A component that does something by itself in time."""
 
+    @property
+    def idle_until(self) -> float:
+        """No `tick` before this time has anything to do, and no `next_wake` is sooner; whatever
+        changes that changes it. Cheap, as every step asks."""
+
     def tick(self, now: float) -> Iterable[Envelope]:
         """Do what is due."""
 
-    def next_wake(self) -> float | None:
-        """When something is due next; None for never."""
+    def next_wake(self) -> float:
+        """When something is due next; infinite for never."""
 
 
 Handler = Callable[[Envelope, float], Iterable[Envelope]]
@@ -292,7 +297,8 @@ class Node:
             self.members.heard(envelope)
             sent += self._handlers[type(envelope.message)](envelope, now)
         for component in self._ticking:
-            sent += component.tick(now)
+            if component.idle_until <= now:
+                sent += component.tick(now)
         if self.view.table is not table:
             sent += self.coordinator.on_ring(now)
         return Step(*self._staging.take(), sent)
@@ -371,9 +377,8 @@ class Node:
         """When `step` is to be called next even if no envelope comes; None for never."""
         first = math.inf
         for component in self._ticking:
-            wake_at = component.next_wake()
-            if wake_at is not None and wake_at < first:
-                first = wake_at
+            if component.idle_until < first:
+                first = min(first, component.next_wake())
         return None if first == math.inf else first
 
     def _clock(self) -> float:

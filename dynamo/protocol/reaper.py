@@ -110,7 +110,7 @@ class Reaper:
         """How many there were in a partition when it was last gone through."""
         self._place: _Place | None = None
         self._looks: dict[int, _Look] = {}
-        self._wake_at = -math.inf if settings.reap_after_s else math.inf
+        self.idle_until = -math.inf if settings.reap_after_s else math.inf
         self.handlers: Mapping[type, Callable[[Envelope, float], Iterable[Envelope]]] = {
             FindDead: self._on_find,
             Reap: self._on_reap,
@@ -124,15 +124,15 @@ class Reaper:
             "reaped": self.reaped,
         }
 
-    def next_wake(self) -> float | None:
-        return None if self._wake_at == math.inf else self._wake_at
+    def next_wake(self) -> float:
+        return self.idle_until
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Go through the next slice of notes, unless a question is under way."""
-        if now < self._wake_at:
+        if now < self.idle_until:
             return []
         self._looks = {id: look for id, look in self._looks.items() if look.until > now}
-        self._wake_at = now + PAUSE_S
+        self.idle_until = now + PAUSE_S
         if self._looks:
             return []
         if self._place is None:
@@ -164,7 +164,7 @@ class Reaper:
 
     def _end_pass(self, now: float) -> list[Envelope]:
         self._place = None
-        self._wake_at = now + self._settings.reap_after_s / PASSES
+        self.idle_until = now + self._settings.reap_after_s / PASSES
         return []
 
     def _read_slice(self, place: _Place, now: float) -> list[Envelope]:

@@ -80,7 +80,7 @@ class Scrub:
             trees.unindexed.update(range(partitions))
         self._doubted: dict[int, None] = dict.fromkeys(sorted(trees.unindexed))
         self._turn: _Turn | None = None
-        self._wake_at = -math.inf
+        self.idle_until = -math.inf
 
     def _look(self, disk: Disk) -> bool:
         """Learn what the disk says of its index; True if it has had one from the beginning."""
@@ -94,14 +94,14 @@ class Scrub:
         """Some index entry of a partition was wrong: look at all of them soon."""
         if self._turn is None or self._turn.partition != partition:
             self._doubted[partition] = None
-            self._wake_at = -math.inf
+            self.idle_until = -math.inf
 
-    def next_wake(self) -> float | None:
-        return None if self._wake_at == math.inf else self._wake_at
+    def next_wake(self) -> float:
+        return self.idle_until
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Read one slice, if it is time for one."""
-        if now < self._wake_at:
+        if now < self.idle_until:
             return []
         if not self._is_marked and not self._trees.unindexed:
             self._is_marked = True
@@ -109,11 +109,11 @@ class Scrub:
         if self._turn is None:
             self._turn = self._next_turn()
         if self._turn is None:
-            self._wake_at = now + self._until_due_s() if self._rebuild_s < math.inf else math.inf
+            self.idle_until = now + self._until_due_s() if self._rebuild_s < math.inf else math.inf
         else:
             self._turn = self._read_slice(self._turn)
             hasty = self._turn.in_doubt if self._turn else bool(self._doubted)
-            self._wake_at = now + (HASTE_PAUSE_S if hasty else PAUSE_S)
+            self.idle_until = now + (HASTE_PAUSE_S if hasty else PAUSE_S)
         return []
 
     def _next_turn(self) -> _Turn | None:

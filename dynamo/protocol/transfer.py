@@ -117,12 +117,19 @@ class Transfer:
             return self._compare(self._exchange, now)
         return []
 
-    def next_wake(self) -> float | None:
+    @property
+    def idle_until(self) -> float:
+        table = self._view.table
+        if table is not self._table or table.leaving:
+            return -math.inf
+        go_on_at = self._go_on_at if self._exchange is None else self._exchange.wake_at
+        return min(go_on_at, self._look_at)
+
+    def next_wake(self) -> float:
         if self._exchange is not None:
             return min(self._exchange.wake_at, self._look_at)
         has_work = self.strays or self._sent or (self._handoff.kept and self._homeless())
-        wake_at = min(self._go_on_at if has_work else math.inf, self._look_at)
-        return None if wake_at == math.inf else wake_at
+        return min(self._go_on_at, self._look_at) if has_work else self._look_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
         self._notice_table(now)

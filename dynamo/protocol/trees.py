@@ -65,6 +65,7 @@ class Trees:
         self._wanted: dict[int, None] = {}
         """Partitions that are to be hashed, in the order in which they were asked for."""
         self._work_at = -math.inf
+        self.idle_until = math.inf
         self.unindexed: set[int] = set()
         """Partitions with copies that have no entry yet: nobody may compare them."""
 
@@ -77,13 +78,17 @@ class Trees:
         segment = segment_of(key)
         place = index_key(partition, segment, key)
         self._staging.put(place, digest_of(siblings), durable=durable)
-        self._written.add((partition, segment))
+        self._note(partition, segment)
 
     def remove(self, partition: int, key: str) -> None:
         """There is no copy of `key` any more: stage the deletion of its index entry."""
         segment = segment_of(key)
         self._staging.delete(index_key(partition, segment, key))
+        self._note(partition, segment)
+
+    def _note(self, partition: int, segment: int) -> None:
         self._written.add((partition, segment))
+        self.idle_until = -math.inf
 
     def mend(self, partition: int, key: str, siblings: Siblings) -> bool:
         """Make the entry of `key` what it should be for this copy; True if it was another."""
@@ -134,6 +139,7 @@ class Trees:
         if known.is_current or known.hashed_at >= now - max_age_s:
             return known.tree
         self._wanted[partition] = None
+        self.idle_until = min(self.idle_until, self._work_at)
         return None
 
     def known_tree(self, partition: int) -> HashTree | None:
@@ -151,8 +157,8 @@ class Trees:
         self._partitions.pop(partition, None)
         self._wanted.pop(partition, None)
 
-    def next_wake(self) -> float | None:
-        return self._work_at if self._wanted else None
+    def next_wake(self) -> float:
+        return self._work_at if self._wanted else math.inf
 
     def tick(self, now: float) -> Iterable[Envelope]:
         """Hash one slice of what is wanted."""
@@ -168,6 +174,7 @@ class Trees:
                 if partition in self._partitions:
                     self._partitions[partition].changed.add(segment)
             self._written.clear()
+        self.idle_until = self.next_wake()
         return []
 
     def _hash(self, partition: int, left: int, now: float) -> int:

@@ -1,5 +1,6 @@
 """The node in a virtual world: 2,000 seeds break no promise; and what a person is shown of one."""
 
+import math
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from functools import cache
 import pytest
 
 from dynamo.protocol.messages import Envelope
-from dynamo.protocol.node import Node, Step
+from dynamo.protocol.node import Node, Step, Ticker
 from dynamo.simulation.__main__ import main
 from dynamo.simulation.network import Note
 from dynamo.simulation.plan import FAULTS, Plan
@@ -82,6 +83,29 @@ def test_a_seed_repeats_itself_whatever_python_hashes() -> None:
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
     assert simulate(7).fingerprint in outputs[0]
+
+
+# A node looks only at what may have something to do -----------------------------------------------
+
+
+class Restless:
+    """A component that is never passed over."""
+
+    idle_until = -math.inf
+
+    def __init__(self, component: Ticker) -> None:
+        self.tick = component.tick
+        self.next_wake = component.next_wake
+
+
+class LooksAtAll(Node):
+    def _tickers(self) -> tuple[Ticker, ...]:
+        return tuple(map(Restless, super()._tickers()))
+
+
+@pytest.mark.parametrize("seed", [16, 20, 40])
+def test_a_component_that_is_passed_over_had_nothing_to_do(seed: int) -> None:
+    assert simulate(seed).fingerprint == simulate(seed, LooksAtAll).fingerprint
 
 
 # What a person is shown --------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The index of copies and the trees over it: always what is on disk, at a small price."""
 
+import math
 from random import Random
 
 import pytest
@@ -95,7 +96,7 @@ def test_one_step_hashes_a_slice_only() -> None:
         index.step()
         steps += 1
     assert 5 <= steps <= 20
-    assert index.trees.next_wake() is None
+    assert index.trees.next_wake() == math.inf
 
 
 def test_what_is_staged_while_a_tree_is_hashed_is_in_the_next_one() -> None:
@@ -110,7 +111,7 @@ def test_what_is_staged_while_a_tree_is_hashed_is_in_the_next_one() -> None:
 def test_a_partition_that_nobody_compares_costs_no_hashing() -> None:
     index = Index()
     index.enter("a")
-    assert index.trees.next_wake() is None
+    assert index.trees.next_wake() == math.inf
     assert index.trees.known_tree(0) is None
 
 
