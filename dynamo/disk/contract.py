@@ -257,7 +257,7 @@ class MemoryDisk:
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         first = bisect_left(self._keys, start)
         keys = self._keys[first : bisect_left(self._keys, stop, first)]
-        return iter([(key, self._now[key]) for key in keys])
+        return zip(keys, [self._now[key] for key in keys])
 
     def size(self, start: bytes, stop: bytes) -> int:
         return sum(len(key) + len(value) for key, value in self.scan(start, stop))

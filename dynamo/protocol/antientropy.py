@@ -105,10 +105,10 @@ class AntiEntropy:
     def idle_until(self) -> float:
         if self._table is not self._view.table or self._up is not self._members.up:
             return -math.inf
-        return self.next_wake()
+        return self._begin_at if self._exchange is None else self._exchange.wake_at
 
     def next_wake(self) -> float:
-        return self._exchange.wake_at if self._exchange is not None else self._begin_at
+        return self._begin_at if self._exchange is None else self._exchange.wake_at
 
     def tick(self, now: float) -> Iterable[Envelope]:
         if self._table is not self._view.table:

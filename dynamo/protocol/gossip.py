@@ -141,7 +141,7 @@ class Gossiper:
     def idle_until(self) -> float:
         if self._awaits_fill or not self.settled:
             return -math.inf
-        return min(self._next_round, self._tell_at)
+        return self._next_round if self._next_round < self._tell_at else self._tell_at
 
     def next_wake(self) -> float:
         wake_at = min(self._next_round, self._tell_at)
@@ -268,6 +268,8 @@ class Gossiper:
             return
         merged = changes.merge(before, heard)
         mine = heard.members.get(me)
+        if merged is before and mine in (None, self._self):
+            return  # as most that is heard brings nothing new
         if mine and mine.life != self._self.life and mine.version >= self._self.version:
             self._self = self._self._replace(version=mine.version + 1)
             self._begin_fill(_held(merged.table.writing, merged.table.n, me))

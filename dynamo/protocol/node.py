@@ -378,7 +378,9 @@ class Node:
         first = math.inf
         for component in self._ticking:
             if component.idle_until < first:
-                first = min(first, component.next_wake())
+                wake_at = component.next_wake()
+                if wake_at < first:
+                    first = wake_at
         return None if first == math.inf else first
 
     def _clock(self) -> float:

@@ -94,6 +94,8 @@ class Conversation:
     def hopeless(self, missing: int, silent: Iterable[str], now: float) -> bool:
         """True if those that are silent can't give the answers that are missing: too many of them
         have been down for long. Another node may reach them, so its client should hear of it."""
+        if missing <= 0:
+            return False
         return sum(not self.members.given_up(member, now) for member in silent) < missing
 
     def too_few(

@@ -90,9 +90,11 @@ class PendingPut:
 
     def _give_up_if_hopeless(self, now: float) -> list[Envelope]:
         """Answer at once where waiting can't help, when all have answered that do answer."""
+        if self._answered:
+            return []
         asked = {node for node, _ in self._asked} & self._talk.members.up
         awaited = asked - self._refusals.keys() - set(self._quorum.answered)
-        if self._answered or awaited or not self._hopeless(now):
+        if awaited or not self._hopeless(now):
             return []
         self.wake_at = None
         return [self._too_few(now)]

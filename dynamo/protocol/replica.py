@@ -47,7 +47,7 @@ from dynamo.protocol.trees import Trees
 from dynamo.protocol.view import View
 from dynamo.protocol.wholeness import Wholeness
 from dynamo.values import versions
-from dynamo.values.versions import Siblings
+from dynamo.values.versions import Siblings, Version
 
 NO_COPY = Copy("", versions.EMPTY)
 LOT_BYTES = 4 << 20
@@ -316,5 +316,8 @@ def _is_forgotten_with(siblings: Siblings, put: Put) -> bool:
 
 
 def _without_values(siblings: Siblings) -> Siblings:
-    blanked = (v if v.value is None else v._replace(value=b"") for v in siblings.versions)
-    return siblings._replace(versions=tuple(blanked))
+    blanked = [
+        Version(dot, None if value is None else b"", written_at, expires_at)
+        for dot, value, written_at, expires_at in siblings.versions
+    ]
+    return Siblings(siblings.context, tuple(blanked))

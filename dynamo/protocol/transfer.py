@@ -123,7 +123,7 @@ class Transfer:
         if table is not self._table or table.leaving:
             return -math.inf
         go_on_at = self._go_on_at if self._exchange is None else self._exchange.wake_at
-        return min(go_on_at, self._look_at)
+        return go_on_at if go_on_at < self._look_at else self._look_at
 
     def next_wake(self) -> float:
         if self._exchange is not None:

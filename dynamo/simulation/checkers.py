@@ -97,7 +97,7 @@ def resurrected(
     """A get that began after a delete was acknowledged shows nothing that it deleted; nor, however
     long ago it expired, what a value with a time to live replaced."""
     deletes = [
-        (number, op)
+        (number, op, strict(op, owners, w))
         for number, op in enumerate(writes.all)
         if (op.kind == "delete" or op.expires_at)
         and op.condition is not Condition.ABSENT
@@ -105,9 +105,9 @@ def resurrected(
     ]
     for get in gets:
         lost = writes.may_be_lost(get.ended_at or 0.0)
-        for number, op in deletes:
-            sure = get.client == "reader" or strict(op, owners, w)
-            if not sure or not _before(op, get) or lost >> number & 1:
+        for number, op, sure in deletes:
+            surely = sure or get.client == "reader"
+            if not surely or not _before(op, get) or lost >> number & 1:
                 continue
             for version in get.siblings.versions if get.siblings else ():
                 # A tombstone may come back from an owner that missed the order to drop it.

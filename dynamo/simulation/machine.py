@@ -242,9 +242,10 @@ class Machine:
             self._plan_wake()
 
     def send(self, step: Step) -> None:
+        carry, unanswered = self._world.network.send, self._unanswered
         for envelope in step.envelopes:
-            self._unanswered.pop((envelope.receiver, envelope.message.id), None)
-            self._world.network.send(envelope)
+            unanswered.pop((envelope.receiver, envelope.message.id), None)
+            carry(envelope)
 
     def _plan_wake(self) -> None:
         """See to it that the node is stepped when it wants to be."""

@@ -71,15 +71,14 @@ class Clock:
 
     def run(self, until: Callable[[], bool] = _never, for_s: float = math.inf) -> None:
         """Let time pass: until nothing more is to happen, or `until` holds, or for so long."""
-        events, end = self._events, self.now + for_s
+        events, end, limit = self._events, self.now + for_s, self._event_limit
         while not until():
             if not events or events[0][0] > end:
                 self.now = end if end < math.inf else self.now
                 return
             self.now, number, action, arguments = heapq.heappop(events)
             action(*arguments)
-            if number > self._event_limit:
-                limit = self._event_limit
+            if number > limit:
                 raise RuntimeError(f"after {limit:,} events the world has not come to rest")
 
 
@@ -97,7 +96,7 @@ class Network:
         self._plan = plan
         self._trace = trace
         self._nodes = frozenset(plan.node_names)
-        self._random = plan.stream("network")
+        self._chance = plan.stream("network").random
 
     def block(self, ways: Iterable[Way]) -> None:
         """What is sent on these ways from now on does not arrive."""
@@ -108,7 +107,7 @@ class Network:
         self._blocked -= Counter(ways)
 
     def send(self, envelope: Envelope) -> None:
-        plan, chance = self._plan, self._random.random
+        plan, chance = self._plan, self._chance
         if self._blocked and (envelope.sender, envelope.receiver) in self._blocked:
             self._end(self._clock.now, envelope, "cut off")
         elif not self.calm and chance() < plan.loss:
@@ -119,7 +118,7 @@ class Network:
                 self._carry(envelope)
 
     def _carry(self, envelope: Envelope) -> None:
-        chance = self._random.random
+        chance = self._chance
         delay_s = 0.0005 + 0.004 * chance()
         if not self.calm and chance() < self._plan.slow:
             delay_s += self._plan.slow_s * chance()
@@ -130,7 +129,7 @@ class Network:
         place = self._end(sent_at, envelope, "")
         if not self.receivers[envelope.receiver](envelope):
             self._correct(place, Passage(sent_at, self._clock.now, envelope, "nobody there"))
-            told = self._random.random() < self._plan.resets
+            told = self._chance() < self._plan.resets
             if told and envelope.sender in self._nodes and isinstance(envelope.message, Request):
                 lost = envelope.reply(Lost(envelope.message.id))
                 self._clock.after(0.001, self.receivers[envelope.sender], lost)

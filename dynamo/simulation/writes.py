@@ -117,9 +117,9 @@ class Writes:
         return bits(
             n
             for n, op in enumerate(self.all)
-            if (op.kind == "delete" or self.may_have_expired(op, op.began_at, latest))
+            if op.began_at <= latest
             and self.delivered[n]
-            and op.began_at <= latest
+            and (op.kind == "delete" or self.may_have_expired(op, op.began_at, latest))
         )
 
     def _may_be_forgotten(self, before: float) -> int:

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, islice
+from typing import NamedTuple
 
 from dynamo.values.claim import claim as claim  # how a table of owners is made
 from dynamo.values.claim import replace as replace
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """A node that takes part in a request; `hint_for` names the owner it stands in for."""
 
     node: str

@@ -147,8 +147,10 @@ def reconcile(copies: Iterable[Siblings]) -> Siblings:
     True
     """
     copies = list(copies)
-    if all(copy == copies[0] for copy in copies):  # as replicas nearly always are
-        return copies[0] if copies else EMPTY
+    if not copies:
+        return EMPTY
+    if copies.count(copies[0]) == len(copies):  # as replicas nearly always are
+        return copies[0]
     held = [{v.dot for v in copy.versions} for copy in copies]
     standing = {
         v.dot: v
