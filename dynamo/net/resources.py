@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ class Resources:
         self._disk = disk
         self._disk_status: dict[str, Any] = {}
         self._look_at = 0.0
-        self._version = _version()
 
     def status(self, partitions: int) -> dict[str, Any]:
         """In plain values. Blocks its greenlet while it looks at the disk."""
@@ -37,7 +36,7 @@ class Resources:
         used = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "pid": os.getpid(),
-            "version": self._version,
+            "version": _version(),
             "memory_bytes": memory_bytes(),
             "peak_memory_bytes": used.ru_maxrss * 1024,
             "processor_s": used.ru_utime + used.ru_stime,
@@ -53,7 +52,10 @@ def memory_bytes() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@cache
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # not at the start: takes 10 ms
+
     try:
         return version("dynamo-mapreduce")
     except PackageNotFoundError:

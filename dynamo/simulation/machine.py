@@ -161,10 +161,10 @@ class Machine:
 
     def _take_in(self, envelope: Envelope) -> None:
         message = envelope.message
-        if isinstance(message, WRITES):
-            self._world.put_arrived(self.name, message)
         if isinstance(message, Request):
             self._unanswered[envelope.sender, message.id] = envelope
+            if isinstance(message, WRITES):
+                self._world.put_arrived(self.name, message)
         self._inbox.append(envelope)
 
     def _make_node(self) -> None:

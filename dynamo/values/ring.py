@@ -138,6 +138,8 @@ class Ring:
         """
         partition = self.partition_of(key)
         owners = self.partition_owners(partition, n)
+        if all(map(up.__contains__, owners)):  # as they nearly always are
+            return list(map(Placement, owners))
         substitutes = (node for node in self._beyond(partition, n) if node in up)
         placed = (
             Placement(owner) if owner in up else Placement(next(substitutes, ""), hint_for=owner)

@@ -1,5 +1,6 @@
 """Nodes and machines that are broken on purpose: for each rule the checkers see one."""
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -212,8 +213,8 @@ class LazyHandoff(Handoff):
     def tick(self, now: float) -> Iterable[Envelope]:
         return []
 
-    def next_wake(self) -> float | None:
-        return None
+    def next_wake(self) -> float:
+        return math.inf
 
 
 class NeverDelivers(BreaksHandoff):
@@ -226,8 +227,8 @@ class LazyAntiEntropy(AntiEntropy):
     def tick(self, now: float) -> Iterable[Envelope]:
         return []
 
-    def next_wake(self) -> float | None:
-        return None
+    def next_wake(self) -> float:
+        return math.inf
 
 
 class NeverCompares(Node):

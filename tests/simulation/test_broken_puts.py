@@ -1,6 +1,7 @@
 """Nodes that are broken on purpose in what they do with times to live, ephemeral values and
 conditions; each is seen, so we know that the checkers see."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -47,8 +48,8 @@ class LazyExpiry(Expiry):
     def tick(self, now: float) -> Iterable[Envelope]:
         return ()
 
-    def next_wake(self) -> float | None:
-        return None
+    def next_wake(self) -> float:
+        return math.inf
 
 
 class NeverDrops(BrokenExpiry):
