@@ -5,11 +5,14 @@ which the kernel runs at each call of whoever is inside (seccomp(2)).
     instruction := code u16 | jump if true u8 | jump if false u8 | k u32    (struct sock_filter)
 
 Namespaces don't part keys of the kernel: a process finds those of the session in which it was
-started, and of its user. The other calls are for no task, and were often the way out of one.
+started, and of its user. Nor do they part the sockets by which a virtual machine speaks with its
+host (vsock(7)), so there are none but the usual. The other calls are for no task, and were often
+the way out of one.
 """
 
 import errno
 import os
+import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,21 +42,26 @@ REFUSED = {
     },
 }
 """Machine -> the numbers of calls there."""
+_SOCKET = {"x86_64": 41, "aarch64": 198}
+"""The call that makes a socket."""
+_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)
+"""Those that it may be of; the last is netlink(7), by which Python lists interfaces."""
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FOREIGN = 0x40000000
 """From here on are the numbers of another set of calls, on x86_64."""
 
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER_AT, _ARCH_AT = 0, 4
+_NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 """Where these are in what the program sees (struct seccomp_data)."""
-_ALLOW, _END_PROCESS, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | errno.ENOSYS
+_ALLOW, _END_PROCESS, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+"""The last with the number of an error."""
 
 
 def program(machine: str) -> bytes:
     """The filter for a machine, as uname(2) calls it; nothing for one that is not known here.
 
     >>> len(program("x86_64")) // 8, program("riscv64")
-    (25, b'')
+    (36, b'')
     """
     if machine not in REFUSED:
         return b""
@@ -66,13 +74,26 @@ def program(machine: str) -> bytes:
             _instruction(_LOAD, _NUMBER_AT),
             _refuse(_IF_AT_LEAST, _FOREIGN),
             *refused,
+            _sockets(_SOCKET[machine]),
             _instruction(_RETURN, _ALLOW),
         ]
     )
 
 
 def _refuse(condition: int, number: int) -> bytes:
-    return _instruction(condition, number, if_false=1) + _instruction(_RETURN, _REFUSE)
+    refusal = _instruction(_RETURN, _REFUSE | errno.ENOSYS)
+    return _instruction(condition, number, if_false=1) + refusal
+
+
+def _sockets(number: int) -> bytes:
+    """If it is this call: allow the usual families, and refuse others."""
+    allowed = [
+        _instruction(_IF_EQUAL, family, if_false=1) + _instruction(_RETURN, _ALLOW)
+        for family in _FAMILIES
+    ]
+    refusal = _instruction(_RETURN, _REFUSE | errno.EAFNOSUPPORT)
+    checked = b"".join([_instruction(_LOAD, _FIRST_ARGUMENT_AT), *allowed, refusal])
+    return _instruction(_IF_EQUAL, number, if_false=len(checked) // 8) + checked
 
 
 def _instruction(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:

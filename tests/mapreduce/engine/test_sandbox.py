@@ -24,6 +24,9 @@ from tests.waiting import wait_until
 
 pytestmark = needs_bwrap
 
+needs_filter = pytest.mark.skipif(
+    not syscalls.program(os.uname().machine), reason="no filter for this machine"
+)
 PROJECT = Path(mapreduce.__file__).parent
 SECRET = "only-for-the-worker"
 IDLE = sandbox.OWN_PROCESSES + 1
@@ -303,7 +306,18 @@ def test_the_folder_of_tasks_goes_however_the_worker_ends(end: int | None) -> No
     wait_until(lambda: not home.exists(), 10, "the end of the folder")
 
 
-@pytest.mark.skipif(not syscalls.program(os.uname().machine), reason="no filter for this machine")
+@needs_filter
+def test_there_are_no_sockets_but_the_usual(boxed: Bench) -> None:
+    """Those to the host of a virtual machine, of which no namespace is empty, are not."""
+    outcome = boxed.run(
+        "import socket\nfor family in (40, 38):\n"
+        "    try: print(socket.socket(family, socket.SOCK_STREAM))\n"
+        "    except OSError as error: print(error.strerror)"
+    )
+    assert outcome.output == "Address family not supported by protocol\n" * 2
+
+
+@needs_filter
 def test_keys_of_the_kernel_are_out_of_reach_for_programs_too(boxed: Bench) -> None:
     """No namespace parts them: one that was started in a session finds its keys."""
     numbers = syscalls.REFUSED[os.uname().machine]
