@@ -177,7 +177,8 @@ def is_pair(given: Any) -> bool:
 
 def place_of(function: object) -> str:
     """What a function of the user's is called, and where it stands: for messages."""
-    function = getattr(function, "__wrapped__", function)
+    while (within := getattr(function, "__wrapped__", None)) is not None:
+        function = within
     code = getattr(function, "__code__", None)
     where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
     return f"{getattr(function, '__qualname__', repr(function))}{where}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mapreduce.api import Context, Pair
+from mapreduce.errors import JobError, place_of
 from mapreduce.hadoop.contexts import MapContext, ReduceContext
 from mapreduce.hadoop.settings import Settings, unplaced
 
@@ -32,8 +33,10 @@ class Mapper:
     def run(self, context: MapContext) -> None:
         """The whole of a task: may be replaced, as by one that reads less, or with threads."""
         self.setup(context)
+        user: Callable[..., object] = self.map
         while context.next_key_value():
-            self.map(context.current_key, context.current_value, context)
+            if user(context.current_key, context.current_value, context) is not None:
+                raise _returned(user)
         self.cleanup(context)
 
 
@@ -59,13 +62,23 @@ class Reducer:
     def run(self, context: ReduceContext) -> None:
         """The whole of a task: may be replaced, as by one that stops early."""
         self.setup(context)
+        user: Callable[..., object] = self.reduce
         while context.next_key():
-            self.reduce(context.current_key, context.values, context)
+            if user(context.current_key, context.values, context) is not None:
+                raise _returned(user)
         self.cleanup(context)
 
 
+def _returned(method: Callable[..., object]) -> JobError:
+    """What would be lost."""
+    return JobError(
+        f"{place_of(method)} returned something: pairs are given by context.write(key, value)"
+    )
+
+
 class _Task:
-    """What the engine makes for a task."""
+    """What the engine makes for a task. Of the methods that it calls errors say the name and place
+    of the user's own."""
 
     context: Context
 
@@ -85,7 +98,8 @@ class MapTask(_Task):
 
     def __init__(self, settings: Settings, user: type[Mapper]) -> None:
         super().__init__(settings, user)
-        self.map_all = _known_as(user.map if user.run is Mapper.run else user.run, self._map_all)
+        own = user.map if user.run is Mapper.run else user.run
+        self.map_all = functools.update_wrapper(lambda records: self._map_all(records), own)
 
     def _map_all(self, records: Iterable[Pair]) -> Iterator[Pair]:
         context = MapContext(self.context, self.settings, self.user.__qualname__, records)
@@ -97,8 +111,8 @@ class ReduceTask(_Task):
 
     def __init__(self, settings: Settings, user: type[Reducer]) -> None:
         super().__init__(settings, user)
-        is_plain = user.run is Reducer.run
-        self.reduce_all = _known_as(user.reduce if is_plain else user.run, self._reduce_all)
+        own = user.reduce if user.run is Reducer.run else user.run
+        self.reduce_all = functools.update_wrapper(lambda groups: self._reduce_all(groups), own)
 
     def _reduce_all(self, groups: Iterable[tuple[Any, Iterator[Any]]]) -> Iterator[Pair]:
         if self.settings.partitioner is not None:
@@ -110,13 +124,18 @@ class ReduceTask(_Task):
 class CombineTask(_Task):
     """A combiner's `reduce`, a key at a time."""
 
+    def __init__(self, settings: Settings, user: type[Reducer]) -> None:
+        super().__init__(settings, user)
+        combine = self._with_partition if settings.partitioner else self._combined
+        self.reduce = functools.update_wrapper(
+            lambda key, values: combine(key, values), user.reduce
+        )
+
     def setup(self) -> None:
         self._combiner = self.user()
         self._combiner.setup(self._over([]))
 
-    def reduce(self, key: Any, values: Iterator[Any]) -> list[Pair]:
-        if self.settings.partitioner is None:
-            return self._combined(key, values)
+    def _with_partition(self, key: Any, values: Iterator[Any]) -> list[Pair]:
         partition, of_partition = key
         pairs = self._combined(of_partition, values)
         return [((partition, written), value) for written, value in pairs]
@@ -124,25 +143,15 @@ class CombineTask(_Task):
     def _combined(self, key: Any, values: Iterator[Any]) -> list[Pair]:
         context = self._over([(key, values)])
         context.next_key()
-        self._combiner.reduce(context.current_key, context.values, context)
+        user: Callable[..., object] = self._combiner.reduce
+        if user(context.current_key, context.values, context) is not None:
+            raise _returned(user)
         return context.taken()
 
     def _over(self, groups: Iterable[tuple[Any, Iterable[Any]]]) -> ReduceContext:
         return ReduceContext(
             self.context, self.settings, self.user.__qualname__, groups, combines=True
         )
-
-
-def _known_as(
-    own: Callable[..., object], method: Callable[[Any], Iterator[Pair]]
-) -> Callable[[Any], Iterator[Pair]]:
-    """`method`, of which errors say the name and place of the user's own."""
-
-    @functools.wraps(own)
-    def called(given: Any) -> Iterator[Pair]:
-        return method(given)
-
-    return called
 
 
 def factory(task: type[_Task], settings: Settings, user: type) -> Callable[[], Any]:

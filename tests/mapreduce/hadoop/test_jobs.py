@@ -12,7 +12,7 @@ import pytest
 from examples import hadoop_secondary_sort, hadoop_wordcount
 from mapreduce.api import Context
 from mapreduce.engine.events import JobState
-from mapreduce.errors import JobError, JobFailed
+from mapreduce.errors import BadPair, JobError, JobFailed
 from mapreduce.hadoop import (
     ControlledJob,
     DoubleWritable,
@@ -311,6 +311,36 @@ def test_a_wrong_class_is_told_with_mapper_and_record(
         counting(book, mapper=Wrong).submit()
     assert "at the record (9, 'not to be')" in caught.value.__notes__[0]
     assert not (book.parent / "out").exists()
+
+
+class Returns(Mapper):
+    def map(self, key, value, context):
+        return [(value, 1)]
+
+
+class OtherKey(Reducer):
+    def reduce(self, key, values, context):
+        context.write(Text("other"), IntWritable(1))
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"mapper": Returns}, r"Returns.map \(.*\) returned something: pairs are given by context"),
+        (
+            {"combiner": OtherKey},
+            r"OtherKey.reduce \(.*test_jobs.py, .* made a pair with the key 'other' from",
+        ),
+    ],
+)
+def test_what_would_be_lost_or_lead_astray_is_told_of_the_user_s_own_method(
+    book: Path, part: dict[str, type], said: str
+) -> None:
+    job = counting(book, mapper=part.get("mapper", Words))
+    if "combiner" in part:
+        job.set_combiner_class(part["combiner"])
+    with pytest.raises((JobError, BadPair), match=said):
+        job.submit()
 
 
 def test_an_error_in_the_reducer_is_its_own_with_the_key(book: Path) -> None:
