@@ -119,8 +119,9 @@ def lines_of(job: HeldJob) -> list[str]:
     """All lines of the output, sorted, when the job has succeeded."""
     waits(job)
     assert job.record()["state"] == "succeeded", job.record()["error"]
-    parts = (data for name, data in job.output().items() if name.startswith("part-"))
-    return sorted(line for data in parts for line in data.decode().splitlines())
+    parts = [data for name, data in job.output().items() if name.startswith("part-")]
+    assert all(not data or data.endswith(b"\n") for data in parts)
+    return sorted(line.decode() for data in parts for line in data.split(b"\n")[:-1])
 
 
 def sequential(source: Path, books: dict[str, str], whole: bool = False) -> list[str]:
