@@ -11,9 +11,10 @@ protocol.
 - A worker is dead after more than `missed` heartbeats in a row, or when it accepts no connection
   for as long. It stays in the table; its tasks go to the others. What it still answers is for
   tasks that are no longer its own, and passed over. Heartbeats bring it back, without its tasks;
-  one that could not be reached has to register again.
+  one that could not be reached has to register again. Who registers at the port of another has
+  taken its place: two can't listen there.
 - An answer does not name its task. It is the answer to that task of the worker which has these
-  files as its outputs; or of an earlier worker at its port, as it gets what was sent to that one.
+  files as its outputs.
 """
 
 import math
@@ -129,6 +130,9 @@ class Master:
     # Workers --------------------------------------------------------------------------------------
 
     def _register(self, told: Register) -> None:
+        for other in self._at(told.worker_host, told.worker_port):
+            if other.pid != told.worker_pid:
+                self._give_up_worker(other, "has gone: another listens at its port")
         if told.worker_pid in self.workers:  # it begins anew: nothing of before is under way there
             self._schedule(WorkerLost(str(told.worker_pid)))
         new = KnownWorker(told.worker_pid, told.worker_host, told.worker_port)
@@ -151,15 +155,17 @@ class Master:
 
     def _undelivered(self, told: Undelivered) -> None:
         for worker in self._at(told.host, told.port):
-            worker.unreachable = True
-            self._report(f"{worker} takes no message: {told.error}")
-            self._schedule(WorkerLost(str(worker.pid)))
+            self._give_up_worker(worker, f"takes no message: {told.error}")
 
-    def _at(self, host: str, port: int, first: KnownWorker | None = None) -> list[KnownWorker]:
-        """The workers at an address that are not known to be dead, `first` before others."""
+    def _give_up_worker(self, worker: KnownWorker, why: str) -> None:
+        worker.unreachable = True
+        self._report(f"{worker} {why}")
+        self._schedule(WorkerLost(str(worker.pid)))
+
+    def _at(self, host: str, port: int) -> list[KnownWorker]:
+        """The workers at an address that are not known to be dead."""
         at = (host, port)
-        living = [w for w in self.workers.values() if not w.dead and (w.host, w.port) == at]
-        return sorted(living, key=lambda worker: worker is not first)
+        return [w for w in self.workers.values() if not w.dead and (w.host, w.port) == at]
 
     def _bury(self) -> None:
         """Mark those dead that the scheduler has given up."""
@@ -280,11 +286,10 @@ class Master:
 
     def _status(self, told: Status) -> None:
         answering = self.workers.get(told.worker_pid)
-        for worker in self._at(answering.host, answering.port, answering) if answering else ():
-            if attempt := worker.answered(told):
-                del worker.tasks[attempt]
-                self._schedule(AttemptSucceeded(attempt, str(worker.pid)))
-                return
+        if answering and (attempt := answering.answered(told)):
+            del answering.tasks[attempt]
+            self._schedule(AttemptSucceeded(attempt, str(answering.pid)))
+            return
         of = (
             f"{answering} ({answering.state})" if answering else f"unknown worker {told.worker_pid}"
         )

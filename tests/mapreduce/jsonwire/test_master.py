@@ -298,6 +298,16 @@ class TestDeath:
         play.tell(register(1))
         assert play.states()[1] == "ready"
 
+    def test_who_registers_at_the_port_of_another_takes_its_place_at_once(self):
+        play = Play(1)
+        lost = [order.input_files for _, order in play.given(JOB)]
+        drop, ack, *given = play.tell(Register(HOST, 6001, 2))
+        assert drop == Drop(HOST, 6001), "what still waits for being sent to the first"
+        assert ack.message == RegisterAck(HOST, 6001, 2)
+        assert orders(given) == [map_order(2, files) for files in lost]
+        play.tell(Heartbeat(1))
+        assert play.states() == {1: "dead", 2: "busy"}
+
     def test_a_task_that_brings_down_twenty_workers_ends_its_job(self):
         play = Play()
         play.tell(NewMasterJob("in", "out", "map.py", "r", 1, 1), JOB)
@@ -341,13 +351,6 @@ class TestAnswers:
         play = Play(1)
         given = play.given(JOB)
         assert len(play.finish(given[::-1])) == 1
-
-    def test_who_follows_another_at_its_port_answers_for_what_was_sent_to_that_one(self):
-        play = Play(1)
-        given = play.given(JOB)
-        play.tell(Register(HOST, 6001, 2))
-        sorting = orders(play.tell(*(answer(2, order) for _, order in given)))
-        assert {pid for pid, _ in sorting} == {1, 2}
 
     def test_an_answer_counts_once(self):
         play = Play(1, 2)
