@@ -119,8 +119,8 @@ class Executor:
             )
         except (OSError, ValueError) as error:
             raise ProgramFailed(why_not(command[0], Path(), error)) from None
-        self._guard.watch(child.pid)
         try:
+            self._guard.watch(child.pid)
             yield child
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -12,6 +12,7 @@ import os
 import secrets
 import subprocess
 import sys
+from typing import IO
 
 from mapreduce.engine import killing
 
@@ -35,10 +36,8 @@ class Guard:
 
     def watch(self, leader: int) -> None:
         """From now on this process, which leads its session, ends with the worker; 0: none."""
-        process = self._started()
-        assert process.stdin
-        with contextlib.suppress(OSError):  # somebody has killed it; programs run without it
-            process.stdin.write(b"%d\n" % leader)
+        with contextlib.suppress(OSError):  # there is none, or no more: programs run without it
+            self._started().write(b"%d\n" % leader)
 
     def close(self) -> None:
         """End all that programs have left behind."""
@@ -46,7 +45,8 @@ class Guard:
             self._process.stdin.close()
             self._process.wait()
 
-    def _started(self) -> "subprocess.Popen[bytes]":
+    def _started(self) -> IO[bytes]:
+        """Its standard input."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, json.dumps([*map(str, sys.path)]), self._mark],
@@ -54,7 +54,8 @@ class Guard:
                 bufsize=0,
                 start_new_session=True,  # Ctrl-C is for the worker
             )
-        return self._process
+        assert self._process.stdin
+        return self._process.stdin
 
 
 def watch(mark: str) -> None:
