@@ -52,6 +52,7 @@ from mapreduce.engine.events import (
     KillAttempt,
     OutputLost,
     RunAttempt,
+    StoodStill,
     Tick,
 )
 from mapreduce.engine.orders import TaskResult
@@ -64,6 +65,8 @@ from mapreduce.errors import JobFailed, TermOver
 log = logging.getLogger("mapreduce.master")
 
 TICK_S = 0.2
+STOOD_STILL_S = 0.5
+"""A tick that comes so late finds that this process has been kept from everything."""
 THREADS = 8
 SAVE_TRIES = 10
 REMEMBERED_PHASES = 20
@@ -98,6 +101,8 @@ class Dispatcher:
         """What each worker has said last of the attempts that it runs."""
         self.closing: set[str] = set()
         """Runs that have ended, and whose records are not in the store yet."""
+        self._told_at = time.monotonic()
+        """When the scheduler was last told something, which is every tick at least."""
         self.run_ended = Signal()
         """Wakes those who wait for the end of a run."""
         self._saving = Semaphore()
@@ -181,7 +186,11 @@ class Dispatcher:
     def tell(self, event: Event) -> None:
         """Tell the scheduler what has happened, and do what it answers."""
         self._narrator.event(event)
-        for action in self.scheduler.handle(event, time.monotonic()):
+        now = time.monotonic()
+        stood_s, self._told_at = now - self._told_at - TICK_S, now
+        if stood_s > STOOD_STILL_S:  # what workers have sent meanwhile has yet to be read
+            self.tell(StoodStill(stood_s))
+        for action in self.scheduler.handle(event, now):
             self._narrator.action(action)
             self._perform(action)
 

@@ -201,6 +201,12 @@ class CommitFailed(Event, frozen=True):
     error: str
 
 
+class StoodStill(Event, frozen=True):
+    """The driver itself stood still for so long, and could hear nobody: no worker was silent."""
+
+    seconds: float
+
+
 class Tick(Event, frozen=True):
     """Time has passed; drivers send it a few times a second."""
 

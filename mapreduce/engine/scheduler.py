@@ -49,6 +49,7 @@ from mapreduce.engine.events import (
     JobState,
     KillAttempt,
     OutputLost,
+    StoodStill,
     TaskKilled,
     Tick,
     WorkerLost,
@@ -94,6 +95,7 @@ class Scheduler(Tables):
             AttemptSucceeded: self._attempt_succeeded,
             AttemptFailed: self._attempt_failed,
             AttemptReturned: self._attempt_returned,
+            StoodStill: lambda event: self._workers.excuse(event.seconds, self._now),
             Tick: lambda event: None,
         }
 

@@ -88,6 +88,11 @@ class Workers:
                 names.append(worker.name)
         return names
 
+    def excuse(self, seconds: float, now: float) -> None:
+        """Nobody could be heard for so long."""
+        for worker in self._by_name.values():
+            worker.seen_at = min(now, worker.seen_at + seconds)
+
     def gone(self) -> Iterator[Worker]:
         """Those that were lost, and those that said goodbye, without a strike."""
         return iter(self._gone.values())

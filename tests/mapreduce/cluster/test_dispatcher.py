@@ -2,6 +2,8 @@
 
 import io
 import threading
+import time
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -15,7 +17,7 @@ from mapreduce.cluster.leadership import Leadership, Term
 from mapreduce.cluster.messages import Orders, Report
 from mapreduce.cluster.threads import Threads
 from mapreduce.data.outputs.store import StoreOutput
-from mapreduce.engine.events import AttemptId, FailureCounted, JobState, TaskId
+from mapreduce.engine.events import AttemptId, FailureCounted, JobState, TaskId, Tick
 from mapreduce.engine.executor import Outcome
 from mapreduce.engine.orders import TaskResult
 from mapreduce.engine.watching import Note
@@ -105,6 +107,15 @@ def test_the_scheduler_hears_of_the_machine_of_a_worker_and_of_progress(term):
     term.reports.report(Report(**told, number=2, running=(running.attempt,), notes=(note,)))
     assert [worker.host for worker in term.requests.workers()] == ["10.0.0.1"]
     assert scheduler.status(job).map.seconds_left is not None  # known by progress only
+
+
+def test_a_master_that_stood_still_takes_nobody_to_be_silent(term, monkeypatch):
+    report(term, 1)
+    moved = SimpleNamespace(monotonic=lambda: time.monotonic() + 10.0, time=time.time)
+    monkeypatch.setattr("mapreduce.cluster.dispatcher.time", moved)
+    term.dispatcher.tell(Tick())
+    [worker] = term.dispatcher.scheduler.scoreboard().workers
+    assert (worker.name, worker.strikes) == ("w1", 0)
 
 
 def test_a_job_that_is_run_as_a_term_begins_waits_for_the_workers_to_find_the_leader(term):

@@ -23,6 +23,7 @@ from mapreduce.engine.events import (
     Locality,
     OutputLost,
     RunAttempt,
+    StoodStill,
     TaskKilled,
     Tick,
     WorkerLost,
@@ -146,6 +147,17 @@ class TestWorkerLoss:
         assert s.handle(Tick(), 4.0) == []
         heard = s.handle(WorkerReported("w1", "n1", 1), 4.1)
         assert runs(heard) == [("w1", map_attempt(1))]
+
+    def test_what_the_master_itself_could_not_hear_is_nobody_s_silence(self):
+        s = with_workers("w1", "w2")
+        s.handle(Tick(), 2.0)
+        s.handle(StoodStill(10.0), 12.0)
+        assert [(w.name, w.strikes, w.silent_s) for w in s.workers()] == [
+            ("w1", 0, 2.0),
+            ("w2", 0, 2.0),
+        ]
+        s.handle(Tick(), 12.6)
+        assert [worker.strikes for worker in s.workers()] == [1, 1]
 
     def test_more_strikes_part_the_same_time(self):
         s = with_workers("w1", policy=Policy(worker_timeout_s=8.0, strikes=4))
