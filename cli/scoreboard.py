@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # slow to import: not before it is needed
 
 Read = Callable[[], dict[str, Any]]
 """Asks the leading master and the nodes: "workers", which is None while no master leads, with the
-reason as "error", and "nodes"."""
+reason as "error", "nodes", what they say of themselves, and "node_contacts"."""
 
 
 @click.command(short_help="Show what each worker and node does, and whom nobody hears any more.")
@@ -68,8 +68,9 @@ def _asking(config: ClusterConfig) -> Iterator[Read]:
             except DynamoError as error:  # another may lead in a moment
                 found["error"] = str(error)
             told = store.status()  # type: ignore[attr-defined]
-            addresses = config.node_addresses
-            return {**found, "nodes": {name: told[at] for name, at in addresses.items()}}
+            nodes = {name: told[at] for name, at in config.node_addresses.items()}
+            contacts = scoreboard_view.contacts(nodes, nodes)
+            return {**found, "nodes": nodes, "node_contacts": contacts}
 
         yield read
 

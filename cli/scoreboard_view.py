@@ -3,7 +3,7 @@
 Pure: rows from what the leading master and the nodes have told.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cli import node_view, show
@@ -55,22 +55,41 @@ def _worker_row(worker: Mapping[str, Any], of: int) -> Row:
     )
 
 
+def contacts(found: Mapping[str, Any], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Of each store node: its state, for how long it was silent (None: nobody knows), and its
+    strikes, which are the other nodes that take it to be down. `found` is what each says of itself.
+
+    >>> n1 = {"members": {"n2": False}, "silent_s": {"n2": 75.0}}
+    >>> contacts({"n1": n1, "n2": "no answer"}, ["n1", "n2"])["n2"]
+    {'state': 'no answer', 'silent_s': 75.0, 'strikes': ['n1'], 'of': 1}
+    """
+    told = node_view.answered(found)
+    return {name: _contact(name, told) for name in names}
+
+
+def _contact(name: str, told: node_view.Told) -> dict[str, Any]:
+    others = {other: status for other, status in told.items() if other != name}
+    heard = [s["silent_s"][name] for s in others.values() if name in s["silent_s"]]
+    return {
+        "state": "up" if name in told else "no answer",
+        "silent_s": 0.0 if name in told else min(heard, default=None),
+        "strikes": [o for o, status in others.items() if name in node_view.down_in(status)],
+        "of": len(others),
+    }
+
+
 def node_rows(found: Mapping[str, Any], config: ClusterConfig) -> list[Row]:
     """A row for each store node of the file; `found` is what `dynamo status` asks for."""
-    told = node_view.answered(found)
-    return [(node.name, node.address, *_node_row(node.name, told)) for node in config.nodes]
+    seen = contacts(found, config.node_addresses)
+    return [(node.name, node.address, *_node_row(**seen[node.name])) for node in config.nodes]
 
 
-def _node_row(name: str, told: node_view.Told) -> Row:
-    """State, last contact, strikes and whose: each other node that takes it to be down is one."""
-    others = {other: status for other, status in told.items() if other != name}
-    strikes = [other for other, status in others.items() if name in node_view.down_in(status)]
-    heard = [status["silent_s"].get(name) for status in others.values()]
-    latest_s = min((silent_s for silent_s in heard if silent_s is not None), default=None)
+def _node_row(state: str, silent_s: float | None, strikes: list[str], of: int) -> Row:
+    ago = "" if silent_s is None else f"{show.duration(silent_s)} ago"
     return (
-        "up" if name in told else "no answer",
-        "now" if name in told else "" if latest_s is None else f"{show.duration(latest_s)} ago",
-        f"{len(strikes)} of {len(others)}" if strikes else "0",
+        state,
+        "now" if state == "up" else ago,
+        f"{len(strikes)} of {of}" if strikes else "0",
         ", ".join(strikes),
     )
 

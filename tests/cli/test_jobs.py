@@ -197,11 +197,13 @@ def test_the_scoreboard_shows_every_worker_and_node(mapreduce: Call, config: Clu
     told = json.loads(done(mapreduce("scoreboard", "--json")).stdout)
     workers = [(worker["name"], worker["strikes"]) for worker in told["workers"]["workers"]]
     assert workers == [("w1", 0), ("w2", 0)]
+    contacts = {name: seen["state"] for name, seen in told["node_contacts"].items()}
+    assert contacts == dict.fromkeys(["n1", "n2", "n3"], "up")
     shown = done(mapreduce("scoreboard")).stdout
     assert [line.split()[0] for line in shown.split("\n") if " idle " in line] == ["w1", "w2"]
     assert config.node("n2").address in shown and "a strike for each 2.5 s of silence" in shown
-    assert [line.split()[2:5] for line in shown.split("\n") if " now " in line] == [
-        ["up", "now", "0"]
+    assert [line.split()[2:4] for line in shown.split("\n") if " now " in line] == [
+        ["up", "now"]
     ] * 3
 
 
