@@ -173,7 +173,8 @@ class TaskProcess:
             self._telling.now([order] if self._phase == phase else [phase, order])
             self._phase = phase
             while isinstance(message := self._answer(), Note):
-                on_note(message)
+                if message.attempt == order.attempt:
+                    on_note(message)
             self._check(phase, order, message)
         except TimeoutError:
             return self._stopped(order, limits.too_slow(limit_s))

@@ -7,6 +7,7 @@ the task, which may be in the middle of anything.
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -25,7 +26,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What is known of a running attempt. `progress` is a part of 1, or None."""
 
     attempt: AttemptId
-    status: str = ""
+    status: Annotated[str, msgspec.Meta(max_length=STATUS_CHARACTERS)] = ""
     progress: float | None = None
 
 

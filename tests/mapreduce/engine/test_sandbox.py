@@ -350,6 +350,7 @@ OUTCOME = (
     "import msgspec, socket, struct\n"
     "from mapreduce.engine.events import AttemptId, TaskId\n"
     "from mapreduce.engine.orders import Outcome\n"
+    "from mapreduce.engine.watching import Note\n"
     "def tell(data):\n"
     "    for fd in map(int, os.listdir('/proc/self/fd')):\n"
     "        try: link = os.readlink(f'/proc/self/fd/{fd}')\n"
@@ -368,6 +369,11 @@ LIES = {
         "mine, lost = AttemptId(TaskId('job.1', 'map', 0), {number}), TaskId('victim', 'map', 0)\n"
         "tell(msgspec.msgpack.encode(Outcome(attempt=mine, error='gone', lost=(lost,))))",
         "said what means nothing here: that the output of map-00000 is lost",
+    ),
+    "too much of itself": (
+        "mine = AttemptId(TaskId('job.1', 'map', 0), {number})\n"
+        "tell(msgspec.msgpack.encode(Note(attempt=mine, status=1000 * 'x')))",
+        "said what means nothing here",
     ),
     "nothing": ("tell(b'junk')", "said what means nothing here"),
 }
