@@ -14,14 +14,13 @@ from mapreduce.api import (
     Mapper,
     Reducer,
     Step,
-    check_methods,
     check_takes_pieces,
     mappers_of,
     takes_pieces,
 )
 from mapreduce.data import formats
 from mapreduce.data.inputs import InputSpec
-from mapreduce.engine import checks, shipping, sidefiles, streaming
+from mapreduce.engine import calling, checks, shipping, sidefiles, streaming
 from mapreduce.engine.orders import Code, JobSpec
 from mapreduce.errors import JobError
 from mapreduce.runners import bars
@@ -250,7 +249,7 @@ def _check_classes(steps: Sequence[Step], inputs: Sequence[Input], skip_bad_reco
     ]
     for given, base in made:
         if isinstance(given, type):
-            check_methods(given, base)
+            calling.check_class(given, base)
     for step in steps:
         if takes_pieces(step.reducer):
             check_takes_pieces(step, skip_bad_records)

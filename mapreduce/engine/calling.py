@@ -20,6 +20,7 @@ from mapreduce.api import (
     Context,
     Mapper,
     Pair,
+    PartitionReducer,
     Reducer,
     check_methods,
     method_of,
@@ -32,11 +33,19 @@ _NO_PAIRS: tuple[Pair, ...] = ()
 BATCHES_AT_ONCE = 4
 """So many batches, 1 MiB of text each, come to one call of `map_batch`."""
 _SHOWN_CHARACTERS = 120
+_GIVEN = {
+    "map": ("a key", "a value"),
+    "map_batch": ("the records",),
+    "map_all": ("the records",),
+    "reduce": ("a key", "its values"),
+    "reduce_all": ("the groups",),
+}
+"""What methods are called with."""
 
 
 def made(make: Callable[[], Any], context: Context) -> Any:
     """A user's object for one task."""
-    _check_takes(make)
+    check_takes(make)
     user = make()
     user.context = context
     return user
@@ -52,7 +61,7 @@ def map_pairs(mapper: Any, batches: Iterable[Batch]) -> Iterator[Pair]:
     context: Context = mapper.context
     name = method_of(mapper, MAP_METHODS)
     method = getattr(mapper, name)
-    _check_takes(method, *(["a key", "a value"] if name == "map" else ["the records"]))
+    check_takes(method, *_GIVEN[name])
     current: list[Batch] = []
     context.where = functools.partial(_where_in_batch, method, context, current)
     _set_up(mapper)
@@ -91,7 +100,7 @@ def reduce_pairs(reducer: Any, groups: Iterable[Group], counters: Counter[str]) 
     context: Context = reducer.context
     name = method_of(reducer, REDUCE_METHODS)
     method = getattr(reducer, name)
-    _check_takes(method, *(["a key", "its values"] if name == "reduce" else ["the groups"]))
+    check_takes(method, *_GIVEN[name])
     current: list[Any] = []
     context.where = functools.partial(_where_in_group, method, current)
     _set_up(reducer)
@@ -124,7 +133,7 @@ def reduce_method(reducer: Any) -> Callable[[Any, Iterator[Any]], Iterable[Pair]
     """The `reduce` of a combiner, made to give an iterable always; `setup` has been called."""
     check_methods(reducer, Reducer)
     _set_up(reducer)
-    _check_takes(reducer.reduce, "a key", "its values")
+    check_takes(reducer.reduce, *_GIVEN["reduce"])
     return _many(reducer.reduce, reducer.context)
 
 
@@ -184,8 +193,27 @@ def _set_up(user: Any) -> None:
     user.setup()
 
 
-def _check_takes(method: Callable[..., Any], *given: str) -> None:
-    """C code calls the method: an error there would name nothing that the user has written."""
+def check_class(kind: type, base: type[Mapper] | type[Reducer]) -> None:
+    """Raise `JobError` for a class that is no mapper or reducer, can't be made without arguments,
+    or whose methods take something else than they are called with."""
+    check_methods(kind, base)
+    check_takes(kind)
+    name = method_of(kind, REDUCE_METHODS if base is Reducer else MAP_METHODS)
+    check_takes(as_of_object(kind, name), *_GIVEN[name])
+    if issubclass(kind, PartitionReducer):
+        check_takes(as_of_object(kind, "reduce"), "a piece")
+
+
+def as_of_object(kind: type, name: str) -> Callable[..., Any]:
+    """A method of a class as if of an object of it, of which none is made."""
+    raw = inspect.getattr_static(kind, name)
+    found: Callable[..., Any] = getattr(kind, name)
+    return raw.__get__(object(), kind) if inspect.isfunction(raw) else found
+
+
+def check_takes(method: Callable[..., Any], *given: str) -> None:
+    """Raise `JobError` if something can't be called so. C code calls it: an error there would name
+    nothing that the user has written."""
     if _plainly_takes(method, len(given)):
         return
     try:

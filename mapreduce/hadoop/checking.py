@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mapreduce.engine import calling
 from mapreduce.errors import JobError, place_of
 from mapreduce.hadoop.settings import Partitioner, TotalOrderPartitioner, WritableComparator
 from mapreduce.hadoop.tasks import Mapper, Reducer
@@ -68,20 +69,15 @@ def found(setter: str, given: Any, base: type, wrong: list[str]) -> Any:
 
 def _faults(kind: type, base: type) -> Iterable[str]:
     """What is wrong with a class that is of the right kind."""
-    if issubclass(kind, Writable):
-        try:
-            check_holds(kind)
-        except JobError as error:
-            yield str(error)
-    elif misfit := _misfit(kind):
-        yield f"{kind.__qualname__} is made without arguments: {misfit}"
+    check = check_holds if issubclass(kind, Writable) else calling.check_takes
+    if fault := _fault_of(check, kind):
+        yield fault
     for name, given in _CALLS[base].items():
-        method = getattr(kind, name)
-        if method in _HAVE_TO_BE_GIVEN and not issubclass(kind, TotalOrderPartitioner):
+        method = calling.as_of_object(kind, name)
+        if getattr(kind, name) in _HAVE_TO_BE_GIVEN and not issubclass(kind, TotalOrderPartitioner):
             yield f"{kind.__qualname__} lacks {name}"
-        elif misfit := _misfit(_bound(kind, name), *given):
-            what = " and ".join(filter(None, (", ".join(given[:-1]), *given[-1:]))) or "nothing"
-            yield f"{place_of(method)} is called with {what}: {misfit}"
+        elif fault := _fault_of(calling.check_takes, method, *given):
+            yield fault
         elif inspect.isgeneratorfunction(method):
             yield (
                 f"{place_of(method)} has a yield, so calling it runs nothing: pairs are given by "
@@ -89,20 +85,9 @@ def _faults(kind: type, base: type) -> Iterable[str]:
             )
 
 
-def _bound(kind: type, name: str) -> Callable[..., object]:
-    """A method as if of an object."""
-    raw = inspect.getattr_static(kind, name)
-    return raw.__get__(object(), kind) if inspect.isfunction(raw) else getattr(kind, name)
-
-
-def _misfit(called: Callable[..., object], *given: str) -> str:
-    """Why something can't be called so; empty if it can, or tells of no parameters."""
+def _fault_of(check: Callable[..., object], *given: Any) -> str:
     try:
-        signature = inspect.signature(called)
-    except ValueError:
-        return ""
-    try:
-        signature.bind(*given)
-    except TypeError as error:
-        return f"it takes {signature}: {error}"
+        check(*given)
+    except JobError as error:
+        return str(error)
     return ""

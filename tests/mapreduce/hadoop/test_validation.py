@@ -99,7 +99,7 @@ class Within(WritableComparable):
 WRONG_SETTINGS: dict[str, tuple[Callable[[Job], object], str]] = {
     "a map without a context": (
         lambda job: job.set_mapper_class(TakesTwo),
-        r"TakesTwo.map \(.*test_validation.py, line \d+\) is called with a key, a value and",
+        r"TakesTwo.map \(.*test_validation.py, line \d+\) is called with a key and a value and",
     ),
     "a reduce that yields": (
         lambda job: job.set_combiner_class(Yields),
@@ -107,7 +107,7 @@ WRONG_SETTINGS: dict[str, tuple[Callable[[Job], object], str]] = {
     ),
     "arguments of a mapper": (
         lambda job: job.set_mapper_class(NeedsMore),
-        r"NeedsMore is made without arguments: it takes \(least\)",
+        r"NeedsMore is called with nothing, and it takes \(least\)",
     ),
     "no partitions": (
         lambda job: job.set_partitioner_class(NoPartition),

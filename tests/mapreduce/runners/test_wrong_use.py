@@ -390,6 +390,14 @@ class NoMapper:
         (lambda: Job("wrong", mapper=Words, reducer=Sum, sort_key="key"), "the sort_key has to be"),
         (lambda: Input("in", mapper=Words()), "the mapper has to be"),
         (lambda: pieces_with(reducer=NoOutput), "NoOutput lacks output: a PartitionReducer has"),
+        (
+            lambda: pieces_with(reducer=TakesKeys),
+            r"TakesKeys.reduce .* called with a piece, and it",
+        ),
+        (
+            lambda: Job("wrong", mapper=TakesOne),
+            r"TakesOne.map .* called with a key and a value, and",
+        ),
         (lambda: pieces_with(combiner=max), "combiner is about keys .* a PartitionReducer gets"),
         (lambda: pieces_with(group_key=len), "group_key is about keys"),
         (lambda: pieces_with(sort_key=len), "sort_key is about keys"),
@@ -452,6 +460,16 @@ def test_a_function_s_pieces_are_not_skipped_either(text: Path, tmp_path: Path) 
     spec, code = describe("job", tmp_path / "job.py", (str(text),), out, **given)
     with pytest.raises(JobError, match="skip_bad_records would leave out all"):
         inline.run(spec, code)
+
+
+class TakesKeys(TakesPieces):
+    def reduce(self, key, values):
+        pass
+
+
+class TakesOne(Mapper):
+    def map(self, value):
+        yield value, 1
 
 
 def pieces_with(**options: Any) -> Job:
