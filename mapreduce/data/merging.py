@@ -44,7 +44,8 @@ def merged(files: Sequence[Sorted], way: Way, descending: bool = False) -> Itera
     """The pairs of all files in order of their keys; equal keys in order of the files. `way` is how
     they were sorted: `way_of`.
 
-    Raises `JobError` at the first key of a file that is not in order.
+    Raises `JobError` at the first key of a file that is not in order, and if the local disk can't
+    take what more than `AT_ONCE` files have.
 
     >>> one = Sorted("part-00000", lambda: iter([("2", "a"), ("10", "b")]))
     >>> other = Sorted("part-00001", lambda: iter([("1", "c"), ("9", "d")]))
@@ -71,9 +72,15 @@ def _merged(files: Sequence[Sorted], way: Way, descending: bool) -> Iterator[Pai
 def _as_one(files: Sequence[Sorted], way: Way, descending: bool, path: Path) -> Sorted:
     """The same pairs in one file at `path`."""
     pairs = _merged(files, way, descending)
-    with path.open("wb") as file:
-        while batch := list(islice(pairs, _BATCH)):
-            pickle.dump(batch, file)
+    try:
+        with path.open("wb") as file:
+            while batch := list(islice(pairs, _BATCH)):
+                pickle.dump(batch, file)
+    except OSError as error:
+        raise JobError(
+            f"so many files are merged in passes over the local disk, and {path.parent} can't take "
+            f"them: {error.strerror}; make room, or set TMPDIR to a folder on a larger disk"
+        ) from error
     return Sorted(path.name, partial(_read, path))
 
 

@@ -1,6 +1,8 @@
 """Parts that reducers have sorted become one sequence in order, whatever format they are in."""
 
+import errno
 import operator
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -114,4 +116,18 @@ def test_of_many_files_few_are_read_at_once(
     found = list(merging.merged(files, merging.way_of(files[:1])))
     assert found == sorted((key for n in numbers for key in pairs(n)), key=lambda p: int(p[0]))
     assert most <= merging.AT_ONCE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_disk_without_room_for_many_files_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(merging.pickle, "dump", full)
+    files = [Sorted("part", lambda: iter([("a", 1)]))] * (merging.AT_ONCE + 1)
+    with pytest.raises(JobError, match=r"No space left on device.*TMPDIR"):
+        list(merging.merged(files, merging.way_of(files)))
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@ much, and whose decision that is."""
 
 import contextlib
 import errno
+import math
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mapreduce.engine import child, scratch
+from mapreduce.engine import child, families, scratch
 from mapreduce.engine.allowance import Allowance
 from mapreduce.errors import ProgramFailed
 from tests.conftest import child_processes
@@ -117,7 +118,12 @@ TOO_MUCH = {
         " processes; worker w1 allows a task 4 (processes = 4",
     ),
 }
-IN_SYSTEMS = ("files without a name", "files in memory", "empty files")
+IN_SYSTEMS = (
+    "files without a name",
+    "files in memory",
+    "empty files",
+    "files that nobody finds",
+)
 """Each begins the process anew; others show the same."""
 
 
@@ -136,7 +142,15 @@ def test_too_much_fails_the_attempt_and_says_whose_decision_it_is(
     assert limited.run("pass", number=2).error == ""
 
 
-def test_nothing_is_left_of_a_folder_whatever_was_made_of_it(tmp_path: Path) -> None:
+def test_what_has_no_size_takes_room_all_the_same(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / str(number)).touch()
+    assert families.disk_bytes(str(tmp_path), []) == 100 * 4096
+
+
+def test_a_folder_too_deep_or_closed_counts_as_too_much_and_nothing_is_left_of_it(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "scratch"
     (folder / "closed" / "inside").mkdir(parents=True)
     here = os.open(folder, os.O_RDONLY)
@@ -147,6 +161,7 @@ def test_nothing_is_left_of_a_folder_whatever_was_made_of_it(tmp_path: Path) -> 
         here = inner
     os.close(here)
     (folder / "closed").chmod(0)
+    assert families.disk_bytes(str(folder), []) == math.inf
     scratch.remove(str(folder))
     assert not folder.exists()
 

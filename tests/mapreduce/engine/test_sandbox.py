@@ -359,6 +359,8 @@ OUTCOME = (
     "            os.write(fd, struct.pack('!i', len(data)) + data)\n"
     "    time.sleep(600)\n"
 )
+IN_SYSTEMS = ("another's loss", "too much of itself")
+"""Each begins the sandbox anew; others show the same."""
 LIES = {
     "another's end": (
         "mine = AttemptId(TaskId('victim', 'map', 0), 1)\n"
@@ -379,7 +381,9 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize(
+    "lie", [pytest.param(n, marks=[pytest.mark.systems] if n in IN_SYSTEMS else []) for n in LIES]
+)
 def test_user_code_that_speaks_for_others_is_ended_and_heard_by_nobody(
     boxed: Bench, lie: str
 ) -> None:
