@@ -154,9 +154,9 @@ def test_a_folder_too_deep_or_closed_counts_as_too_much_and_nothing_is_left_of_i
     folder = tmp_path / "scratch"
     (folder / "closed" / "inside").mkdir(parents=True)
     here = os.open(folder, os.O_RDONLY)
-    for _ in range(2500):
-        os.mkdir("xy", dir_fd=here)
-        inner = os.open("xy", os.O_RDONLY, dir_fd=here)
+    for _ in range(1100):
+        os.mkdir("xyz", dir_fd=here)
+        inner = os.open("xyz", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = inner
     os.close(here)
