@@ -125,6 +125,8 @@ class FilesDone(Event, frozen=True):
     job: int
     missing: tuple[str, ...] = ()
     """Files that were not there, though a worker had finished them; they were taken as empty."""
+    older: tuple[str, ...] = ()
+    """Files in the output folder that look like the job's and are not."""
 
 
 class FilesFailed(Event, frozen=True):

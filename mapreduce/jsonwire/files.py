@@ -44,7 +44,7 @@ def work_on(action: ListInput | Group | CopyOutput, heard: Heard) -> None:
             case CopyOutput(job=job):
                 present, missing = _look(action.files)
                 copy(present, Path(action.folder))
-                heard(FilesDone(job, missing))
+                heard(FilesDone(job, missing, older(action.files, Path(action.folder))))
     except OSError as error:
         named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         heard(FilesFailed(action.job, named))
@@ -82,6 +82,12 @@ def copy(files: list[str], folder: Path) -> None:
             part.replace(folder / file.name)
         finally:
             part.unlink(missing_ok=True)
+
+
+def older(files: list[str], folder: Path) -> tuple[str, ...]:
+    """What lies in a job's output folder that an earlier one, with more reducers, has left there."""
+    ours = {Path(file).name for file in files}
+    return tuple(sorted(path.name for path in folder.glob("input_*") if path.name not in ours))
 
 
 def _is_input(path: Path) -> bool:

@@ -214,9 +214,9 @@ class Master:
             case FilesDone(missing=missing), Phase.SPLIT:
                 running.missing += missing
                 self._begin_phase(running, Phase.REDUCE, running.job.reduce_tasks())
-            case FilesDone(missing=missing), Phase.COPY:
+            case FilesDone(missing=missing, older=older), Phase.COPY:
                 running.missing += missing
-                self._done(running)
+                self._done(running, older)
 
     def _warn(self, job: Job, lacking: tuple[str, ...]) -> None:
         """Whether something can be run is for each worker to find out; but it saves a search."""
@@ -243,11 +243,15 @@ class Master:
             where = job.wanted.output_directory
             self._actions.append(CopyOutput(job.id, running.outputs, where))
 
-    def _done(self, running: RunningJob) -> None:
+    def _done(self, running: RunningJob, older: tuple[str, ...]) -> None:
         took_s, where = self._now - running.began, running.job.wanted.output_directory
         self._report(f"{running.job.name} is done in {took_s:.1f} s; its output is in {where}")
         if missing := ", ".join(running.missing):
             self._report(f"that is not whole: no worker has written {missing}, though it said so")
+        if older:
+            self._report(
+                f"{where} also has {', '.join(older)}, which are not of {running.job.name}"
+            )
         self._running = None
 
     def _give_up(self, running: RunningJob, error: str) -> None:

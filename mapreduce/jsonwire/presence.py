@@ -23,20 +23,28 @@ class Presence:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._messages = listeners(socket.SOCK_STREAM, port)
-        self._beats = listeners(socket.SOCK_DGRAM, port - 1)
+        self._messages: set[str] = set()
+        self._beats: set[str] = set()
 
     def has_gone(self) -> bool:
-        """True if nobody, or somebody else, listens there by now."""
+        """True if nobody, or somebody else than at the first look, listens there by now."""
+        try:
+            return self._look()
+        except OSError:  # the lists can't be read
+            return False
+
+    def _look(self) -> bool:
         beats = listeners(socket.SOCK_DGRAM, self._port - 1)
         self._beats = self._beats or beats
+        self._messages = self._messages or listeners(socket.SOCK_STREAM, self._port)
         if self._beats & beats or not (self._beats and self._messages):
             return False
         return not self._messages & listeners(socket.SOCK_STREAM, self._port)
 
 
 def listeners(kind: socket.SocketKind, port: int) -> set[str]:
-    """The numbers of the sockets at which somebody listens at a port of this machine."""
+    """The numbers of the sockets at which somebody listens at a port of this machine. Raises
+    OSError."""
     wanted = f":{port:04X}"
     return {
         fields[9]
@@ -47,6 +55,6 @@ def listeners(kind: socket.SocketKind, port: int) -> set[str]:
 
 def _rows(kind: socket.SocketKind) -> Iterator[list[str]]:
     for name in _LISTS[kind]:
-        path = Path("/proc/net") / name
+        path = Path("/proc/net", name)
         if path.exists():
             yield from map(str.split, path.read_text().splitlines()[1:])

@@ -187,5 +187,5 @@ def bind(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         of = "TCP" if kind is socket.SOCK_STREAM else "UDP"
-        raise OSError(error.errno, f"{error.strerror}: {of} port {port} of {host}") from None
+        raise OSError(f"{error.strerror}: {of} port {port} of {host}") from None
     return made

@@ -102,6 +102,13 @@ def test_output_is_copied_into_a_folder_that_is_made_and_what_else_is_there_stay
     assert there == {"input_0": "new", "input_1": "", "other": "kept"}
 
 
+def test_what_an_earlier_job_with_more_reducers_has_left_beside_the_output_is_told() -> None:
+    for path in ("red/input_0", "out/input_0", "out/input_1", "out/other"):
+        write(path)
+    copied = CopyOutput(0, ["red/input_0"], "out")
+    assert work_on(copied) == [FilesDone(0, older=("input_1",))]
+
+
 def test_a_file_that_no_worker_has_written_is_told_and_taken_as_empty() -> None:
     write("sorted_0", "a\t1\n")
     group = Group(0, ["sorted_0", "sorted_1"], ["input_0"], ".")

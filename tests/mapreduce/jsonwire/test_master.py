@@ -424,9 +424,10 @@ class TestReports:
         play.finish(most)
         [copy] = play.tell(answer(*last))
         assert isinstance(copy, CopyOutput)
-        texts = [action.text for action in play.master.handle(FilesDone(0), 0.0)]
+        texts = [a.text for a in play.master.handle(FilesDone(0, older=("input_2",)), 0.0)]
         assert texts[0].startswith("job-0 is done")
         assert "not whole: no worker has written sorted_0" in texts[1]
+        assert texts[2] == "out also has input_2, which are not of job-0"
 
     def test_an_executable_that_is_not_here_is_told_and_workers_may_find_it_all_the_same(self):
         play = Play(1)

@@ -59,10 +59,28 @@ def test_one_that_has_ended_or_was_started_anew_has_gone(
     assert presence.has_gone()
 
 
+def test_where_the_lists_can_t_be_read_nobody_is_missed(
+    master: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.open("tcp", "udp")
+    presence = Presence(PORT)
+    assert not presence.has_gone()
+    master.close("tcp", "udp")
+
+    def refused(*_: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert not presence.has_gone()
+    monkeypatch.undo()
+    assert presence.has_gone()
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 def test_one_that_keeps_either_socket_has_not(master: Sockets, kind: str) -> None:
     master.open("tcp", "udp")
     presence = Presence(PORT)
+    assert not presence.has_gone()
     master.open(kind)
     assert not presence.has_gone()
     master.close(kind)
