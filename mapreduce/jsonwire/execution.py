@@ -113,6 +113,7 @@ class Executor:
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """A child that leads a session of its own: what it has started ends with this block."""
         environment = {**os.environ, **options.pop("env", {}), **self._guard.environment}
+        self._guard.watch(0)  # it is there before the first program is
         try:
             child = await asyncio.create_subprocess_exec(
                 *command, start_new_session=True, env=environment, **options

@@ -85,7 +85,7 @@ def copy(files: list[str], folder: Path) -> None:
 
 
 def older(files: list[str], folder: Path) -> tuple[str, ...]:
-    """What lies in a job's output folder that an earlier one, with more reducers, has left there."""
+    """What an earlier job, with more reducers, has left in the output folder of this one."""
     ours = {Path(file).name for file in files}
     return tuple(sorted(path.name for path in folder.glob("input_*") if path.name not in ours))
 

@@ -1,14 +1,13 @@
 """What a worker has started ends with it, also where the worker is killed and can do nothing.
 
 A process beside the worker (a `Guard` starts it) waits for the end of a pipe that only the worker
-holds. Through it come the ids of the programs that run, one in a line, 0 when one has ended. When
+holds. Through it come the ids of the programs that run, one in a line, 0 when there is none. When
 the pipe ends it kills the last one's session, and all that began with the worker's mark, see
-`mapreduce.engine.killing`.
+`mapreduce.engine.killing`. Until then it is a bare Python, which has hardly imported anything.
 """
 
 import contextlib
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -16,10 +15,16 @@ from typing import IO
 
 from mapreduce.engine import killing
 
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from mapreduce.jsonwire import guard; guard.watch(sys.argv[2])"
-)
+_BOOT = """
+import sys
+leader = 0
+for line in sys.stdin:
+    leader = int(line)
+import json
+sys.path[:] = json.loads(sys.argv[1])
+from mapreduce.jsonwire import guard
+guard.end_all(leader, sys.argv[2])
+"""
 
 
 class Guard:
@@ -42,14 +47,17 @@ class Guard:
     def close(self) -> None:
         """End all that programs have left behind."""
         if self._process and self._process.stdin:
+            killing.end_marked(self._mark)
+            self._process.kill()
             self._process.stdin.close()
             self._process.wait()
 
     def _started(self) -> IO[bytes]:
         """Its standard input."""
         if self._process is None:
+            path = json.dumps([*map(str, sys.path)])
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps([*map(str, sys.path)]), self._mark],
+                [sys.executable, "-I", "-S", "-c", _BOOT, path, self._mark],
                 stdin=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,  # Ctrl-C is for the worker
@@ -58,13 +66,9 @@ class Guard:
         return self._process.stdin
 
 
-def watch(mark: str) -> None:
-    """Be that process."""
-    leader = 0
-    for line in sys.stdin:
-        leader = int(line)
+def end_all(leader: int, mark: str) -> None:
+    """The worker has gone."""
     if leader:
         killing.end_group(leader, mark)
     else:
         killing.end_marked(mark)
-    os._exit(0)

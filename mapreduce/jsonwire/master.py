@@ -249,9 +249,8 @@ class Master:
         if missing := ", ".join(running.missing):
             self._report(f"that is not whole: no worker has written {missing}, though it said so")
         if older:
-            self._report(
-                f"{where} also has {', '.join(older)}, which are not of {running.job.name}"
-            )
+            names = ", ".join(older)
+            self._report(f"{where} also has {names}, which are not of {running.job.name}")
         self._running = None
 
     def _give_up(self, running: RunningJob, error: str) -> None:
