@@ -18,7 +18,7 @@ from typing import Any
 import gevent
 import zerorpc
 from gevent.lock import BoundedSemaphore
-from zmq.constants import MAXMSGSIZE
+from zmq.constants import MAXMSGSIZE, RCVHWM
 from zmq.error import ZMQError
 
 from dynamo.errors import Overloaded
@@ -33,8 +33,12 @@ from dynamo.protocol.messages import GetRing, RingDone
 
 CALLERS = 16
 """So many that are behind one gate have a connection to one node."""
-_FRAMES = 8
+_FRAMES = 4
 """So many of their frames are passed on at once: each may be large."""
+_FRAME_BYTES = 2 * wire.FRAME_LIMIT_BYTES
+"""What is larger is no client's: it sends no more than the limit, or one value."""
+_WAITING = 2
+"""So many frames of one connection wait here; more wait with who sends them."""
 _SOCKETS = 1 << 16
 
 
@@ -177,7 +181,8 @@ class _Door:
         self._lines = _Lines(address, context)
         service = _Service(self._lines, writable)
         self._rpc = zerorpc.Server(service, context=context, pool_size=_FRAMES, heartbeat=None)
-        self._rpc._events.setsockopt(MAXMSGSIZE, wire.REFUSED_BYTES + (1 << 20))
+        self._rpc._events.setsockopt(MAXMSGSIZE, _FRAME_BYTES)
+        self._rpc._events.setsockopt(RCVHWM, _WAITING)
         try:
             self._rpc.bind(f"ipc://{path}")
         except ZMQError:
