@@ -9,7 +9,6 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 
 from cli import processes, servers_view, ssh
 from cli.cluster_processes import START_S, Say
@@ -72,6 +71,8 @@ def _prepare(config: ClusterConfig, host: HostConfig, copy: bool, say: Say) -> N
             f"package there, and write python = PATH into [host {host.name}] if it is not the "
             "`mapreduce` that ssh finds"
         )
+    from importlib import metadata  # takes longer than most commands have
+
     there, here = ended.lines[0].split()[-1], metadata.version("dynamo-mapreduce")
     if there != here:
         raise Failure(f"host {host.name} has version {there} of this package, and this one {here}")

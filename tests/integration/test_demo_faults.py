@@ -23,30 +23,33 @@ LARGEST = 100
 """Of the demo's files: most of its bytes in a sixth of its files."""
 
 
-def test_a_worker_and_a_node_killed_in_the_middle_change_nothing(tmp_path: Path) -> None:
-    """Once a worker and a node that is not beside it, and once two side by side."""
+@pytest.mark.parametrize(
+    ("worker", "node"),
+    [("w2", "n3"), pytest.param("w1", "n1", marks=pytest.mark.faults)],
+    ids=["apart", "side by side"],
+)
+def test_a_worker_and_a_node_killed_in_the_middle_change_nothing(
+    tmp_path: Path, worker: str, node: str
+) -> None:
     config = write_config(tmp_path, slots=1)
     uploads = sorted(demo.library_uploads(), key=lambda one: one.size_bytes)[-LARGEST:]
     expected = demo.sequential_count(one.source for one in uploads)
     with demo.running(config) as cluster, open_store(config) as store:
         transfer.upload(store, uploads)
-        for worker, node in (("w2", "n3"), ("w1", "n1")):
-            orphans: list[Process] = []
-            killing = partial(kill_in_the_middle, config, cluster, worker, node, orphans)
-            record = demo.run_job(config, during=killing)
-            assert record["state"] == "succeeded", record["error"]
-            lines = sorted(demo.output_lines(store))
-            assert lines == sorted(f"{word}\t{count}" for word, count in expected.items())
-            counters = record["counters"]
-            assert counters["map_input_bytes"] == sum(one.size_bytes for one in uploads)
-            assert counters["map_output_records"] == sum(expected.values())
-            wait_until(
-                lambda: not any(process.alive for process in orphans),  # noqa: B023
-                timeout_s=10,
-                what="the end of the killed worker's task processes",
-            )
-            cluster.up(lambda line: None)
-            open_master(config).remove_job(demo.JOB, with_output=True)
+        orphans: list[Process] = []
+        killing = partial(kill_in_the_middle, config, cluster, worker, node, orphans)
+        record = demo.run_job(config, during=killing)
+        assert record["state"] == "succeeded", record["error"]
+        lines = sorted(demo.output_lines(store))
+        assert lines == sorted(f"{word}\t{count}" for word, count in expected.items())
+        counters = record["counters"]
+        assert counters["map_input_bytes"] == sum(one.size_bytes for one in uploads)
+        assert counters["map_output_records"] == sum(expected.values())
+        wait_until(
+            lambda: not any(process.alive for process in orphans),
+            timeout_s=10,
+            what="the end of the killed worker's task processes",
+        )
 
 
 def kill_in_the_middle(
