@@ -113,11 +113,11 @@ class ReadQuorum(Generic[Held]):
 
     @property
     def answered(self) -> tuple[str, ...]:
-        return tuple(node for node, copy in self._copies.items() if copy is not None)
+        return tuple([node for node, copy in self._copies.items() if copy is not None])
 
     @property
     def silent(self) -> tuple[str, ...]:
-        return tuple(node for node, copy in self._copies.items() if copy is None)
+        return tuple([node for node, copy in self._copies.items() if copy is None])
 
     @property
     def enough(self) -> bool:

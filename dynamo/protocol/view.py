@@ -64,7 +64,7 @@ class View:
 
     def write_lists(self, key: str, n: int) -> tuple[tuple[str, ...], ...]:
         """The preference lists in which a write needs a quorum, each."""
-        return tuple(ring.preference_list(key, n) for ring in self.rings)
+        return tuple([ring.preference_list(key, n) for ring in self.rings])
 
     def placements(self, key: str, n: int, up: Collection[str]) -> list[Placement]:
         """The nodes that take part in a write while only those in `up` answer.

@@ -67,6 +67,10 @@ def hash_of(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
     return _hash(b"".join(parts))
 
 
+NO_KEYS = blake2b(b"", digest_size=HASH_BYTES).digest()
+"""The hash of a segment without any."""
+
+
 class HashTree:
     """The hashes of one partition; both owners must give it the same shape.
 
@@ -91,10 +95,9 @@ class HashTree:
 
     def empty(self, first: int, stop: int) -> None:
         """There are no keys in the segments first <= segment < stop."""
-        nothing = hash_of([])
-        if self._levels[self.depth][first:stop] != [nothing] * (stop - first):
+        if self._levels[self.depth][first:stop] != [NO_KEYS] * (stop - first):
             for segment in range(first, stop):
-                self.put(segment, nothing)
+                self.put(segment, NO_KEYS)
 
     @property
     def root(self) -> bytes:
@@ -120,6 +123,8 @@ class HashTree:
 
     def _rehash(self) -> None:
         """Make the hashes of all that lies above segments that have changed."""
+        if not self._dirty:
+            return
         changed = self._dirty
         for level in range(self.depth - 1, -1, -1):
             changed = {index // self.width for index in changed}
