@@ -23,7 +23,7 @@ from benchmarks.cluster import cluster
 from dynamo.net.client import Client
 from dynamo.net.relay import Relay
 from mapreduce.data.inputs import InputSpec, Split
-from mapreduce.engine import paths, sandbox, shipping
+from mapreduce.engine import paths, sandbox, sources
 from mapreduce.engine.allowance import Allowance, Door
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.executor import Executor, Outcome
@@ -73,7 +73,7 @@ class Bench:
             "import os, time\nfrom mapreduce import Mapper\nclass MyMapper(Mapper):\n"
             f"    def setup(self):\n        {body}\nclass MyReducer: ...\n"
         ).encode()
-        [step] = shipping.check_source(source, Code(), [StepSpec()])
+        [step] = sources.check_source(source, Code(), [StepSpec()])
         run = f"run-{hash(statements)}"
         self._store.put(paths.code(run), source)
         spec = JobSpec(name="job", inputs=(InputSpec("/in"),), output="/out", steps=(step,))

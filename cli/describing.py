@@ -127,7 +127,7 @@ def describe(
 
     `options` are those of `job_options`; side files and modules are still local ones.
     """
-    from mapreduce.engine import shipping
+    from mapreduce.engine import sources
     from mapreduce.engine.orders import Code
 
     if source is None:
@@ -137,18 +137,18 @@ def describe(
         return _changed(spec, name, given), b""
     describing_executables.check_for_source(options)
     code = source.read_bytes()
-    names = shipping.names_in(code, str(source))
+    names = sources.names_in(code, str(source))
     own_inputs = options.pop("own_inputs", ())
     given = {option: value for option, value in options.items() if value not in (None, (), {})}
-    if shipping.JOB in names and "mapper" not in given:
-        made = Code(filename=str(source), job=shipping.JOB)
+    if sources.JOB in names and "mapper" not in given:
+        made = Code(filename=str(source), job=sources.JOB)
         spec = _whole_job(code, made, inputs, output, own_inputs, given)
     else:
         mappers = tuple(dict.fromkeys(mapper for mapper, _ in own_inputs))
         made = Code(filename=str(source), mappers=mappers)
         spec = _one_step(code, made, inputs, output, own_inputs, given)
     spec = _changed(spec, name, given)
-    shipping.check_pieces(code, spec)
+    sources.check_pieces(code, spec)
     return spec, code
 
 
@@ -203,7 +203,7 @@ def _one_step(
     given: dict[str, Any],
 ) -> "JobSpec":
     from mapreduce.data.inputs import InputSpec
-    from mapreduce.engine import shipping
+    from mapreduce.engine import sources
     from mapreduce.engine.orders import JobSpec, StepSpec
 
     step = StepSpec(**{option: given[option] for option in _STEP if option in given})
@@ -212,7 +212,7 @@ def _one_step(
         read.append(InputSpec(path, mapper=1 + code.mappers.index(mapper)))
     if not inputs and own_inputs and "mapper" not in given:
         step = msgspec.structs.replace(step, mapper=own_inputs[0][0])
-    steps = shipping.check_source(source, code, [step])
+    steps = sources.check_source(source, code, [step])
     return JobSpec(name="job", inputs=tuple(read), output=output, code=code, steps=steps)
 
 

@@ -19,7 +19,7 @@ from dynamo.values.versions import NOTHING_SEEN
 from mapreduce.data import inputs, outputs
 from mapreduce.data.locations import RUNS
 from mapreduce.data.together import together
-from mapreduce.engine import checks, paths, shipping, sidefiles
+from mapreduce.engine import checks, paths, sidefiles, sources
 from mapreduce.engine.events import AttemptId, JobState
 from mapreduce.engine.orders import JobSpec, TaskResult
 from mapreduce.engine.run import Run
@@ -258,9 +258,9 @@ def complete(spec: JobSpec, code: bytes) -> JobSpec:
     """`spec` with its code's names filled in, as far as it can be checked by itself."""
     checks.check(spec)
     if spec.code.kind == "source":
-        steps = shipping.check_source(code, spec.code, spec.steps)
+        steps = sources.check_source(code, spec.code, spec.steps)
         spec = msgspec.structs.replace(spec, steps=steps)
-        shipping.check_pieces(code, spec)
+        sources.check_pieces(code, spec)
     for step in spec.steps:
         if step.reducers and not step.reducer:
             raise JobError(f"a step has {step.reducers} reduce tasks and no reducer; give it one")

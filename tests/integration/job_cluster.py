@@ -34,7 +34,7 @@ from dynamo import files
 from dynamo.config import ClusterConfig
 from mapreduce.cluster import history
 from mapreduce.cluster.history import PastTask
-from mapreduce.engine import paths, shipping
+from mapreduce.engine import paths, sources
 from mapreduce.engine.orders import JobSpec
 from mapreduce.runners import inline
 from tests.mapreduce.specs import job_spec
@@ -342,7 +342,7 @@ class HeldJob:
 def _local(spec: JobSpec, code: bytes, folder: Path) -> JobSpec:
     """The same job over local files, held nowhere."""
     [given] = spec.inputs
-    steps = shipping.check_source(code, spec.code, spec.steps)
+    steps = sources.check_source(code, spec.code, spec.steps)
     if given.path == "/books":
         given = msgspec.structs.replace(given, path=f"{folder}/*.txt")
     return msgspec.structs.replace(

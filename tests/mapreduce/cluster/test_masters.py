@@ -15,7 +15,7 @@ import zerorpc
 from dynamo import files
 from dynamo.errors import Unreachable
 from mapreduce.cluster.connection import Connection
-from mapreduce.engine import paths, shipping
+from mapreduce.engine import paths, sources
 from mapreduce.runners import inline
 from tests.mapreduce.cluster.serving import Cluster
 from tests.mapreduce.specs import job_spec
@@ -163,7 +163,7 @@ class GatedJob:
         for number, text in enumerate(TEXTS):
             (folder / f"{number}.txt").write_text(text)
         code = SOURCE % (str(folder).encode(), b"none")
-        steps = shipping.check_source(code, self._spec.code, self._spec.steps)
+        steps = sources.check_source(code, self._spec.code, self._spec.steps)
         inputs, output = (f"{folder}/*.txt",), str(folder / "out")
         spec = job_spec(self.name, inputs, output=output, steps=steps)
         inline.run(spec, code)

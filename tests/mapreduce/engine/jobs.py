@@ -5,7 +5,7 @@ from typing import Any
 
 from dynamo.store import Store
 from mapreduce.data.inputs import Slice, Split
-from mapreduce.engine import paths, shipping
+from mapreduce.engine import paths, sources
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import Code, PhaseOrder, StepSpec, TaskOrder
 from tests.mapreduce.specs import job_spec
@@ -25,7 +25,7 @@ def map_order(
 ) -> tuple[PhaseOrder, TaskOrder]:
     """A map task over `slices`, by default over nothing: `setup` and `cleanup` still run.
     Another source is another run; `fields` are those of `JobSpec`."""
-    [step] = shipping.check_source(
+    [step] = sources.check_source(
         source.encode(), Code(filename=f"{job}.py"), [StepSpec(reducers=reducers)]
     )
     run = f"{job}-{zlib.crc32(source.encode())}"

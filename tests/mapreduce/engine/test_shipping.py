@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mapreduce import Mapper, Reducer, Step
-from mapreduce.engine import shipping
+from mapreduce.engine import shipping, sources
 from mapreduce.engine.orders import Code, StepSpec
 from mapreduce.engine.shipping import Program
 from mapreduce.errors import JobError, SourceError
@@ -33,7 +33,7 @@ if True:
 
 
 def checked(source: bytes, filename: str = "job.py", **step: Any) -> StepSpec:
-    [found] = shipping.check_source(source, Code(filename=filename), [StepSpec(**step)])
+    [found] = sources.check_source(source, Code(filename=filename), [StepSpec(**step)])
     return found
 
 
@@ -172,7 +172,7 @@ NOTEBOOK = """
 import sys
 from typing import NamedTuple
 from mapreduce import Mapper, Step
-from mapreduce.engine import shipping
+from mapreduce.engine import shipping, sources
 import helper
 from helper import Weight
 

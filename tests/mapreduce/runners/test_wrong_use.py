@@ -13,7 +13,7 @@ import pytest
 from cli.describing import describe
 from mapreduce import Input, Job, Mapper, PartitionReducer, Reducer
 from mapreduce.cluster import records
-from mapreduce.engine import shipping
+from mapreduce.engine import shipping, sources
 from mapreduce.errors import JobError, JobFailed
 from mapreduce.job import Runner
 from mapreduce.runners import inline, local
@@ -500,4 +500,4 @@ def test_another_version_of_python_is_named(runner: Any, text: Path, tmp_path: P
 def test_a_class_that_a_source_file_lacks_is_named_with_those_it_has() -> None:
     source = b"from mapreduce import Mapper, Reducer\nclass MyMaper(Mapper): ...\n"
     with pytest.raises(JobError, match=r"wc.py has no class MyMapper; .* Mapper, Reducer, MyMaper"):
-        shipping.check_source(source, shipping.Code(filename="wc.py"), [shipping.StepSpec()])
+        sources.check_source(source, shipping.Code(filename="wc.py"), [shipping.StepSpec()])
