@@ -114,20 +114,35 @@ class Executor:
         """A child that leads a session of its own: what it has started ends with this block."""
         environment = {**os.environ, **options.pop("env", {}), **self._guard.environment}
         self._guard.watch(0)  # it is there before the first program is
-        try:
-            child = await asyncio.create_subprocess_exec(
-                *command, start_new_session=True, env=environment, **options
-            )
-        except (OSError, ValueError) as error:
-            raise ProgramFailed(why_not(command[0], Path(), error)) from None
+        child = await started(*command, env=environment, **options)
         try:
             self._guard.watch(child.pid)
             yield child
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+            await end(child)
             self._guard.watch(0)
+
+
+async def started(*command: str, **options: Any) -> asyncio.subprocess.Process:
+    """A child that leads a session. Raises `ProgramFailed`; leaves nobody behind if cancelled."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except (OSError, ValueError) as error:
+        raise ProgramFailed(why_not(command[0], Path(), error)) from None
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError, ValueError):
+            await end(await starting)
+        raise
+
+
+async def end(child: asyncio.subprocess.Process) -> None:
+    """Kill all of a session that are left, and wait for who leads it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    await child.wait()
 
 
 def opened(source: Path) -> BinaryIO:

@@ -1,6 +1,7 @@
 """Programs over files, and sorted files: what a worker does for a task, also if it goes wrong."""
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +162,27 @@ class TestRunning:
             wait_until(lambda file=file: ended(Path(file).read_text()), 10, f"the end of {file}")
         assert list(Path("out").rglob("*")) == [Path("out/x")]
         assert not list(Path().glob(".worker*")) and not list(Path("out").glob(".worker*"))
+
+    @pytest.mark.parametrize("turns", range(1, 6))
+    def test_also_where_it_ends_while_a_program_is_being_started(self, turns: int) -> None:
+        """So many turns of the loop after the task has begun; in the last one the program comes
+        far, and the loop has not heard of it yet."""
+        name = script("sleep 1000 & echo $! > child; wait")
+
+        async def cut_short() -> None:
+            order = NewWorkerJob(["in/a"], name, "out/x", 7)
+            task = asyncio.create_task(Executor(print, GUARD).perform(order))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            with contextlib.suppress(AssertionError):
+                wait_until(Path("child").exists, 0.1, "the program")
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(cut_short())
+        if Path("child").exists():
+            wait_until(lambda: ended(Path("child").read_text()), 10, "the end of the child")
 
 
 def ended(pid: str) -> bool:
