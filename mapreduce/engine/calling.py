@@ -272,7 +272,8 @@ def explained(context: Context, seek: Callable[[BadPair], str] | None = None) ->
     except Exception as error:
         # A `JobError` itself is what the methods of the context raise.
         is_users = type(error) is JobError or not isinstance(error, DynamoError)
-        if context.where is not None and is_users:
+        is_told = any(note.startswith("in ") for note in getattr(error, "__notes__", ()))
+        if context.where is not None and is_users and not is_told:
             error.add_note(context.where(True))
         raise
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from mapreduce.data.shuffle.placing import answers
 from mapreduce.errors import BadPair, place_of
 
 
@@ -27,7 +28,7 @@ class HashPartitioner:
 
     def each(self, keys: Collection[Any]) -> list[int]:
         """The partition of each of many keys. Raises `BadPair` for a hash that is no int."""
-        numbers = list(map(self.do_hash, keys))
+        numbers = answers(self.do_hash, keys)
         if set(map(type, numbers)) != {int}:
             numbers = [self._number(key, number) for key, number in zip(keys, numbers)]
         partitions = self.partitions

@@ -1,5 +1,7 @@
 """Which partition a key belongs to: asked for many keys at once, and checked."""
 
+import itertools
+import operator
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -50,7 +52,7 @@ class Placing:
         if each is not None:
             return each(keys)  # type: ignore[no-any-return]
         partitions = self.partitions
-        numbers = [function(key, partitions) for key in keys]
+        numbers = answers(function, keys, partitions)
         if set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) < partitions:
             return numbers
         for key, number in zip(keys, numbers):
@@ -60,6 +62,18 @@ class Placing:
                     f"{repr(key)[:60]}: it must give an int from 0 to {partitions - 1}"
                 ).of_key(key)
         return numbers
+
+
+def answers(function: Callable[..., Any], keys: Collection[Any], *more: Any) -> list[Any]:
+    """What a function of the user's gives for each key. An error gets a note for which."""
+    rest = iter(keys)
+    try:
+        return list(map(function, rest, *map(itertools.repeat, more)))
+    except Exception as error:
+        at = len(keys) - operator.length_hint(rest) - 1
+        [key] = itertools.islice(keys, at, at + 1)
+        error.add_note(f"in {place_of(function)}, for the key {repr(key)[:60]}")
+        raise
 
 
 def _itself(key: Any) -> Any:

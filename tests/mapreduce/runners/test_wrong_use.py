@@ -321,6 +321,19 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+@pytest.mark.parametrize("option", ["partitioner", "do_hash"])
+def test_what_fails_to_place_a_key_is_named_with_the_key(text: Path, option: str) -> None:
+    def place(key: str, *_: int) -> int:
+        return {"to": 1, "be": 2}[key]
+
+    job = Job("wrong", mapper=Words, reducer=Sum, reducers=2, **{option: place})
+    with pytest.raises(KeyError) as caught:
+        job.run(text, runner="inline")
+    [note] = caught.value.__notes__
+    assert lines_of(place) in note
+    assert "for the key 'or'" in note or "for the key 'not'" in note
+
+
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "in.txt"
