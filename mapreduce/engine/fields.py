@@ -17,6 +17,7 @@ import msgspec
 
 from mapreduce.api import Pair
 from mapreduce.data.formats import Batch
+from mapreduce.data.formats.lines import LineBatch
 
 FEED_BYTES = 256 << 10
 """What is put together at once, about."""
@@ -28,11 +29,10 @@ _VALUE = operator.itemgetter(1)
 def lines_of_batches(batches: Iterable[Batch]) -> Iterator[bytes]:
     """The values of all records, each a line; where they were lines they go as they are."""
     for batch in batches:
-        text = batch.take_text()
-        if text is None:
-            yield from lines_of_values(batch.pairs)
+        if isinstance(batch, LineBatch):
+            yield batch.take_text()
         else:
-            yield text
+            yield from lines_of_values(batch.pairs)
 
 
 def lines_of_values(records: Iterator[Pair]) -> Iterator[bytes]:

@@ -65,6 +65,13 @@ class Drive:
     def ended(self) -> bool:
         return self._ended is not None
 
+    def slots(self, processes: int) -> int:
+        """How many of so many processes can have something to do at once: of a job with several
+        phases perhaps all, as nobody knows yet what the later ones read."""
+        if not self._run.is_last:
+            return processes
+        return min(processes, max(len(self._first.map_nodes), len(self._first.reduce_nodes), 1))
+
     def started(self) -> events.JobStarted:
         """The event that begins the job."""
         return self._first

@@ -27,11 +27,11 @@ def run(
 
     Tasks that fail are tried again; `JobFailed` carries the user's own traceback.
     """
-    slots = processes or os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="mapreduce-", ignore_cleanup_errors=True) as folder:
         pieces = Path(folder, "pieces")
         pieces.mkdir()
         drive = Drive(spec, code, PackStore(pieces), Path(folder), progress=progress)
+        slots = drive.slots(processes or os.cpu_count() or 1)
         done: SimpleQueue[Outcome] = SimpleQueue()
         open_store = functools.partial(PackStore, pieces)
         try:

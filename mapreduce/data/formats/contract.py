@@ -31,7 +31,7 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 class Batch:
     """Some records of one slice, to be read once: `values`, each with its key from `keys()`, or
-    without `keys` pairs as they are. `text` is all values as lines, if that is what they were.
+    without `keys` pairs as they are.
 
     What failed on a record can ask afterwards which one it was. The records pay nothing for that:
     an iterator over a list knows how many are left.
@@ -41,22 +41,25 @@ class Batch:
     ((0, 'to'), (0, 'to'), 2, 0)
     """
 
-    __slots__ = ("_keys", "_text", "_unread", "_values", "pairs", "size")
+    __slots__ = ("_keys", "_pairs", "_unread", "_values", "size")
 
     def __init__(
-        self,
-        values: Sequence[Any],
-        keys: Callable[[], Iterable[Any]] | None = None,
-        text: bytes | None = None,
+        self, values: Sequence[Any], keys: Callable[[], Iterable[Any]] | None = None
     ) -> None:
         self._values = values
         self._keys = keys
-        self._text = text
-        self._unread = iter(values)
-        self.pairs: Iterator[Pair] = self._with_keys(self._unread)
-        """The records."""
+        self._unread: Iterator[Any] | None = None
+        self._pairs: Iterator[Pair] | None = None
         self.size = len(values)
         """The number of records."""
+
+    @property
+    def pairs(self) -> Iterator[Pair]:
+        """The records."""
+        if self._pairs is None:
+            self._unread = iter(self._values)
+            self._pairs = self._with_keys(self._unread)
+        return self._pairs
 
     def first(self, count: int) -> "Batch":
         """The first `count` records, or all if there are fewer."""
@@ -67,13 +70,6 @@ class Batch:
         keys = self._keys
         part = None if keys is None else lambda: islice(keys(), start, stop)
         return Batch(self._values[start:stop], part if start else keys)
-
-    def take_text(self) -> bytes | None:
-        """All values as whole lines, in place of `pairs`; None, and nothing is taken, if they are
-        none."""
-        if self._text is not None:
-            self._unread = iter(())
-        return self._text
 
     def current(self) -> Pair | None:
         """The record that was last taken from `pairs`, None before the first."""
@@ -89,7 +85,8 @@ class Batch:
 
     @property
     def _taken(self) -> int:
-        return self.size - operator.length_hint(self._unread)
+        unread = self._unread
+        return 0 if unread is None else self.size - operator.length_hint(unread)
 
     def _with_keys(self, values: Iterable[Any]) -> Iterator[Pair]:
         return iter(values) if self._keys is None else zip(self._keys(), values)

@@ -15,11 +15,12 @@ line needs no end. Text is UTF-8; what becomes of other bytes says the option `e
                      a line without one is a key whose value is empty.
 """
 
+import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, overload
 
 from mapreduce.api import Pair
 from mapreduce.data.codecs import codec_of
@@ -41,7 +42,7 @@ class ReadText:
     def read(self, part: Slice, reader: Reader) -> Iterator[Batch]:
         for position, block in line_blocks(part, reader):
             if self.bytes:
-                yield _batch_of_bytes(position, block)
+                yield LineBatch(position, block)
             else:
                 lines = split_lines(part, position, block, self.errors)
                 yield Batch(lines.texts, lines.positions)
@@ -110,19 +111,55 @@ _KEY = operator.itemgetter(0)
 # Reading -----------------------------------------------------------------------------------------
 
 
-def _batch_of_bytes(position: int, block: bytes) -> Batch:
-    """The lines of a block that begins at `position`, without their ends, as they are."""
-    text = block.replace(b"\r\n", b"\n") if b"\r" in block else block
-    if not text.endswith(b"\n"):
-        text += b"\n"
-    lines = text[:-1].split(b"\n")
+class LineBatch(Batch):
+    """The lines of a block that begins at `position`, without their ends, as they are; they are cut
+    when somebody asks for them as records.
 
-    def positions() -> Iterator[int]:
-        lengths = map(len, lines if b"\r" not in block else block.split(b"\n"))
-        with_newlines = map(operator.add, lengths, itertools.repeat(1))
-        return itertools.accumulate(with_newlines, initial=position)
+    >>> list(LineBatch(10, b"to\\r\\nbe\\n").pairs), LineBatch(0, b"to\\r\\nbe").take_text()
+    ([(10, b'to'), (14, b'be')], b'to\\nbe\\n')
+    """
 
-    return Batch(lines, positions, text)
+    __slots__ = ("_text",)
+
+    def __init__(self, position: int, block: bytes) -> None:
+        text = block.replace(b"\r\n", b"\n") if b"\r" in block else block
+        self._text = text if text.endswith(b"\n") else text + b"\n"
+        super().__init__(_Cut(self._text), lambda: _positions(position, block))
+
+    def take_text(self) -> bytes:
+        """All records as whole lines, in place of `pairs`."""
+        self._unread = iter(())
+        return self._text
+
+
+class _Cut(Sequence[bytes]):
+    """Lines without their ends."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    @functools.cached_property
+    def _lines(self) -> list[bytes]:
+        return self._text[:-1].split(b"\n")
+
+    def __len__(self) -> int:
+        return self._text.count(b"\n")
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self._lines[index]
+
+
+def _positions(position: int, block: bytes) -> Iterator[int]:
+    """Where each line of a block begins that begins at `position`."""
+    with_newlines = map(operator.add, map(len, block.split(b"\n")), itertools.repeat(1))
+    return itertools.accumulate(with_newlines, initial=position)
 
 
 class Lines(NamedTuple):

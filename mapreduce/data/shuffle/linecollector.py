@@ -1,12 +1,13 @@
 """The map side for lines: what an executable writes is sorted by the system's `sort`.
 
 It goes to a file as it is. When that is large enough it is sorted in the background, while the
-program goes on, and then stored as a run: a piece for each partition. No Python sees a line, but to
-tell its partition where there are several. A combiner gets the sorted lines of a run, and what it
-gives is sorted once more.
+program goes on, and stored as a run when its turn comes: a piece for each partition. No Python sees
+a line, but to tell its partition where there are several. A combiner gets the sorted lines of a
+run, and what it gives is sorted once more.
 """
 
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +23,13 @@ from mapreduce.data.shuffle.lines import LineGroups, LinePairs, Lines, whole_lin
 from mapreduce.data.shuffle.placing import Partition, Placing
 from mapreduce.errors import ScratchFailed
 
-RUN_BYTES = 16 << 20
-"""So many bytes of lines make a run: enough to sort them well, few enough to have the next ones
-made meanwhile."""
+RUN_BYTES = 8 << 20
+"""So many bytes of lines make a run for a single partition. For several they may be more: each run
+makes a piece for each."""
+_SORTS = 2
+"""So many runs are sorted at once, while the program makes the next."""
 _MEMORY_SHARE = 8
-"""A run is at most such a part of the memory: `sort` needs several times its size."""
+"""A run is at most such a part of the memory: `sort` takes several times its size."""
 
 
 def can_be_sorted(pairs: Iterable[Pair]) -> TypeGuard[LinePairs]:
@@ -76,13 +79,14 @@ class LineCollector:
         self._form = form
         self._combine = combine
         self._memory_bytes = memory_bytes
-        self._run_bytes = min(RUN_BYTES, memory_bytes // _MEMORY_SHARE)
+        share = memory_bytes // _MEMORY_SHARE
+        self._run_bytes = min(RUN_BYTES, share) if partitions == 1 else share
         self._folder = tempfile.TemporaryDirectory(
             prefix="lines-", dir=scratch, ignore_cleanup_errors=True
         )
         self._lines: BinaryIO | None = None
         self._size_bytes = 0
-        self._sorting: sort.Sorting | None = None
+        self._sorting: deque[sort.Sorting] = deque()
         self._opened = self._runs = 0
         self._pieces: list[Piece] = []
 
@@ -115,8 +119,8 @@ class LineCollector:
     ) -> None:
         if self._lines is not None:
             self._lines.close()
-        if self._sorting is not None:
-            self._sorting.close()
+        for sorting in self._sorting:
+            sorting.close()
         self._folder.cleanup()
 
     def _write(self, text: bytes) -> None:
@@ -134,26 +138,28 @@ class LineCollector:
         self._size_bytes += len(text)
 
     def _sort(self) -> None:
-        """Begin to sort what has been written, when the run before has been stored."""
-        self._store_sorted()
+        """Begin to sort what has been written. Some runs are sorted at once; the others are stored
+        before."""
         if self._lines is not None:
+            self._store_sorted(_SORTS - 1)
             self._lines.close()
-            self._begin(Path(self._lines.name))
+            self._sorting.append(self._begun(Path(self._lines.name)))
             self._lines, self._size_bytes = None, 0
 
-    def _begin(self, unsorted: Path) -> None:
-        self._sorting = sort.Sorting(unsorted, self._form, self._memory_bytes // 2)
+    def _begun(self, unsorted: Path) -> sort.Sorting:
+        return sort.Sorting(unsorted, self._form, self._memory_bytes // (2 * _SORTS))
 
-    def _store_sorted(self) -> None:
-        if self._sorting is not None:
-            file = self._sorting.finish()
+    def _store_sorted(self, most: int = 0) -> None:
+        """Store runs, until no more than `most` are left."""
+        while len(self._sorting) > most:
+            file = self._sorting[0].finish()
             if self._combine is not None:
-                self._begin(self._combined(file, self._combine))
-                file = self._sorting.finish()
-            self._sorting = None
+                self._sorting[0] = self._begun(self._combined(file, self._combine))
+                file = self._sorting[0].finish()
             for partition, lines in enumerate(self._parted(file)):
                 if lines:
                     self._pieces.append(self._stored(partition, lines))
+            self._sorting.popleft()
             file.unlink()
             self._runs += 1
 
@@ -185,7 +191,7 @@ class LineCollector:
                 parts[0].append(lines)
                 continue
             texts: list[list[bytes]] = [[] for _ in parts]
-            numbers = self._placing.numbers(lines.columns().keys)
+            numbers = self._placing.numbers(lines.keys())
             for number, line in zip(numbers, text.split(b"\n")):
                 texts[number].append(line)
             for part, some in zip(parts, texts):

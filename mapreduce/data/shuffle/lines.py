@@ -12,7 +12,7 @@ import functools
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mapreduce.api import Pair
@@ -42,6 +42,13 @@ class Lines(NamedTuple):
     def columns(self) -> Columns:
         """The keys and the values."""
         return _cut(self.text, self.form.separator, self.form.fields)
+
+    def keys(self) -> Sequence[bytes]:
+        """The keys alone, sooner."""
+        separator, fields = self.form.separator, self.form.fields
+        if fields == len(separator) == 1 and _alternates(self.text, separator):
+            return self.text.replace(b"\n", separator).split(separator)[:-1:2]
+        return self.columns().keys
 
 
 class LinePairs(Iterator[Pair]):
@@ -114,7 +121,7 @@ class LineGroups(Iterator[Group]):
         """
         last: bytes | None = None
         for text in self._texts:
-            keys = Lines(text, self.form).columns().keys
+            keys = Lines(text, self.form).keys()
             changes = sum(map(operator.ne, keys, itertools.islice(keys, 1, None)))
             counters["reduce_input_groups"] += changes + (keys[0] != last)
             last = keys[-1]
@@ -155,7 +162,7 @@ def _cut(block: bytes, separator: bytes, fields: int) -> Columns:
         end = separator + value + b"\n"
         if found == count == block.count(end):
             return Columns(block.split(end)[:-1], Same(value, count))
-        if found == count and len(separator) == 1 and _alternates(block, separator, count):
+        if found == count and len(separator) == 1 and _alternates(block, separator):
             both = block[:-1].replace(b"\n", separator).split(separator)
             return Columns(both[::2], both[1::2])
     lines = block[:-1].split(b"\n")
@@ -166,10 +173,10 @@ def _cut(block: bytes, separator: bytes, fields: int) -> Columns:
     return Columns([key for key, _ in pairs], [value for _, value in pairs])
 
 
-def _alternates(block: bytes, separator: bytes, count: int) -> bool:
+def _alternates(block: bytes, separator: bytes) -> bool:
     """True if every line has one separator."""
     marks = block.translate(None, _all_but(separator + b"\n"))
-    return marks == (separator + b"\n") * count
+    return marks == (separator + b"\n") * (len(marks) // 2)
 
 
 @functools.cache

@@ -82,6 +82,9 @@ def test_lines_become_pairs(text: bytes, separator: bytes, count: int) -> None:
     for seed in range(5):
         pairs = LinePairs(whole_lines(blocks(text, seed)), LineForm(separator, count))
         assert list(pairs) == plain(text, separator, count)
+    if text:
+        lines = Lines(text.removesuffix(b"\n") + b"\n", LineForm(separator, count))
+        assert lines.keys() == [key for key, _ in plain(lines.text, separator, count)]
 
 
 def test_values_that_are_all_the_same_are_one_object() -> None:
