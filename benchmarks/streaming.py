@@ -3,7 +3,7 @@
 words    the map writes each word with a 1, the reduce adds up: 17 million short lines, few keys
 python   the same with a map in Python, a program that costs more than what is around it
 pages    the map takes three fields of each line of a log, the reduce counts: as many lines, hardly
-         two of which are the same. Here nothing can be counted, and all is sorted.
+         two of which are the same. Here nothing can be counted, and all has to be sorted.
 
 The programs are awk's (mawk) but for the map of "python"; `sort` is GNU's, with LC_ALL=C and as
 many threads as it likes. Three rounds in which they take turns; the outputs are compared. Then the
