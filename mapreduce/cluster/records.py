@@ -355,11 +355,17 @@ def clean_up_everywhere(store: Store, run: str) -> None:
     was not reached by the one which was asked to delete them.
 
     Nobody brings that about later, as pieces are ephemeral. Now all nodes have to confirm, so a
-    node is looked for that reaches them all. Where there is none they go with their time to live.
+    node is looked for that reaches them all. What is left even then was asked of a node that was
+    away when it was written: who deletes knows of no version but its own, so they are read first.
+    Where not all nodes answer, pieces go with their time to live.
     """
-    if left := list(store.list(paths.pieces(run))):
-        with contextlib.suppress(QuorumFailed):
-            store.multi_delete(left, w=len(store.locate(left[0])), durable=False)
+    with contextlib.suppress(QuorumFailed):
+        if left := list(store.list(paths.pieces(run))):
+            everybody = len(store.locate(left[0]))
+            store.multi_delete(left, w=everybody, durable=False)
+            for key in list(store.list(paths.pieces(run))):
+                seen = store.get(key, r=everybody).context
+                store.delete(key, context=seen, w=everybody, durable=False)
 
 
 def forget_steps(store: Store, run: str) -> None:
