@@ -39,6 +39,7 @@ from mapreduce.engine.orders import (
 from mapreduce.engine.scratch import remove
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.watching import Note, Watch
+from mapreduce.engine.workbench import Bench
 from mapreduce.errors import JobError, PieceLost, ScratchFailed
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -166,7 +167,7 @@ class Child:
             allowance.keep(self._boot.allowance)  # before any user code, after our own threads
         self._refuse_outside(phase, order)
         loaded = self._load(phase, self._store)
-        bench = tasks.Bench(
+        bench = Bench(
             self._store,
             self._store,
             self._boot.files,

@@ -6,70 +6,28 @@ a sampling phase are the same with another end: keys only, and the borders made 
 """
 
 import contextlib
-import dataclasses
 import functools
 import pickle
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from dynamo.store import Store
-from mapreduce.api import Context, Mapper, Pair, Step, check_takes_pieces, takes_pieces
+from mapreduce.api import Context, Mapper, Pair, check_takes_pieces, takes_pieces
 from mapreduce.data import inputs, outputs, sampling, shuffle
 from mapreduce.data.formats import Batch
-from mapreduce.data.inputs import Files, InputSpec
-from mapreduce.data.ordering import PLAIN, Ordering
-from mapreduce.data.shuffle import Collector, LineCollector, Piece, can_be_sorted
-from mapreduce.engine import arriving, calling, paths, seeking
-from mapreduce.engine.orders import BETWEEN, MorePieces, PhaseOrder, TaskOrder, TaskResult
-from mapreduce.engine.pieces import PieceSink, piece_fetch
+from mapreduce.data.inputs import InputSpec
+from mapreduce.data.shuffle import Piece
+from mapreduce.engine import between, calling, paths, seeking
+from mapreduce.engine.orders import BETWEEN, PhaseOrder, TaskOrder, TaskResult
 from mapreduce.engine.programs import Worker
 from mapreduce.engine.selecting import Selection
 from mapreduce.engine.shipping import Program
-from mapreduce.engine.sidefiles import SideFiles
-from mapreduce.engine.streaming import Executable
 from mapreduce.engine.watching import Watch, Watched
+from mapreduce.engine.workbench import Bench, Task
 from mapreduce.engine.writing import AttemptOutput
 from mapreduce.errors import BadPair, JobError
-
-
-class Bench(NamedTuple):
-    """Where a task works: what plain paths mean, a folder of its own, and the side files. Inputs
-    and outputs that are in a store are in `store`; pieces and borders are in `pieces`."""
-
-    store: Store
-    pieces: Store
-    files: Files
-    scratch: Path
-    side_files: SideFiles
-    more: Callable[[], MorePieces] | None = None
-    """What a reduce task that began early is told next; blocks until there is something."""
-
-
-class Task(NamedTuple):
-    """One attempt and all that it needs."""
-
-    phase: PhaseOrder
-    order: TaskOrder
-    program: Program
-    bench: Bench
-    context: Context
-    counters: Counter[str]
-    output: AttemptOutput
-    selection: Selection
-
-    @property
-    def step(self) -> Step:
-        return self.program.steps[self.phase.step]
-
-    @property
-    def ordering(self) -> Ordering:
-        step = self.step
-        sort_values = False if self.phase.sampling else step.sort_values  # it has keys only
-        return Ordering(step.sort_key, step.descending, step.group_key, sort_values)
 
 
 def run(
@@ -198,10 +156,10 @@ def stored(task: Task, pairs: Iterable[Pair]) -> tuple[Piece, ...]:
     if task.step.reducer is None:
         task.output.write(pairs)
         return ()
-    partitioner = _partitioner(task.step)
+    partitioner = between.partitioner_of(task.step)
     if task.step.total_order and task.step.reducers > 1:
         partitioner = _range_partitioner(task)
-    return _collected(task, pairs, task.step.reducers, partitioner, task.step.combiner)
+    return between.collected(task, pairs, task.step.reducers, partitioner, task.step.combiner)
 
 
 def reduce_task(task: Task) -> None:
@@ -226,37 +184,8 @@ def reduced(task: Task) -> Iterator[Pair]:
         check_takes_pieces(task.step, task.phase.spec.skip_bad_records)
         gather = shuffle.by_map
     if isinstance(reducer, Worker):
-        return reducer.reduced(_gathered(task, gather), task.counters)
-    return calling.reduce_pairs(reducer, _groups(task, gather), task.counters)
-
-
-def _partitioner(step: Step) -> Callable[[Any, int], int] | None:
-    """The user's partitioner as a function: they may have written a class, or a hash."""
-    if step.do_hash is not None:
-        return shuffle.HashPartitioner(step.do_hash, step.reducers)
-    given: Any = step.partitioner
-    if given is not None and (isinstance(given, type) or hasattr(given, "partition")):
-        made = given() if isinstance(given, type) else given
-        partition: Callable[[Any, int], int] = made.partition
-        return partition
-    return cast(Callable[[Any, int], int] | None, given)
-
-
-def _combine(given: Any, context: Context) -> shuffle.Combiner | None:
-    """The user's combiner: a method of a class, an executable, or a function of two values."""
-    if given is None:
-        return None
-    kind = getattr(given, "func", given)  # or a partial of one
-    if not isinstance(kind, type | Executable):
-        return shuffle.Fold(given)
-    made = calling.made(given, context)
-    if isinstance(made, Worker):
-        made.context = dataclasses.replace(context, where=None)  # the mapper has its own
-        return shuffle.CombineAll(made.combined)
-    if not hasattr(made, "reduce_all"):
-        return calling.reduce_method(made)
-    made.context = dataclasses.replace(context, emitted=[], where=None)
-    return shuffle.CombineAll(lambda groups: calling.reduce_pairs(made, groups, Counter()))
+        return reducer.reduced(between.gathered(task, gather), task.counters)
+    return calling.reduce_pairs(reducer, between.groups(task, gather), task.counters)
 
 
 def _mapper(task: Task) -> Any:
@@ -298,120 +227,18 @@ def _records(task: Task) -> Iterator[Batch]:
                 break
 
 
-def _collected(
-    task: Task,
-    pairs: Iterable[Pair],
-    partitions: int,
-    partitioner: Callable[[Any, int], int] | None,
-    combiner: Callable[..., Any] | None,
-) -> tuple[Piece, ...]:
-    """Store a map task's pairs as pieces."""
-    store = task.bench.pieces if task.order.probe is None else None
-    sink = PieceSink(store, task.order.attempt)
-    collector = _collector(task, pairs, partitions, sink.put, partitioner, combiner)
-    collector.collect(pairs)
-    pieces = collector.finish()
-    sink.flush()
-    task.counters.update(
-        map_output_records=collector.output_records,
-        map_output_bytes=sum(piece.size_bytes for piece in pieces),
-        combine_input_records=collector.combine_input_records,
-        combine_output_records=collector.combine_output_records,
-        spills=collector.spills,
-        spilled_records=collector.spilled_records,
-        shuffle_bytes=sink.stored_bytes,
-    )
-    return pieces
-
-
-def _collector(
-    task: Task,
-    pairs: Iterable[Pair],
-    partitions: int,
-    put: shuffle.Put,
-    partitioner: Callable[[Any, int], int] | None,
-    combiner: Callable[..., Any] | None,
-) -> Collector | LineCollector:
-    index, number = task.order.attempt.task.index, task.order.attempt.number
-    bound = task.phase.spec.memory_bytes
-    combine = _combine(combiner, task.context)
-    if can_be_sorted(pairs) and task.ordering == PLAIN and _keeps(combiner, pairs.form):
-        assert combine is None or isinstance(combine, shuffle.CombineAll)
-        collector = LineCollector(
-            index,
-            number,
-            partitions,
-            put,
-            form=pairs.form,
-            scratch=task.bench.scratch,
-            combine=combine,
-            partition=partitioner,
-            memory_bytes=bound,
-        )
-        return task.context.ending.enter_context(collector)
-    return Collector(
-        index,
-        number,
-        partitions,
-        put,
-        combine=combine,
-        partition=partitioner,
-        ordering=task.ordering,
-        memory_bytes=bound,
-    )
-
-
-def _keeps(combiner: Any, form: shuffle.LineForm) -> bool:
-    """True if lines are still lines of this form when they have been combined."""
-    return combiner is None or (isinstance(combiner, Executable) and combiner.form == form)
-
-
-def _groups(
-    task: Task, gather: Callable[..., Iterator[shuffle.Group]] = shuffle.grouped
-) -> Iterator[shuffle.Group]:
-    """The groups of the partition; its pieces are waited for when the first is asked for."""
-    yield from _gathered(task, gather)
-
-
-def _gathered(
-    task: Task, gather: Callable[..., Iterator[shuffle.Group]]
-) -> Iterator[shuffle.Group]:
-    """The same, when all pieces have come."""
-    fetch = piece_fetch(task.bench.pieces, task.order.attempt.task.job)
-    more = task.bench.more or _nothing_more
-    pieces = arriving.all_pieces(task.order, more, fetch, task.bench.scratch)
-    arrived = task.context.ending.enter_context(pieces)
-    task.counters.update(
-        reduce_input_records=sum(piece.records for piece in arrived.pieces),
-        reduce_input_bytes=sum(piece.size_bytes for piece in arrived.pieces),
-    )
-    groups = gather(
-        arrived.pieces,
-        arrived.fetch,
-        ordering=task.ordering,
-        memory_bytes=task.phase.spec.memory_bytes,
-        scratch=task.bench.scratch,
-        counters=task.counters,
-    )
-    return task.selection.of_groups(groups)
-
-
-def _nothing_more() -> MorePieces:
-    raise JobError("a task that begins before all maps are done has to be told of the others")
-
-
 # Total order -------------------------------------------------------------------------------------
 
 
 def _sample_keys(task: Task) -> tuple[Piece, ...]:
     """The keys of some records of a thin split, all for one reducer."""
     keys = ((calling.checked(pair)[0], None) for pair in mapped(task))
-    return _collected(task, keys, 1, None, None)
+    return between.collected(task, keys, 1, None, None)
 
 
 def _store_borders(task: Task) -> None:
     """Take the borders of all partitions from the sampled keys."""
-    keys = [key for key, values in _groups(task) for _ in values]
+    keys = [key for key, values in between.groups(task) for _ in values]
     borders = sampling.borders(keys, task.step.reducers)
     key = paths.borders(task.phase.run, task.phase.step)
     task.bench.pieces.put(key, pickle.dumps(borders, protocol=5))

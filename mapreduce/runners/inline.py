@@ -13,6 +13,7 @@ from mapreduce.engine import events, shipping, sidefiles, tasks
 from mapreduce.engine.events import AttemptId
 from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder
 from mapreduce.engine.sidefiles import SideFiles
+from mapreduce.engine.workbench import Bench
 from mapreduce.runners.drive import WORKER, Drive
 from mapreduce.runners.result import Progress, RunResult
 
@@ -35,12 +36,12 @@ def run(
         side_files = SideFiles(drive.spec, drive.spec.name, "local", store, work)
         with sidefiles.importable(side_files.modules()):
             program = shipping.load(drive.spec, code, spec.name)
-            bench = tasks.Bench(store, store, "local", work, side_files)
+            bench = Bench(store, store, "local", work, side_files)
             _drive(drive, program, bench)
     return drive.result()
 
 
-def _drive(drive: Drive, program: shipping.Program, bench: tasks.Bench) -> None:
+def _drive(drive: Drive, program: shipping.Program, bench: Bench) -> None:
     waiting: deque[events.Event] = deque()
 
     def start(phase: PhaseOrder, order: TaskOrder) -> None:

@@ -23,6 +23,7 @@ from mapreduce.engine.orders import JobSpec, PhaseOrder, TaskOrder
 from mapreduce.engine.shipping import Program
 from mapreduce.engine.sidefiles import SideFiles
 from mapreduce.engine.tasknames import TaskName
+from mapreduce.engine.workbench import Bench, Task
 from mapreduce.engine.writing import AttemptOutput
 from mapreduce.errors import JobError
 from mapreduce.runners.packstore import PackStore
@@ -43,7 +44,7 @@ def replay(store: Store, record: Record, task: TaskName) -> Iterator[Pair]:
         program = shipping.load(spec, code, record["run"])
         pieces = PackStore(scratch / "pieces")
         (scratch / "pieces").mkdir()
-        bench = tasks.Bench(store, pieces, "store", scratch, side_files)
+        bench = Bench(store, pieces, "store", scratch, side_files)
         again = _Again(spec, record["run"], task, splits, program, bench)
         yield from again.mapped() if task.kind == "map" else again.reduced()
 
@@ -54,7 +55,7 @@ class _Again(NamedTuple):
     task: TaskName
     splits: list[Split]
     program: Program
-    bench: tasks.Bench
+    bench: Bench
 
     def mapped(self) -> Iterator[Pair]:
         self._bring_borders()
@@ -101,7 +102,7 @@ class _Again(NamedTuple):
             output_format=self.spec.output_format,
         )
 
-    def _opened(self, order: TaskOrder) -> tasks.Task:
+    def _opened(self, order: TaskOrder) -> Task:
         """The task with named outputs that nobody keeps."""
         folder = FolderOutput(self.bench.scratch / "named")
         output = AttemptOutput(self.phase, order.attempt, folder, folder)

@@ -15,12 +15,12 @@ from typing import BinaryIO, TypeGuard
 
 from mapreduce.api import Pair
 from mapreduce.data.pieces import MEMORY_BYTES, LineForm, Piece, Put
-from mapreduce.data.shuffle import sort
 from mapreduce.data.shuffle.blocks import encoded_lines
 from mapreduce.data.shuffle.columns import Same
 from mapreduce.data.shuffle.combining import CombineAll
 from mapreduce.data.shuffle.lines import LineGroups, LinePairs, Lines, whole_lines
 from mapreduce.data.shuffle.placing import Partition, Placing
+from mapreduce.data.shuffle.sort import Sorting, blocks_of, can_sort, written
 from mapreduce.errors import ScratchFailed
 
 RUN_BYTES = 8 << 20
@@ -35,7 +35,7 @@ _MEMORY_SHARE = 8
 def can_be_sorted(pairs: Iterable[Pair]) -> TypeGuard[LinePairs]:
     """True for lines that are better sorted here: not if they all have one value, as those of a
     word count, which `Collector` need only count."""
-    if not isinstance(pairs, LinePairs) or not sort.is_able(pairs.form):
+    if not isinstance(pairs, LinePairs) or not can_sort(pairs.form):
         return False
     return not isinstance(pairs.first().columns().values, Same)
 
@@ -86,7 +86,7 @@ class LineCollector:
         )
         self._lines: BinaryIO | None = None
         self._size_bytes = 0
-        self._sorting: deque[sort.Sorting] = deque()
+        self._sorting: deque[Sorting] = deque()
         self._opened = self._runs = 0
         self._pieces: list[Piece] = []
 
@@ -146,8 +146,8 @@ class LineCollector:
             self._sorting.append(self._begun(Path(self._lines.name)))
             self._lines, self._size_bytes = None, 0
 
-    def _begun(self, unsorted: Path) -> sort.Sorting:
-        return sort.Sorting(unsorted, self._form, self._memory_bytes // (2 * _SORTS))
+    def _begun(self, unsorted: Path) -> Sorting:
+        return Sorting(unsorted, self._form, self._memory_bytes // (2 * _SORTS))
 
     def _store_sorted(self, most: int = 0) -> None:
         """Store runs, until no more than `most` are left."""
@@ -167,7 +167,7 @@ class LineCollector:
         """What the combiner makes of sorted lines, in a file of its own, as it comes."""
 
         def before() -> Iterator[bytes]:
-            for text in whole_lines(sort.read(file)):
+            for text in whole_lines(blocks_of(file)):
                 self.combine_input_records += Lines(text, self._form).records
                 yield text
 
@@ -178,14 +178,14 @@ class LineCollector:
                 self.combine_output_records += lines.records
                 yield lines.text
 
-        combined = sort.written(file.with_suffix(".combined"), after())
+        combined = written(file.with_suffix(".combined"), after())
         file.unlink()
         return combined
 
     def _parted(self, file: Path) -> list[list[Lines]]:
         """The lines of each partition, in blocks."""
         parts: list[list[Lines]] = [[] for _ in range(self._placing.partitions)]
-        for text in whole_lines(sort.read(file)):
+        for text in whole_lines(blocks_of(file)):
             lines = Lines(text, self._form)
             if len(parts) == 1:
                 parts[0].append(lines)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mapreduce.data.pieces import Fetch, LineForm, Piece
-from mapreduce.data.shuffle import sort
 from mapreduce.data.shuffle.blocks import decoded_lines
 from mapreduce.data.shuffle.lines import whole_lines
 from mapreduce.data.shuffle.reading import opened, read_ahead
+from mapreduce.data.shuffle.sort import merged, written
 
 _PIECE = operator.itemgetter(0)
 
@@ -34,9 +34,7 @@ def merged_lines(
     ) as folder:
         runs = itertools.groupby(read_ahead(pieces, fetch), _PIECE)
         files = [
-            sort.written(
-                Path(folder, f"{number}"), (opened(block, decoded_lines).text for block in run)
-            )
+            written(Path(folder, f"{number}"), (opened(block, decoded_lines).text for block in run))
             for number, (_, run) in enumerate(runs)
         ]
-        yield from whole_lines(sort.merged(files, form))
+        yield from whole_lines(merged(files, form))

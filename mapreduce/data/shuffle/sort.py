@@ -21,7 +21,7 @@ _FAN_IN = 64
 Process = subprocess.Popen[bytes]
 
 
-def is_able(form: LineForm) -> bool:
+def can_sort(form: LineForm) -> bool:
     """True if there is a `sort` here, and it can tell the keys of such lines."""
     separator = form.separator
     return len(separator) == 1 and separator != b"\0" and shutil.which("sort") is not None
@@ -60,7 +60,7 @@ def merged(files: Sequence[Path], form: LineForm) -> Iterator[bytes]:
     """The lines of sorted files of one folder in order, in blocks that are cut anywhere. Raises
     `ScratchFailed` where they can't be merged."""
     if len(files) == 1:
-        yield from read(files[0])
+        yield from blocks_of(files[0])
         return
     folder = files[0].parent
     names = [file.name for file in files]
@@ -88,7 +88,7 @@ def written(file: Path, texts: Iterable[bytes]) -> Path:
     return file
 
 
-def read(file: Path) -> Iterator[bytes]:
+def blocks_of(file: Path) -> Iterator[bytes]:
     """The bytes of a file in blocks."""
     with file.open("rb", buffering=0) as opened:
         while block := opened.read(READ_BYTES):

@@ -12,7 +12,7 @@ from dynamo.store import MemoryStore
 from mapreduce.data import inputs
 from mapreduce.data.inputs import InputSpec
 from mapreduce.data.outputs.store import StoreOutput
-from mapreduce.engine import paths, shipping, tasks
+from mapreduce.engine import paths, shipping, tasks, workbench
 from mapreduce.engine.events import AttemptId, TaskId
 from mapreduce.engine.orders import TaskOrder, TaskResult
 from mapreduce.engine.sidefiles import SideFiles
@@ -60,7 +60,7 @@ class Bench:
     def run(self, order: TaskOrder) -> TaskResult:
         scratch = Path("nothing is spilled")
         side_files = SideFiles(self.phase.spec, self.phase.run, "store", self.store, scratch)
-        bench = tasks.Bench(self.store, self.store, "store", scratch, side_files)
+        bench = workbench.Bench(self.store, self.store, "store", scratch, side_files)
         return tasks.run(self.phase, order, self.program, bench)
 
     def reduce_order(self, result: TaskResult, number: int = 1) -> TaskOrder:
