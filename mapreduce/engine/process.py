@@ -163,8 +163,9 @@ class TaskProcess:
 
     def run(self, phase: PhaseOrder, order: TaskOrder, on_note: Callable[[Note], None]) -> Outcome:
         """Give the order and wait for its outcome, for the end of the process, or of its time."""
-        self._tail.read()  # what a thread of an earlier task has printed since
-        self._tail.clear()
+        if self._phase is not None:
+            self._tail.read()  # what a thread of an earlier task has printed since
+            self._tail.clear()
         limit_s = phase.spec.time_limit_s
         self._limit_time(limit_s, order.maps_left)
         if self._gate is not None:

@@ -118,7 +118,7 @@ class Cluster:
         self._start(name, "worker", name, str(slots), json.dumps(places))
 
     def wait_for_workers(self, count: int) -> None:
-        wait_until(lambda: len(self.connection.workers()) == count, 10.0, f"{count} workers")
+        wait_until(lambda: len(self.connection.workers()) == count, 30.0, f"{count} workers")
 
     def _start(self, name: str, *arguments: str) -> None:
         command = [sys.executable, "-m", "tests.mapreduce.cluster.serving", *arguments]

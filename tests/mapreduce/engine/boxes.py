@@ -27,6 +27,7 @@ needs_bwrap = pytest.mark.skipif(bool(why := why_no_sandbox()), reason=why)
 def box(folder: Path, **limits: float) -> Bench:
     """A bench whose one slot is a sandbox."""
     store = str(folder / "store")
+    Path(store).mkdir()  # before a sandbox is made, which is at once
     allowance = Allowance(
         worker="w1", sandbox="bwrap", doors=(Door(store, store, writable=True),), **limits
     )

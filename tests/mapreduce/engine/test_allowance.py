@@ -217,7 +217,7 @@ def test_tasks_that_take_more_than_their_share_are_stopped_and_go_on(tmp_path: P
         bench.executor.start(*bench.order(f"child = os.fork()\nif child:\n    {pids}\n{end}"))
         both = list(map(int, bench.told("pids").split()))
         wait_until(lambda: states(both) == [b"T", b"T"], 20, "both to be stopped")
-        wait_until(lambda: b"T" not in states(both), 20, "both to go on")
+        wait_until(lambda: b"T" not in states(both), 60, "both to go on")
         wait_until(lambda: states(both) == [b"T", b"T"], 20, "both to be stopped again")
         assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in both] == [19, 19]
         (tmp_path / "end").touch()
