@@ -60,7 +60,7 @@ def _collector(
     combine = _combine(combiner, task.context)
     if can_be_sorted(pairs) and task.ordering == PLAIN and _keeps(combiner, pairs.form):
         assert combine is None or isinstance(combine, shuffle.CombineAll)
-        collector = LineCollector(
+        sorting = LineCollector(
             index,
             number,
             partitions,
@@ -71,7 +71,8 @@ def _collector(
             partition=partitioner,
             memory_bytes=bound,
         )
-        return task.context.ending.enter_context(collector)
+        task.context.ending.callback(sorting.close)
+        return sorting
     return Collector(
         index,
         number,

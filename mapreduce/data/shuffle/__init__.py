@@ -1,8 +1,9 @@
 """From map to reduce: partition, combine, sort, spill, store as pieces, merge, group.
 
-`Collector` is the map side, `grouped` the reduce side, or `by_map`; what lies between them is a
-`Piece`, one sorted run of one map attempt for one partition. Both sides keep to a budget of memory.
-The format of what is stored stands in `blocks`, docs/shuffle.md follows a pair on its way.
+`Collector` is the map side, or `LineCollector` for what executables write; `grouped` is the reduce
+side, or `by_map`. What lies between them is a `Piece`, one sorted run of one map attempt for one
+partition. Both sides keep to a budget of memory. The format of what is stored stands in `blocks`,
+docs/shuffle.md follows a pair on its way.
 """
 
 from mapreduce.data.pieces import MEMORY_BYTES, Fetch, Group, LineForm, Piece, Put

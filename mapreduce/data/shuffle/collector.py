@@ -23,6 +23,7 @@ from mapreduce.data.shuffle.holding import LOOK_PAIRS, Holding, Rest
 from mapreduce.data.shuffle.lines import LinePairs
 from mapreduce.data.shuffle.listing import Listed
 from mapreduce.data.shuffle.placing import Partition, Placing
+from mapreduce.data.shuffle.storing import Storing
 from mapreduce.errors import BadPair
 
 
@@ -58,9 +59,8 @@ class Collector:
         self.spills = 0
         """How many runs were written because memory was full."""
         self.spilled_records = 0
-        self._map_index, self._attempt = map_index, attempt
+        self._storing = Storing(map_index, attempt, put)
         self._placing = Placing(partitions, partition, ordering.group_key)
-        self._put = put
         self._ordering = ordering
         self._memory_bytes = memory_bytes
         self._combine_all = combine if isinstance(combine, CombineAll) else None
@@ -134,16 +134,8 @@ class Collector:
         run, self._runs = self._runs, self._runs + 1
         for partition, some in enumerate(self._partitioned(keys)):
             if some:
-                self._pieces.append(self._write_piece(partition, run, some))
-
-    def _write_piece(self, partition: int, run: int, keys: list[Any]) -> Piece:
-        count = records = size_bytes = 0
-        for block in encoded(self._ordering.sorted(keys), self._held.values_of):
-            self._put(partition, run, count, block.data)
-            count += 1
-            records += block.records
-            size_bytes += block.size_bytes
-        return Piece(self._map_index, self._attempt, partition, run, count, records, size_bytes)
+                blocks = encoded(self._ordering.sorted(some), self._held.values_of)
+                self._pieces.append(self._storing.piece(partition, run, blocks))
 
     def _partitioned(self, keys: Collection[Any]) -> list[list[Any]]:
         """The keys of each partition."""

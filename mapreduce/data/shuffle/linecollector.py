@@ -10,7 +10,6 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, TypeGuard
 
 from mapreduce.api import Pair
@@ -21,6 +20,7 @@ from mapreduce.data.shuffle.combining import CombineAll
 from mapreduce.data.shuffle.lines import LineGroups, LinePairs, Lines, whole_lines
 from mapreduce.data.shuffle.placing import Partition, Placing
 from mapreduce.data.shuffle.sort import Sorting, blocks_of, can_sort, written
+from mapreduce.data.shuffle.storing import Storing
 from mapreduce.errors import ScratchFailed
 
 RUN_BYTES = 8 << 20
@@ -42,14 +42,15 @@ def can_be_sorted(pairs: Iterable[Pair]) -> TypeGuard[LinePairs]:
 
 class LineCollector:
     """Gathers the lines of one map attempt and writes them as pieces: for lines of the form `form`
-    what `Collector` is for pairs. `combine` gives lines of that form too. A context manager, at
-    whose end its files are gone.
+    what `Collector` is for pairs. `combine` gives lines of that form too. It is to be closed,
+    whatever happens.
 
-    >>> import tempfile
+    >>> import contextlib, tempfile
     >>> stored, lines = [], LinePairs([b"to\\t1\\nor\\t1\\n", b"be\\t2\\n"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     into = {"form": lines.form, "scratch": Path(folder)}
-    ...     with LineCollector(0, 1, 1, lambda *block: stored.append(block), **into) as collector:
+    ...     collector = LineCollector(0, 1, 1, lambda *block: stored.append(block), **into)
+    ...     with contextlib.closing(collector):
     ...         collector.collect(lines)
     ...         [(piece.partition, piece.records) for piece in collector.finish()]
     [(0, 3)]
@@ -73,9 +74,8 @@ class LineCollector:
         self.spills = 0
         """How many runs were written because there were more lines than one run holds."""
         self.spilled_records = 0
-        self._map_index, self._attempt = map_index, attempt
+        self._storing = Storing(map_index, attempt, put)
         self._placing = Placing(partitions, partition)
-        self._put = put
         self._form = form
         self._combine = combine
         self._memory_bytes = memory_bytes
@@ -108,15 +108,8 @@ class LineCollector:
         self._store_sorted()
         return tuple(self._pieces)
 
-    def __enter__(self) -> "LineCollector":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End what is still being sorted, and remove all files."""
         if self._lines is not None:
             self._lines.close()
         for sorting in self._sorting:
@@ -158,7 +151,9 @@ class LineCollector:
                 file = self._sorting[0].finish()
             for partition, lines in enumerate(self._parted(file)):
                 if lines:
-                    self._pieces.append(self._stored(partition, lines))
+                    blocks = encoded_lines(lines)
+                    piece = self._storing.piece(partition, self._runs, blocks, self._form)
+                    self._pieces.append(piece)
             self._sorting.popleft()
             file.unlink()
             self._runs += 1
@@ -199,21 +194,3 @@ class LineCollector:
                     some.append(b"")
                     part.append(Lines(b"\n".join(some), self._form))
         return parts
-
-    def _stored(self, partition: int, lines: list[Lines]) -> Piece:
-        count = records = size_bytes = 0
-        for block in encoded_lines(lines):
-            self._put(partition, self._runs, count, block.data)
-            count += 1
-            records += block.records
-            size_bytes += block.size_bytes
-        return Piece(
-            self._map_index,
-            self._attempt,
-            partition,
-            self._runs,
-            count,
-            records,
-            size_bytes,
-            self._form,
-        )

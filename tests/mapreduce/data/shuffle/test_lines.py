@@ -5,6 +5,7 @@ import random
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,9 @@ class Blocks:
             return collector.finish()
         scratch = Path(tempfile.gettempdir())
         into = {"form": pairs.form, "scratch": scratch, **options}
-        with LineCollector(map_index, 1, partitions, put, **into) as collector:
-            collector.collect(pairs)
-            return collector.finish()
+        with closing(LineCollector(map_index, 1, partitions, put, **into)) as sorting:
+            sorting.collect(pairs)
+            return sorting.finish()
 
     def fetch(self, wanted: Sequence[tuple[Piece, int]]) -> list[bytes | None]:
         return [self.stored.get((p.map_index, p.partition, p.run, block)) for p, block in wanted]
@@ -188,10 +189,9 @@ def test_the_lines_of_a_job_may_be_in_order_by_several_fields() -> None:
     form = LineForm(b".", fields=2)
     text = b"b.1.x\na.10.y\na.9.z\na\na.1\n"
     stored: dict[int, bytes] = {}
-    with LineCollector(
-        0, 1, 1, lambda *block: stored.update({0: block[3]}), form=form,
-        scratch=Path(tempfile.gettempdir()),
-    ) as collector:  # fmt: skip
+    into = {"form": form, "scratch": Path(tempfile.gettempdir())}
+    put = lambda *block: stored.update({0: block[3]})  # noqa: E731
+    with closing(LineCollector(0, 1, 1, put, **into)) as collector:
         collector.collect(LinePairs([text], form))
         pieces = collector.finish()
     groups = shuffle.grouped(pieces, lambda _: [stored[0]], scratch=Path(tempfile.gettempdir()))
@@ -284,7 +284,7 @@ def test_no_files_and_no_sort_are_left(tmp_path: Path, monkeypatch: pytest.Monke
 
     with (
         pytest.raises(InterruptedError),
-        LineCollector(0, 1, 1, lambda *_: None, form=TABS, scratch=tmp_path) as collector,
+        closing(LineCollector(0, 1, 1, lambda *_: None, form=TABS, scratch=tmp_path)) as collector,
     ):
         collector.collect(LinePairs(failing()))
     assert started
