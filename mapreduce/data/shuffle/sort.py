@@ -15,8 +15,9 @@ from mapreduce.data.pieces import LineForm
 from mapreduce.errors import ScratchFailed
 
 READ_BYTES = 1 << 20
-_FAN_IN = 64
-"""So many files are merged at once."""
+_FAN_IN = 32
+"""So many files are merged at once. `sort` refuses more than a process may have open: for a task
+that may be 64, see `mapreduce.engine.allowance`."""
 
 Process = subprocess.Popen[bytes]
 

@@ -2,6 +2,8 @@
 
 import functools
 import random
+import subprocess
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -266,6 +268,21 @@ def test_sort_says_why_it_failed(tmp_path: Path) -> None:
         sort.Sorting(unsorted, TABS, 1 << 20).finish()
     with pytest.raises(ScratchFailed, match="`sort` failed with"):
         list(sort.merged([tmp_path / "run", tmp_path / "gone"], TABS))
+
+
+def test_many_files_are_merged_by_a_process_that_may_open_few(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / str(number)).write_bytes(b"key\t%d\n" % number)
+    merge = (
+        "import sys; from pathlib import Path\n"
+        "from mapreduce.data.pieces import LineForm\n"
+        "from mapreduce.data.shuffle.sort import merged\n"
+        "files = [Path(sys.argv[1], str(number)) for number in range(100)]\n"
+        "sys.stdout.buffer.writelines(merged(files, LineForm()))"
+    )
+    command = ["bash", "-c", 'ulimit -n 64; exec "$@"', "few", sys.executable, "-c", merge]
+    found = subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
+    assert found.stdout == b"".join(b"key\t%d\n" % number for number in range(100))
 
 
 def test_no_files_and_no_sort_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
